@@ -1,0 +1,286 @@
+//! Wire types, version 1. Changed by addition only: a new field is optional; a removal or a new meaning is `v2`.
+//!
+//! | method and path | verb | answers |
+//! |---|---|---|
+//! | `GET /v1/version` | read | [`Version`] |
+//! | `GET /v1/status?after=N&timeout=SECS` | read | [`StatusDoc`]; with `after`, when its version is above N, or after the timeout |
+//! | `GET /v1/events?after=N&timeout=SECS` | read | [`Vec<Event>`], those with a number above N |
+//! | `POST /v1/diff` ([`DiffRequest`]) | read | [`DiffReply`] |
+//! | `GET /v1/logs/{service}?follow=&tail=&since=&previous=` | read | lines of JSON, one [`LogRecord`] each |
+//! | `POST /v1/apply` ([`ApplyRequest`]) | administer | [`ApplyReply`] |
+//! | `POST /v1/reload` | operate | [`Done`] |
+//!
+//! Errors have a status of 4xx or 5xx and an [`Error`] as their body.
+
+use aiplat_core::{
+    ResourceId,
+    condition::{Condition, Word},
+    observed::{ProbeOutcome, PullProgress},
+    preview::Preview,
+};
+use serde::{Deserialize, Serialize};
+
+/// The state of everything at one moment: what every read verb renders, and what `status.json` holds.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StatusDoc {
+    /// Rises with every change.
+    pub version: u64,
+    /// RFC 3339.
+    pub time: String,
+    /// The daemon and the file.
+    pub platform: PlatformStatus,
+    /// In the file's order of names.
+    pub services: Vec<ServiceStatus>,
+    /// Every resource, services' containers included.
+    pub resources: Vec<ResourceStatus>,
+    /// Named conditions over several resources.
+    pub gates: Vec<GateStatus>,
+    /// The newest last; bounded.
+    pub events: Vec<Event>,
+}
+
+/// The platform as a whole.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PlatformStatus {
+    /// `name:` of the file; empty before the first good one.
+    pub name: String,
+    /// Identity of the state folder.
+    pub instance: String,
+    /// Version of the daemon.
+    pub daemon: String,
+    /// Path of `platform.yaml`.
+    pub config: String,
+    /// Counts the accepted files.
+    pub generation: u64,
+    /// `auto` or `observe`.
+    pub mode: String,
+    /// DockerReachable, SpecValid, LedgerLost, InstanceMismatch, Ready.
+    pub conditions: Vec<StatusCondition>,
+    /// The diagnostics of the file on disk, rendered without colour; empty when it is valid.
+    pub spec_report: String,
+    /// One human sentence, the same as in `systemctl status aiplatd`.
+    pub sentence: String,
+    /// Engine version and API, when known.
+    pub engine: Option<String>,
+}
+
+/// A condition and since when it has its status.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StatusCondition {
+    /// Type, status, reason, message.
+    #[serde(flatten)]
+    pub condition: Condition,
+    /// RFC 3339; absent when it is not known.
+    pub last_transition_time: Option<String>,
+    /// The generation it was computed for.
+    pub observed_generation: u64,
+}
+
+/// One service: a row of the table.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ServiceStatus {
+    /// Its name in the file.
+    pub name: String,
+    /// `ctr`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The printed word.
+    pub status: Word,
+    /// RFC 3339: since when Ready has its status.
+    pub since: Option<String>,
+    /// Restarts that were counted.
+    pub restarts: u32,
+    /// `127.0.0.1:4000`; published addresses, comma-separated; empty when none.
+    pub endpoint: String,
+    /// What is wrong and what to do; empty when all is well.
+    pub message: String,
+    /// The chain from the symptom to the cause, one sentence a link; empty when all is well.
+    pub why: Vec<String>,
+    /// The same as of its container resource, in the order of cure.
+    pub conditions: Vec<StatusCondition>,
+    /// What it needs and is: for `describe`.
+    pub detail: ServiceDetail,
+}
+
+/// What `describe` prints beyond the conditions.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct ServiceDetail {
+    /// Image as written.
+    pub image: String,
+    /// Container name on the host.
+    pub container: String,
+    /// Engine id of the current container, if any.
+    pub container_id: Option<String>,
+    /// The engine's word for its state.
+    pub state: Option<String>,
+    /// `service (condition)[, restart]`, one each.
+    pub depends_on: Vec<String>,
+    /// Services that depend on it.
+    pub dependants: Vec<String>,
+    /// Networks by engine name, with the address where known.
+    pub networks: Vec<String>,
+    /// `source:target[:ro]`.
+    pub volumes: Vec<String>,
+    /// `127.0.0.1:8001->8001/tcp`.
+    pub ports: Vec<String>,
+    /// What is probed, and how often.
+    pub probe: Option<String>,
+    /// The last exchange.
+    pub last_probe: Option<ProbeOutcome>,
+    /// Probes made of this run.
+    pub probe_attempts: u32,
+    /// How its last runs ended, oldest first.
+    pub endings: Vec<String>,
+    /// What is done next and when, or empty.
+    pub next: String,
+    /// Fingerprint of the current container.
+    pub fingerprint: Option<String>,
+}
+
+/// One resource.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ResourceStatus {
+    /// `kind/name`.
+    pub id: ResourceId,
+    /// Its name on the host.
+    pub host_name: String,
+    /// False: no longer in the file.
+    pub desired: bool,
+    /// Ready or not, in one word.
+    pub status: Word,
+    /// What is wrong; empty when all is well.
+    pub message: String,
+    /// In the order of cure.
+    pub conditions: Vec<StatusCondition>,
+    /// Services that use it.
+    pub used_by: Vec<String>,
+    /// Bytes of a pull in progress.
+    pub pull: Option<PullProgress>,
+}
+
+/// A gate of the file.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct GateStatus {
+    /// Its name in the file.
+    pub name: String,
+    /// Whether all members are Ready.
+    pub condition: StatusCondition,
+    /// Members.
+    pub members: Vec<ResourceId>,
+}
+
+/// Something that happened.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Event {
+    /// Rises; gaps mean nothing.
+    pub number: u64,
+    /// RFC 3339.
+    pub time: String,
+    /// `Normal` or `Warning`.
+    #[serde(rename = "type")]
+    pub kind: EventType,
+    /// CamelCase or one of capability I1's words: `DEPLOY_START`, `HEALTH_SUCCESS`, `RECOVERY_NEEDED`.
+    pub reason: String,
+    /// `container/litellm`, or `platform`.
+    pub resource: String,
+    /// A sentence.
+    pub message: String,
+}
+
+/// Whether an event is good or bad news.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum EventType {
+    /// As expected.
+    Normal,
+    /// A person may want to look.
+    Warning,
+}
+
+/// Asks for the plan.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DiffRequest {
+    /// A file to plan instead of the one in force.
+    pub file: Option<SpecUpload>,
+}
+
+/// A spec that is sent: the file, and those that it names, by absolute path.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SpecUpload {
+    /// Path of the main file as the user sees it; relative names are relative to it.
+    pub root: String,
+    /// Contents by path.
+    pub files: std::collections::BTreeMap<String, String>,
+}
+
+/// The plan.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DiffReply {
+    /// What would be done; empty waves: nothing.
+    pub preview: Preview,
+    /// Diagnostics of the file, rendered without colour; with `invalid` there is no plan.
+    pub report: String,
+    /// The file has errors.
+    pub invalid: bool,
+    /// Set when the file removes more than half of the services or renames the platform.
+    pub needs_confirmation: Option<String>,
+}
+
+/// Puts a file in force: validates, writes it to the daemon's path atomically, and wakes the daemon. Root only.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ApplyRequest {
+    /// The new content of `platform.yaml`; `None`: the file on disk as it is.
+    pub content: Option<String>,
+    /// Removing more than half of the services, or renaming the platform, is meant.
+    pub confirm: bool,
+}
+
+/// What an apply did.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ApplyReply {
+    /// The generation now in force.
+    pub generation: u64,
+    /// Diagnostics; with `invalid` nothing was written.
+    pub report: String,
+    /// The file has errors.
+    pub invalid: bool,
+    /// Why it needs `--confirm`, if it does and was not given: nothing was written.
+    pub needs_confirmation: Option<String>,
+}
+
+/// Versions.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Version {
+    /// The daemon's.
+    pub daemon: String,
+    /// The wire format's: `v1`.
+    pub api: String,
+    /// The engine's version and API, when known.
+    pub engine: Option<String>,
+}
+
+/// One line of a log.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogRecord {
+    /// Whose.
+    pub service: String,
+    /// RFC 3339.
+    pub time: String,
+    /// From stderr.
+    pub stderr: bool,
+    /// The line.
+    pub text: String,
+}
+
+/// It was done.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Done {
+    /// What, in a sentence.
+    pub message: String,
+}
+
+/// It was not.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Error {
+    /// What failed, to what, why, and what to do next.
+    pub message: String,
+}

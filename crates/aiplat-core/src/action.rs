@@ -1,0 +1,263 @@
+//! What can be done to a host: each action is one call of it, and carries its cause.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use crate::{
+    ResourceId,
+    fingerprint::Fingerprint,
+    observed::ContainerId,
+    spec::{Attachment, ContainerSpec, InstanceId, Limits, NetworkSpec, VolumeSpec},
+};
+
+/// One call of a host.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Action {
+    /// Make a network.
+    CreateNetwork {
+        /// Labels to write on it.
+        labels: OwnLabels,
+        /// What to make.
+        spec: NetworkSpec,
+    },
+    /// Remove a network of ours that no container names.
+    RemoveNetwork {
+        /// Engine id.
+        id: String,
+        /// For the log.
+        name: String,
+    },
+    /// Make a volume. There is no action that removes one.
+    CreateVolume {
+        /// Labels to write on it.
+        labels: OwnLabels,
+        /// What to make.
+        spec: VolumeSpec,
+    },
+    /// Pull an image.
+    PullImage {
+        /// Reference as written.
+        reference: String,
+    },
+    /// Make a container, not started.
+    CreateContainer(Box<CreateContainer>),
+    /// Start it.
+    StartContainer {
+        /// Which.
+        id: ContainerId,
+    },
+    /// Stop it: the signal, the grace, the kill.
+    StopContainer {
+        /// Which.
+        id: ContainerId,
+        /// How long it may take.
+        grace: Duration,
+    },
+    /// Let a frozen one go on.
+    UnpauseContainer {
+        /// Which.
+        id: ContainerId,
+    },
+    /// Remove a stopped one; its volumes stay, anonymous ones too.
+    RemoveContainer {
+        /// Which.
+        id: ContainerId,
+    },
+    /// Give it another name.
+    RenameContainer {
+        /// Which.
+        id: ContainerId,
+        /// The new name.
+        to: String,
+    },
+    /// Connect it to a network.
+    Connect {
+        /// Which.
+        id: ContainerId,
+        /// Network and names there.
+        attachment: Attachment,
+    },
+    /// Disconnect it from a network.
+    Disconnect {
+        /// Which.
+        id: ContainerId,
+        /// The network's name.
+        network: String,
+    },
+    /// Change limits while it runs.
+    UpdateLimits {
+        /// Which.
+        id: ContainerId,
+        /// The new ones.
+        limits: Limits,
+    },
+}
+
+/// How to make one container.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CreateContainer {
+    /// Its name: the final one, or a temporary one beside the container that it replaces.
+    pub name: String,
+    /// Labels to write on it.
+    pub labels: OwnLabels,
+    /// What to make.
+    pub spec: Arc<ContainerSpec>,
+    /// The one network it is created on (engines before API 1.44 take one); the others are connected before the start.
+    pub network: Option<Attachment>,
+    /// Anonymous volumes of the container that it replaces: (volume name, target).
+    pub inherit: Vec<(String, String)>,
+}
+
+/// The labels that make an object ours.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OwnLabels {
+    /// `io.aiplat.instance`.
+    pub instance: InstanceId,
+    /// `io.aiplat.resource`.
+    pub resource: ResourceId,
+    /// `io.aiplat.fingerprint`, on containers.
+    pub fingerprint: Option<Fingerprint>,
+    /// `io.aiplat.depends-on`, on containers.
+    pub depends_on: Vec<ResourceId>,
+}
+
+/// The label names, part of the interface.
+pub mod label {
+    /// Whose object it is.
+    pub const INSTANCE: &str = "io.aiplat.instance";
+    /// Which resource it is of.
+    pub const RESOURCE: &str = "io.aiplat.resource";
+    /// What it was made from.
+    pub const FINGERPRINT: &str = "io.aiplat.fingerprint";
+    /// Which containers it depended on when it was made, comma-separated.
+    pub const DEPENDS_ON: &str = "io.aiplat.depends-on";
+}
+
+impl OwnLabels {
+    /// Name and value of each label.
+    #[must_use]
+    pub fn to_pairs(&self) -> Vec<(&'static str, String)> {
+        let mut pairs = vec![
+            (label::INSTANCE, self.instance.to_string()),
+            (label::RESOURCE, self.resource.to_string()),
+        ];
+        pairs.extend(self.fingerprint.as_ref().map(|fingerprint| (label::FINGERPRINT, fingerprint.to_string())));
+        if !self.depends_on.is_empty() {
+            let names: Vec<String> = self.depends_on.iter().map(ToString::to_string).collect();
+            pairs.push((label::DEPENDS_ON, names.join(",")));
+        }
+        pairs
+    }
+}
+
+/// A bounded pool of places that a class of actions shares.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Pool {
+    /// Container starts: more than twice the cores only adds latency.
+    Starts,
+    /// Image pulls.
+    Pulls,
+}
+
+impl Action {
+    /// The pool that this action needs a place in.
+    #[must_use]
+    pub fn pool(&self) -> Option<Pool> {
+        match self {
+            Self::StartContainer { .. } => Some(Pool::Starts),
+            Self::PullImage { .. } => Some(Pool::Pulls),
+            Self::CreateNetwork { .. }
+            | Self::RemoveNetwork { .. }
+            | Self::CreateVolume { .. }
+            | Self::CreateContainer(_)
+            | Self::StopContainer { .. }
+            | Self::UnpauseContainer { .. }
+            | Self::RemoveContainer { .. }
+            | Self::RenameContainer { .. }
+            | Self::Connect { .. }
+            | Self::Disconnect { .. }
+            | Self::UpdateLimits { .. } => None,
+        }
+    }
+
+    /// How long the call may take before its outcome counts as unknown.
+    #[must_use]
+    pub fn deadline(&self) -> Duration {
+        match self {
+            Self::PullImage { .. } => Duration::from_secs(3_600),
+            Self::StopContainer { grace, .. } => *grace + Duration::from_secs(30),
+            Self::StartContainer { .. } => Duration::from_secs(120),
+            Self::CreateNetwork { .. }
+            | Self::RemoveNetwork { .. }
+            | Self::CreateVolume { .. }
+            | Self::CreateContainer(_)
+            | Self::UnpauseContainer { .. }
+            | Self::RemoveContainer { .. }
+            | Self::RenameContainer { .. }
+            | Self::Connect { .. }
+            | Self::Disconnect { .. }
+            | Self::UpdateLimits { .. } => Duration::from_secs(60),
+        }
+    }
+
+    /// What this interrupts, for `diff`: `None` when users notice nothing.
+    #[must_use]
+    pub fn interrupts(&self) -> Option<&'static str> {
+        match self {
+            Self::StopContainer { .. } => Some("the service is down until its next start is ready"),
+            Self::Disconnect { .. } => Some("its connections on that network"),
+            Self::CreateNetwork { .. }
+            | Self::RemoveNetwork { .. }
+            | Self::CreateVolume { .. }
+            | Self::PullImage { .. }
+            | Self::CreateContainer(_)
+            | Self::StartContainer { .. }
+            | Self::UnpauseContainer { .. }
+            | Self::RemoveContainer { .. }
+            | Self::RenameContainer { .. }
+            | Self::Connect { .. }
+            | Self::UpdateLimits { .. } => None,
+        }
+    }
+
+    /// One word for metrics and the first column of `diff`.
+    #[must_use]
+    pub const fn verb(&self) -> &'static str {
+        match self {
+            Self::CreateNetwork { .. } | Self::CreateVolume { .. } | Self::CreateContainer(_) => "create",
+            Self::RemoveNetwork { .. } | Self::RemoveContainer { .. } => "remove",
+            Self::PullImage { .. } => "pull",
+            Self::StartContainer { .. } => "start",
+            Self::StopContainer { .. } => "stop",
+            Self::UnpauseContainer { .. } => "unpause",
+            Self::RenameContainer { .. } => "rename",
+            Self::Connect { .. } => "connect",
+            Self::Disconnect { .. } => "disconnect",
+            Self::UpdateLimits { .. } => "update",
+        }
+    }
+}
+
+impl fmt::Display for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let verb = self.verb();
+        match self {
+            Self::CreateNetwork { spec, .. } => write!(f, "{verb} network {}", spec.host_name),
+            Self::RemoveNetwork { name, .. } => write!(f, "{verb} network {name}"),
+            Self::CreateVolume { spec, .. } => write!(f, "{verb} volume {}", spec.host_name),
+            Self::PullImage { reference } => write!(f, "{verb} {reference}"),
+            Self::CreateContainer(create) => write!(f, "{verb} container {}", create.name),
+            Self::StartContainer { id } | Self::UnpauseContainer { id } | Self::RemoveContainer { id } => {
+                write!(f, "{verb} container {id}")
+            }
+            Self::StopContainer { id, grace } => {
+                write!(f, "{verb} container {id} (grace {})", crate::time::human(*grace))
+            }
+            Self::RenameContainer { id, to } => write!(f, "{verb} container {id} to {to}"),
+            Self::Connect { id, attachment } => {
+                write!(f, "{verb} container {id} to network {}", attachment.host_name)
+            }
+            Self::Disconnect { id, network } => write!(f, "{verb} container {id} from network {network}"),
+            Self::UpdateLimits { id, .. } => write!(f, "{verb} limits of container {id}"),
+        }
+    }
+}

@@ -1,0 +1,313 @@
+//! Conditions and reasons: the vocabulary of status. Both are API: stable, in the reference, one enum each.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// True, False, or not known. Never guessed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Status {
+    /// It holds.
+    True,
+    /// It does not.
+    False,
+    /// Its source cannot be reached, or has not been asked yet.
+    Unknown,
+}
+
+impl Status {
+    /// `True` or `False`.
+    #[must_use]
+    pub const fn of(holds: bool) -> Self {
+        if holds { Self::True } else { Self::False }
+    }
+}
+
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::True => "True",
+            Self::False => "False",
+            Self::Unknown => "Unknown",
+        })
+    }
+}
+
+/// What is said of a resource, in the order of cure: `describe` prints the first abnormal one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum ConditionType {
+    /// The engine answers.
+    DockerReachable,
+    /// The file in force is valid.
+    SpecValid,
+    /// The ledger had to be given up (abnormal when True).
+    LedgerLost,
+    /// Another instance owns objects of this platform's name (abnormal when True).
+    InstanceMismatch,
+    /// The resource is part of the desired state.
+    Accepted,
+    /// A foreign object has its name (abnormal when True).
+    NameTaken,
+    /// The image is on this machine.
+    ImageAvailable,
+    /// Volumes and paths exist, and nobody else has them open.
+    StorageReady,
+    /// The host ports are free, or ours.
+    PortsFree,
+    /// What it depends on is ready.
+    DependenciesReady,
+    /// Its process runs, or has done its work.
+    Started,
+    /// Its probe passes.
+    Healthy,
+    /// It restarts again and again (abnormal when True).
+    CrashLoop,
+    /// It differs from the file and is left so, for now (abnormal when True).
+    Drifted,
+    /// No further attempt until something changes (abnormal when True).
+    Held,
+    /// Work on it goes on.
+    Progressing,
+    /// It does what the file says.
+    Ready,
+}
+
+impl ConditionType {
+    /// Whether `True` is the abnormal status.
+    #[must_use]
+    pub fn abnormal_when_true(self) -> bool {
+        match self {
+            Self::LedgerLost
+            | Self::InstanceMismatch
+            | Self::NameTaken
+            | Self::CrashLoop
+            | Self::Drifted
+            | Self::Held => true,
+            Self::DockerReachable
+            | Self::SpecValid
+            | Self::Accepted
+            | Self::ImageAvailable
+            | Self::StorageReady
+            | Self::PortsFree
+            | Self::DependenciesReady
+            | Self::Started
+            | Self::Healthy
+            | Self::Progressing
+            | Self::Ready => false,
+        }
+    }
+}
+
+impl fmt::Display for ConditionType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self, f)
+    }
+}
+
+macro_rules! reasons {
+    ($($(#[doc = $doc:literal])+ $name:ident,)+) => {
+        /// Why a condition has its status. CamelCase words that scripts may compare.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+        pub enum Reason { $($(#[doc = $doc])+ $name,)+ }
+
+        impl Reason {
+            /// Every reason with its explanation, for the generated reference and `aiplatctl explain`.
+            pub const ALL: &'static [(Self, &'static str)] = &[$((Self::$name, concat!($($doc),+)),)+];
+        }
+    };
+}
+
+reasons! {
+    /// As the file says.
+    AsDesired,
+    /// In the file in force.
+    InFile,
+    /// No longer in the file.
+    NotInFile,
+    /// It does not exist yet.
+    Missing,
+    /// It exists.
+    Present,
+    /// Not looked at yet.
+    NotObserved,
+    /// The engine does not answer.
+    EngineUnreachable,
+    /// The engine answers.
+    EngineReachable,
+    /// A container, network or volume of the same name belongs to somebody else.
+    NameTaken,
+    /// Objects of this platform's name belong to another aiplatd instance.
+    InstanceMismatch,
+    /// The image is being pulled.
+    Pulling,
+    /// The image is not on this machine and its pull policy is `never`.
+    PullNever,
+    /// The registry does not have the image, or not for this platform.
+    ImageNotFound,
+    /// The registry refused our credentials.
+    RegistryDenied,
+    /// The registry does not answer, or limits us.
+    RegistryUnavailable,
+    /// An external network or volume does not exist.
+    ExternalMissing,
+    /// Another running container has the volume or host path open for writing.
+    VolumeInUse,
+    /// The host path does not exist.
+    HostPathMissing,
+    /// The host port is held by somebody else.
+    PortTaken,
+    /// It waits for what it depends on.
+    WaitingForDependencies,
+    /// It waits for a network, volume or image of its own.
+    WaitingForResources,
+    /// It waits for the next restart attempt.
+    BackOff,
+    /// Five restarts or more within ten minutes.
+    CrashLoop,
+    /// Its program is not in the image.
+    ExecutableMissing,
+    /// The process has ended.
+    Exited,
+    /// The kernel killed it for memory.
+    OOMKilled,
+    /// It ended because the engine did; it is started again and nothing is counted.
+    EngineStopped,
+    /// It runs.
+    Running,
+    /// It is being started.
+    Starting,
+    /// It has done its work.
+    Completed,
+    /// It has ended badly and its restart policy leaves it so.
+    Failed,
+    /// Its probe passes.
+    ProbePassed,
+    /// Its probe has not passed yet, and its time is not up.
+    ProbePending,
+    /// Its probe fails.
+    ProbeFailed,
+    /// It has no probe: running is healthy.
+    NoProbe,
+    /// It differs from the file.
+    FingerprintDiffers,
+    /// A disruptive change waits for another one.
+    ReplacementPending,
+    /// A removal waits until the file has been unchanged for two seconds.
+    RemovalGrace,
+    /// A removal waits for `aiplatctl apply --confirm`.
+    ConfirmationNeeded,
+    /// Containers still name the network.
+    InUse,
+    /// `reconcile.mode` is `observe`.
+    ObserveOnly,
+    /// The host refused the action.
+    ActionRejected,
+    /// The host could not carry out the action this time.
+    ActionFailed,
+    /// We lack the permission.
+    PermissionDenied,
+    /// The host cannot do this.
+    Unsupported,
+    /// The disk is full.
+    DiskFull,
+    /// A mistake of ours; please report it.
+    InternalError,
+    /// The file in force is the one on disk.
+    SpecAccepted,
+    /// The file on disk is not valid; the last good one stays in force.
+    SpecInvalid,
+    /// The file on disk is empty or gone; the last good one stays in force.
+    SpecMissing,
+    /// The ledger was read as it was left.
+    LedgerIntact,
+    /// The ledger was damaged and an older one is used.
+    LedgerDamaged,
+    /// Every member is Ready.
+    AllReady,
+    /// Some members are not Ready.
+    MembersNotReady,
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self, f)
+    }
+}
+
+/// One statement about a resource, as computed; when it last changed is in the ledger.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Condition {
+    /// What is said.
+    #[serde(rename = "type")]
+    pub kind: ConditionType,
+    /// Whether it holds.
+    pub status: Status,
+    /// Why.
+    pub reason: Reason,
+    /// A sentence for a person: what, why, what to do. Empty when all is well.
+    pub message: String,
+}
+
+impl Condition {
+    /// Whether it is as one wants it.
+    #[must_use]
+    pub fn is_normal(&self) -> bool {
+        match self.status {
+            Status::Unknown => false,
+            Status::True => !self.kind.abnormal_when_true(),
+            Status::False => self.kind.abnormal_when_true() || self.kind == ConditionType::Progressing,
+        }
+    }
+}
+
+/// The class of a host's error: it decides the retry, nobody else does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum ErrorClass {
+    /// Capped back-off, for ever.
+    Transient,
+    /// The world differs from what was observed: look again now, at most three times in a row.
+    Changed,
+    /// No retry until the spec or the resource changes.
+    Rejected,
+    /// Slow and loud.
+    Denied,
+    /// Until the host changes.
+    Unsupported,
+    /// Our mistake; this resource only.
+    Bug,
+}
+
+/// The one word that a table prints: the first that holds, in this order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Word {
+    /// No further attempt until something changes.
+    Held,
+    /// The source cannot be reached.
+    Unknown,
+    /// Restarts again and again.
+    CrashLoop,
+    /// Waits for its next attempt.
+    BackOff,
+    /// An image is on its way.
+    Pulling,
+    /// Waits for something before it can start.
+    Pending,
+    /// Started, not ready yet, within its time.
+    Starting,
+    /// Runs and is not ready.
+    NotReady,
+    /// Ready, with something wrong around it.
+    Degraded,
+    /// Done, successfully.
+    Completed,
+    /// Ended badly and stays so.
+    Failed,
+    /// As desired.
+    Ready,
+}
+
+impl fmt::Display for Word {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self, f)
+    }
+}

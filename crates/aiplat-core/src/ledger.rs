@@ -1,0 +1,189 @@
+//! What cannot be observed: the only thing that is stored. A plain value; the daemon persists it.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    ResourceId, Timestamp,
+    condition::{ConditionType, ErrorClass, Reason, Status},
+    fingerprint::{FieldHashes, Fingerprint},
+    observed::Incarnation,
+    spec::RestartSettings,
+};
+
+/// Everything remembered, by resource.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Ledger {
+    /// One record a resource; absent is the same as empty.
+    pub records: BTreeMap<ResourceId, Record>,
+}
+
+/// What is remembered of one resource.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Record {
+    /// Restarts that were counted.
+    pub restarts: RestartWindow,
+    /// The last action that failed, if none has succeeded since.
+    pub failure: Option<Failure>,
+    /// The run that we are ending ourselves: its end is no crash.
+    pub stopping: Option<Incarnation>,
+    /// What ran when its present container was started: an edge with `restart: true` compares.
+    pub dependencies: BTreeMap<ResourceId, Incarnation>,
+    /// Field hashes by fingerprint, of the containers that exist: so that a change can be named.
+    pub fields: BTreeMap<Fingerprint, FieldHashes>,
+    /// With `pull_policy: always`: the fingerprints of the users for which it was pulled.
+    pub pulled_for: Vec<Fingerprint>,
+    /// When each condition last changed its status.
+    pub transitions: BTreeMap<ConditionType, Transition>,
+}
+
+/// When a condition took its present status.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Transition {
+    /// The status since then.
+    pub status: Status,
+    /// The reason at that time.
+    pub reason: Reason,
+    /// Milliseconds since 1970, for display only.
+    pub wall_ms: i64,
+}
+
+/// Restarts of one resource.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct RestartWindow {
+    /// Starts that followed a crash, oldest first, of this boot; bounded.
+    pub recent: Vec<Restart>,
+    /// All that were ever counted for this service; what a table shows.
+    pub total: u32,
+    /// The spec they happened under: another one is tried at once.
+    pub fingerprint: Option<Fingerprint>,
+}
+
+/// A start that followed a crash.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Restart {
+    /// When it was decided.
+    pub at: Timestamp,
+    /// How long the run had lasted that ended before it.
+    pub ran: Duration,
+    /// How that run ended: `exit 1`.
+    pub ending: String,
+}
+
+/// An action that failed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// One word of the action: `start`, `pull`.
+    pub action: String,
+    /// Decides the retry.
+    pub class: ErrorClass,
+    /// For the condition.
+    pub reason: Reason,
+    /// What failed, to what, why, and what to do.
+    pub message: String,
+    /// Failures in a row.
+    pub attempts: u32,
+    /// The next attempt; `None`: not before the spec or the resource changes.
+    pub retry_at: Option<Timestamp>,
+    /// The spec it happened under: another one is tried at once.
+    pub fingerprint: Option<Fingerprint>,
+}
+
+/// Restarts kept in one window at most: more than any window counts.
+const RECENT_MAX: usize = 64;
+
+impl Ledger {
+    /// The record of `id`, if there is one.
+    #[must_use]
+    pub fn get(&self, id: &ResourceId) -> Option<&Record> {
+        self.records.get(id)
+    }
+
+    /// The record of `id`, made when absent.
+    pub fn entry(&mut self, id: &ResourceId) -> &mut Record {
+        self.records.entry(id.clone()).or_default()
+    }
+
+    /// After a boot, boot times mean nothing: what is measured in them is forgotten.
+    pub fn forget_boot_times(&mut self) {
+        for record in self.records.values_mut() {
+            record.restarts.recent.clear();
+            record.failure = None;
+        }
+    }
+
+    /// The engine went away: restarts of the last ten seconds were its doing and are not counted.
+    pub fn forgive_restarts_since(&mut self, lost: Timestamp) -> Vec<ResourceId> {
+        let mut forgiven = Vec::new();
+        for (id, record) in &mut self.records {
+            let before = record.restarts.recent.len();
+            record.restarts.recent.retain(|restart| lost.since(restart.at) > ENGINE_STOP_WINDOW);
+            let gone = before - record.restarts.recent.len();
+            if gone > 0 {
+                record.restarts.total = record.restarts.total.saturating_sub(u32::try_from(gone).unwrap_or(0));
+                forgiven.push(id.clone());
+            }
+        }
+        forgiven
+    }
+}
+
+/// A death this soon before the engine is lost is the engine's doing.
+pub const ENGINE_STOP_WINDOW: Duration = Duration::from_secs(10);
+
+impl RestartWindow {
+    /// Counts a restart under `fingerprint`.
+    pub fn count(&mut self, restart: Restart, fingerprint: &Fingerprint) {
+        if self.fingerprint.as_ref() != Some(fingerprint) {
+            self.recent.clear();
+            self.fingerprint = Some(fingerprint.clone());
+        }
+        self.recent.push(restart);
+        self.total = self.total.saturating_add(1);
+        if self.recent.len() > RECENT_MAX {
+            self.recent.remove(0);
+        }
+    }
+
+    /// Restarts in a row under `fingerprint`, with no run of `reset_after` or longer between them. `ran` is how
+    /// long the present or last run lasted.
+    #[must_use]
+    pub fn in_a_row(&self, settings: &RestartSettings, fingerprint: &Fingerprint, ran: Duration) -> u32 {
+        if self.fingerprint.as_ref() != Some(fingerprint) || ran >= settings.reset_after {
+            return 0;
+        }
+        let mut count = 0;
+        for restart in self.recent.iter().rev() {
+            count += 1;
+            if restart.ran >= settings.reset_after {
+                break;
+            }
+        }
+        count
+    }
+
+    /// Restarts within the window before `now` under `fingerprint`.
+    #[must_use]
+    pub fn within_window(&self, settings: &RestartSettings, fingerprint: &Fingerprint, now: Timestamp) -> u32 {
+        if self.fingerprint.as_ref() != Some(fingerprint) {
+            return 0;
+        }
+        let recent = self.recent.iter().filter(|restart| now.since(restart.at) <= settings.window).count();
+        u32::try_from(recent).unwrap_or(u32::MAX)
+    }
+
+    /// How long the restart after `in_a_row` counted ones waits: the first is immediate, then `delay` doubled up
+    /// to `max_delay`, less up to a tenth so that services that fell together do not rise together.
+    #[must_use]
+    pub fn delay(&self, settings: &RestartSettings, in_a_row: u32) -> Duration {
+        let Some(doublings) = in_a_row.checked_sub(1) else { return Duration::ZERO };
+        let factor = 2_u32.checked_pow(doublings.min(20)).unwrap_or(u32::MAX);
+        let full = settings.delay.saturating_mul(factor).min(settings.max_delay);
+        let seed = self.fingerprint.as_ref().map_or(0, |fp| fp.as_str().bytes().map(u32::from).sum::<u32>());
+        let percent = (seed.wrapping_mul(31).wrapping_add(in_a_row.wrapping_mul(17))) % 11;
+        full.saturating_sub(full / 100 * percent)
+    }
+}

@@ -1,0 +1,63 @@
+//! What no single section can know: references, cycles, ports and names against each other, power over the host.
+
+mod addresses;
+mod graph;
+mod host;
+mod names;
+mod references;
+
+pub(super) use addresses::Cidr;
+pub(super) use host::Ours;
+pub(super) use names::{container_name, network_name, volume_name};
+
+use std::collections::BTreeMap;
+
+use super::{
+    diagnostic::Sink,
+    draft::{AttachmentDraft, Draft, ServiceDraft},
+};
+
+/// The network of services that name none.
+pub(super) const DEFAULT_NETWORK: &str = "default";
+
+/// The draft with its profiles applied.
+pub(super) struct Scene<'a> {
+    pub(super) draft: &'a Draft,
+    /// The services that are to run.
+    pub(super) active: BTreeMap<&'a str, &'a ServiceDraft>,
+}
+
+impl<'a> Scene<'a> {
+    pub(super) fn new(draft: &'a Draft) -> Self {
+        let active = draft.services.iter().filter(|(_, service)| service.is_active(&draft.active_profiles));
+        Self { draft, active: active.map(|(name, service)| (name.as_str(), service)).collect() }
+    }
+
+    /// The services that profiles leave out.
+    pub(super) fn left_out(&self) -> Vec<String> {
+        self.draft.services.keys().filter(|name| !self.active.contains_key(name.as_str())).cloned().collect()
+    }
+
+    /// Whether a section could be read, so that a name which is not in it is unknown for sure.
+    fn knows(&self, section: &str) -> bool {
+        !self.draft.unreadable.contains(section)
+    }
+}
+
+/// The networks of a service; `None` where they could not be read.
+pub(super) fn networks_of(service: &ServiceDraft) -> Option<Vec<(&str, Option<&AttachmentDraft>)>> {
+    match service.networks.as_deref()? {
+        [] => Some(vec![(DEFAULT_NETWORK, None)]),
+        attachments => Some(attachments.iter().map(|one| (one.network.as_str(), Some(one))).collect()),
+    }
+}
+
+/// Every semantic check, all at once.
+pub(super) fn check(scene: &Scene<'_>, ours: &Ours<'_>, sink: &mut Sink) {
+    references::check(scene, sink);
+    graph::check(scene, sink);
+    addresses::check(scene, sink);
+    names::check(scene, sink);
+    host::check(scene, ours, sink);
+    references::unused(scene, sink);
+}

@@ -1,0 +1,210 @@
+//! A draft without errors becomes a platform: every reference resolved, every name final.
+
+use std::collections::BTreeMap;
+
+use super::{
+    check::{DEFAULT_NETWORK, Scene, container_name, network_name, networks_of, volume_name},
+    draft::{AttachmentDraft, Draft, Health, MountDraft, NetworkDraft, ServiceDraft, SourceDraft, VolumeDraft},
+};
+use crate::{
+    Kind, ResourceId, Timestamp,
+    spec::{
+        Attachment, ContainerLive, ContainerPolicy, ContainerRuntime, ContainerSpec, Dependency, ImageSpec,
+        InstanceId, Mount, MountSource, NetworkSpec, Platform, PullPolicy, Removals, VolumeSpec,
+    },
+};
+
+/// Compiles what the checks have passed. What no active service uses is not made, as in Compose.
+pub(super) fn compile(scene: &Scene<'_>, instance: &InstanceId) -> Platform {
+    let draft = scene.draft;
+    let containers: BTreeMap<ResourceId, ContainerSpec> = scene
+        .active
+        .iter()
+        .map(|(name, service)| (ResourceId::container(name), container(scene, name, service)))
+        .collect();
+    let used_networks = containers.values().flat_map(|container| container.live.networks.keys());
+    let networks = used_networks.map(|id| (id.clone(), network(draft, id.key()))).collect();
+    let used_volumes = containers.values().flat_map(ContainerSpec::volumes);
+    let volumes = used_volumes.map(|(id, _)| (id.clone(), volume(draft, id.key()))).collect();
+    Platform {
+        name: draft.name.clone(),
+        instance: instance.clone(),
+        generation: 0,
+        settings: draft.settings.clone(),
+        networks,
+        volumes,
+        images: images(scene),
+        containers,
+        gates: gates(scene),
+        removals: Removals::From(Timestamp::ZERO),
+    }
+}
+
+fn images(scene: &Scene<'_>) -> BTreeMap<ResourceId, ImageSpec> {
+    let mut images: BTreeMap<ResourceId, ImageSpec> = BTreeMap::new();
+    for service in scene.active.values() {
+        let Some(image) = &service.image else { continue };
+        let pull = service.pull.as_ref().map_or(PullPolicy::Missing, |pull| pull.value);
+        let spec = ImageSpec { reference: image.value.clone(), pull };
+        images
+            .entry(ResourceId::image(&image.value))
+            .and_modify(|known| known.pull = known.pull.max(pull))
+            .or_insert(spec);
+    }
+    images
+}
+
+fn gates(scene: &Scene<'_>) -> BTreeMap<String, Vec<ResourceId>> {
+    let member = |text: &str| {
+        let (kind, key) = text.split_once('/').unwrap_or(("container", text));
+        let kind = Kind::ALL.into_iter().find(|known| known.as_str() == kind)?;
+        let is_left_out = kind == Kind::Container && !scene.active.contains_key(key);
+        (!is_left_out).then(|| ResourceId::new(kind, key))
+    };
+    let gates = scene.draft.gates.iter().map(|(name, gate)| {
+        let mut members: Vec<ResourceId> = gate.members.iter().filter_map(|text| member(&text.value)).collect();
+        members.sort();
+        members.dedup();
+        (name.clone(), members)
+    });
+    gates.collect()
+}
+
+fn container(scene: &Scene<'_>, name: &str, service: &ServiceDraft) -> ContainerSpec {
+    let draft = scene.draft;
+    let host_name = container_name(draft, name, service);
+    let networks = networks_of(service).unwrap_or_default();
+    let attachment = |(network, attachment): (&str, Option<&AttachmentDraft>)| {
+        (ResourceId::network(network), attach(draft, name, service, network, attachment))
+    };
+    ContainerSpec {
+        service: name.to_owned(),
+        host_name,
+        runtime: runtime(draft, service),
+        live: ContainerLive { networks: networks.into_iter().map(attachment).collect(), limits: service.limits },
+        policy: policy(scene, service),
+    }
+}
+
+fn runtime(draft: &Draft, service: &ServiceDraft) -> ContainerRuntime {
+    let mut mounts: Vec<Mount> = service.mounts.iter().map(|one| mount(draft, one)).collect();
+    mounts.sort_by(|a, b| a.target.cmp(&b.target));
+    ContainerRuntime {
+        image: service.image.as_ref().map(|image| image.value.clone()).unwrap_or_default(),
+        command: service.command.clone(),
+        entrypoint: service.entrypoint.clone(),
+        environment: service.environment.clone(),
+        user: service.user.clone(),
+        labels: service.labels.clone(),
+        stop_signal: service.stop_signal.clone(),
+        ports: service.ports.iter().map(|port| port.value.clone()).collect(),
+        mounts,
+        engine_health_off: !matches!(service.health, Health::Unsaid),
+    }
+}
+
+fn mount(draft: &Draft, mount: &MountDraft) -> Mount {
+    let source = match &mount.source {
+        SourceDraft::Volume(key) => {
+            MountSource::Volume { volume: ResourceId::volume(key), host_name: volume_name(draft, key) }
+        }
+        SourceDraft::Bind { path, create } => MountSource::Bind { path: path.clone(), create: *create },
+        SourceDraft::Anonymous => MountSource::Anonymous,
+        SourceDraft::Tmpfs { size } => MountSource::Tmpfs { size: *size },
+    };
+    Mount { target: mount.target.clone(), source, read_only: mount.read_only }
+}
+
+fn attach(
+    draft: &Draft,
+    name: &str,
+    service: &ServiceDraft,
+    network: &str,
+    attachment: Option<&AttachmentDraft>,
+) -> Attachment {
+    let mut aliases = vec![name.to_owned()];
+    let container = service.container_name.iter().map(|name| &name.value);
+    for alias in container.chain(attachment.into_iter().flat_map(|attachment| &attachment.aliases)) {
+        if !aliases.contains(alias) {
+            aliases.push(alias.clone());
+        }
+    }
+    let fixed = |address: Option<&super::tree::Spanned<String>>| address.map(|address| address.value.clone());
+    Attachment {
+        host_name: network_name(draft, network),
+        aliases,
+        ipv4_address: fixed(attachment.and_then(|attachment| attachment.ipv4_address.as_ref())),
+        ipv6_address: fixed(attachment.and_then(|attachment| attachment.ipv6_address.as_ref())),
+    }
+}
+
+fn policy(scene: &Scene<'_>, service: &ServiceDraft) -> ContainerPolicy {
+    // An edge to a service that its profiles leave out is `required: false`, or the checks had refused it.
+    let edges = service.depends_on.iter().filter(|edge| scene.active.contains_key(edge.to.as_str()));
+    let dependency = |edge: &super::draft::Edge| Dependency {
+        condition: edge.condition,
+        required: edge.required,
+        restart: edge.restart,
+    };
+    ContainerPolicy {
+        restart: service.restart.value,
+        dependencies: edges.map(|edge| (ResourceId::container(&edge.to), dependency(edge))).collect(),
+        probe: match &service.health {
+            Health::Probe(probe) => Some(probe.clone()),
+            Health::Unsaid | Health::Off(_) | Health::Broken => None,
+        },
+        stop_grace: service.stop_grace,
+    }
+}
+
+fn network(draft: &Draft, key: &str) -> NetworkSpec {
+    let host_name = network_name(draft, key);
+    let Some(network) = draft.networks.get(key) else {
+        assert_eq!(key, DEFAULT_NETWORK, "the checks refuse networks that are not declared");
+        return NetworkSpec {
+            host_name,
+            external: false,
+            driver: None,
+            driver_opts: BTreeMap::new(),
+            internal: false,
+            enable_ipv6: false,
+            attachable: false,
+            labels: BTreeMap::new(),
+            subnets: Vec::new(),
+        };
+    };
+    let NetworkDraft {
+        place: _,
+        name: _,
+        external,
+        driver,
+        driver_opts,
+        internal,
+        enable_ipv6,
+        attachable,
+        labels,
+        subnets,
+    } = network;
+    NetworkSpec {
+        host_name,
+        external: *external,
+        driver: driver.clone(),
+        driver_opts: driver_opts.clone(),
+        internal: *internal,
+        enable_ipv6: *enable_ipv6,
+        attachable: *attachable,
+        labels: labels.clone(),
+        subnets: subnets.iter().map(|subnet| subnet.value.clone()).collect(),
+    }
+}
+
+fn volume(draft: &Draft, key: &str) -> VolumeSpec {
+    let VolumeDraft { place: _, name: _, external, driver, driver_opts, labels } = &draft.volumes[key];
+    VolumeSpec {
+        host_name: volume_name(draft, key),
+        external: *external,
+        driver: driver.clone(),
+        driver_opts: driver_opts.iter().map(|(name, text)| (name.clone(), text.value.clone())).collect(),
+        labels: labels.clone(),
+    }
+}

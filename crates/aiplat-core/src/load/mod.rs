@@ -1,0 +1,127 @@
+//! Reads a platform file into a [`Platform`], with every mistake at once.
+//!
+//! Bytes become a tree in which every value knows where it was written ([`parse`]); variables are put in
+//! ([`interpolate`]); each section is decoded on its own against the one table of keys ([`keys`], [`decode`]); then
+//! come the checks that need the whole file ([`check`]), and only a file without errors is compiled ([`compile`]).
+//! Nothing stops at the first mistake, and what is wrong is said once: whoever meets its traces later is silent.
+//!
+//! Deliberately absent: I/O (files come through [`Files`]), the environment of the process, serde (it stops at the
+//! first error and knows no places), and any guess about what was meant.
+
+mod check;
+mod compile;
+mod decode;
+mod diagnostic;
+mod draft;
+mod env;
+mod interpolate;
+mod keys;
+mod parse;
+mod render;
+mod schema;
+mod syntax;
+mod text;
+mod tree;
+
+use std::path::{Path, PathBuf};
+
+pub use diagnostic::{Diagnostic, Label, Location, Severity, SourceFile, SourceMap};
+pub use keys::{KeyRow, key_row};
+pub use render::render;
+pub use schema::json_schema;
+pub use text::ByteSize;
+
+use crate::spec::{InstanceId, Platform};
+use check::{Ours, Scene};
+use decode::{Content, Cx, Reader};
+use diagnostic::Sink;
+use draft::Draft;
+
+/// The files of a platform. The I/O lives with the caller.
+pub trait Files {
+    /// The bytes of `path`; `None`: it does not exist.
+    ///
+    /// # Errors
+    /// Says why it cannot be read, in words for the user.
+    fn read(&self, path: &Path) -> Result<Option<Vec<u8>>, String>;
+}
+
+/// What a file's meaning depends on besides its text.
+#[derive(Debug, Clone)]
+pub struct Facts {
+    /// Whose platform it is.
+    pub instance: InstanceId,
+    /// Our own state: no container may mount it.
+    pub state_dir: PathBuf,
+    /// What `~` stands for; `None` in the daemon, which has no home.
+    pub home: Option<PathBuf>,
+    /// Take a plain Compose file, with a warning: for `diff -f` and `validate` on a newcomer's file. The daemon
+    /// insists on `apiVersion`.
+    pub accept_compose: bool,
+}
+
+/// What became of a file.
+#[derive(Debug, Clone)]
+pub struct Loaded {
+    /// `None` if there is any error. Its generation is 0 and its removals are due at once: the caller sets both.
+    pub platform: Option<Platform>,
+    /// Errors and warnings, in order of file and position.
+    pub diagnostics: Vec<Diagnostic>,
+    /// Words whose meaning or default differs from Compose's, each once. `validate` prints them.
+    pub differences: Vec<Diagnostic>,
+    /// Every file read or looked for, the root first: what to watch.
+    pub read: Vec<PathBuf>,
+    /// For [`render`].
+    pub sources: SourceMap,
+    /// Services that profiles leave out.
+    pub services_profile_off: Vec<String>,
+}
+
+impl Loaded {
+    /// Whether something keeps the file from being taken.
+    #[must_use]
+    pub fn has_errors(&self) -> bool {
+        self.diagnostics.iter().any(Diagnostic::is_error)
+    }
+}
+
+/// Reads the platform at `root` and whatever it names.
+pub fn load(root: &Path, files: &dyn Files, facts: &Facts) -> Loaded {
+    let mut sink = Sink::default();
+    let mut reader = Reader::default();
+    let draft = draft(root, files, &mut reader, facts, &mut sink);
+    let mut services_profile_off = Vec::new();
+    let mut platform = None;
+    if let Some(draft) = draft {
+        let scene = Scene::new(&draft);
+        check::check(&scene, &Ours { root, state_dir: &facts.state_dir }, &mut sink);
+        services_profile_off = scene.left_out();
+        if !sink.has_errors() {
+            platform = Some(compile::compile(&scene, &facts.instance));
+        }
+    }
+    let Reader { sources, read } = reader;
+    let (diagnostics, differences) = sink.finish(&sources);
+    Loaded { platform, diagnostics, differences, read, sources, services_profile_off }
+}
+
+fn draft(root: &Path, files: &dyn Files, reader: &mut Reader, facts: &Facts, sink: &mut Sink) -> Option<Draft> {
+    let file = match reader.read(files, root, None, sink) {
+        Content::Text(file) => file,
+        Content::Missing => {
+            let file = reader.sources.add(root, "", false);
+            let message = format!("{} does not exist", root.display());
+            sink.add(diagnostic::Problem::of_file("file-missing", file, message));
+            return None;
+        }
+        Content::Bad => return None,
+    };
+    let text = reader.sources.file(file).text.clone();
+    let mut tree = parse::parse(file, &text, sink)?;
+    let folder = root.parent().unwrap_or_else(|| Path::new(""));
+    let variables = decode::preamble(&tree, folder, files, reader, sink);
+    interpolate::interpolate(&mut tree, &variables, &reader.sources, sink);
+    let home = facts.home.as_deref();
+    let mut cx = Cx { sink, files, reader, variables: &variables, folder, home };
+    decode::platform(&mut cx, &tree, facts.accept_compose)
+}

@@ -1,0 +1,483 @@
+//! What the hosts were last seen to be like: plain values, merged from listings and single looks.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+    time::Duration,
+};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    ResourceId, Timestamp,
+    fingerprint::Fingerprint,
+    spec::{InstanceId, Limits, ProbeSpec, Protocol},
+};
+
+/// A container's id in the engine (64 hex digits).
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ContainerId(pub String);
+
+impl ContainerId {
+    /// The first twelve digits, as the engine prints them.
+    #[must_use]
+    pub fn short(&self) -> &str {
+        self.0.get(..12).unwrap_or(&self.0)
+    }
+}
+
+impl std::fmt::Display for ContainerId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.short())
+    }
+}
+
+/// One run of one container: its id and the engine's start time. Opaque; only compared.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Incarnation(pub String);
+
+/// Everything known of the hosts. Missing knowledge is explicit: `engine.listed`, an image that is not in `images`.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ObservedState {
+    /// The engine itself.
+    pub engine: EngineFacts,
+    /// Our containers, by the resource that their label names.
+    pub owned: BTreeMap<ResourceId, Vec<ObservedContainer>>,
+    /// Everybody else's containers.
+    pub foreign: Vec<ObservedContainer>,
+    /// Networks by name.
+    pub networks: BTreeMap<String, ObservedNetwork>,
+    /// Volumes by name.
+    pub volumes: BTreeMap<String, ObservedVolume>,
+    /// Images by reference as written. Absent: not looked at yet.
+    pub images: BTreeMap<String, ObservedImage>,
+    /// Readiness, by container resource, of one incarnation each.
+    pub probes: BTreeMap<ResourceId, ProbeFacts>,
+    /// Bytes of a pull in progress, by image resource.
+    pub pulls: BTreeMap<ResourceId, PullProgress>,
+    /// When we saw each of our containers run, and end.
+    pub sightings: BTreeMap<ContainerId, Sighting>,
+}
+
+/// The engine's reachability. A broken socket makes nothing dead.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct EngineFacts {
+    /// A complete listing has been read since the engine was last out of reach.
+    pub listed: bool,
+    /// Why it is out of reach, if it is.
+    pub away: Option<String>,
+    /// When the event stream was last lost.
+    pub lost_at: Option<Timestamp>,
+}
+
+/// The state that the engine reports.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ContainerState {
+    /// Made, never started, or its start failed.
+    Created,
+    /// Its process runs.
+    Running,
+    /// Frozen by hand.
+    Paused,
+    /// The engine's own restart policy is at work.
+    Restarting,
+    /// Its process has ended.
+    Exited,
+    /// The engine could not remove it.
+    Dead,
+    /// Being removed.
+    Removing,
+    /// A word that this version does not know (newer engines, Podman).
+    Other(String),
+}
+
+impl ContainerState {
+    /// Whether a process of this container may be alive.
+    #[must_use]
+    pub fn is_alive(&self) -> bool {
+        match self {
+            Self::Running | Self::Paused | Self::Restarting | Self::Other(_) => true,
+            Self::Created | Self::Exited | Self::Dead | Self::Removing => false,
+        }
+    }
+}
+
+/// One container as listed, with what only an inspect shows in `detail`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ObservedContainer {
+    /// Engine id.
+    pub id: ContainerId,
+    /// Name without the leading slash.
+    pub name: String,
+    /// Image reference or id it was made from.
+    pub image: String,
+    /// The engine's state.
+    pub state: ContainerState,
+    /// Our labels, if it carries any.
+    pub owner: Option<Ownership>,
+    /// Docker Compose's labels, if it carries them.
+    pub compose: Option<ComposeOrigin>,
+    /// Seconds since 1970 at which it was made; only compared with others.
+    pub created: i64,
+    /// Connections by network name.
+    pub networks: BTreeMap<String, Endpoint>,
+    /// What is mounted.
+    pub mounts: Vec<ObservedMount>,
+    /// Host ports held while it runs.
+    pub ports: Vec<PublishedPort>,
+    /// From an inspect; listings do not show it.
+    pub detail: Option<ContainerDetail>,
+}
+
+/// What our labels say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ownership {
+    /// `io.aiplat.instance`.
+    pub instance: InstanceId,
+    /// `io.aiplat.resource`.
+    pub resource: ResourceId,
+    /// `io.aiplat.fingerprint`; absent on networks and volumes.
+    pub fingerprint: Option<Fingerprint>,
+    /// `io.aiplat.depends-on`: container resources, for a removal in reverse order.
+    pub depends_on: Vec<ResourceId>,
+}
+
+/// Which Compose project made an object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ComposeOrigin {
+    /// `com.docker.compose.project`.
+    pub project: String,
+    /// `com.docker.compose.project.working_dir`.
+    pub folder: Option<String>,
+}
+
+/// A connection to a network.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Endpoint {
+    /// The network's id; it stays the old one when the network was made anew.
+    pub network_id: String,
+    /// Address, while running.
+    pub ip: Option<IpAddr>,
+    /// Names it answers to; only an inspect shows them.
+    pub aliases: Option<Vec<String>>,
+}
+
+/// A mount of a container.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ObservedMount {
+    /// The volume's name, for volumes.
+    pub volume: Option<String>,
+    /// The host path, for binds.
+    pub bind: Option<String>,
+    /// Path inside.
+    pub target: String,
+    /// Writable.
+    pub writable: bool,
+}
+
+/// A host port that a container publishes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PublishedPort {
+    /// Host address.
+    pub host_ip: IpAddr,
+    /// Host port.
+    pub host_port: u16,
+    /// Transport.
+    pub protocol: Protocol,
+}
+
+/// What only an inspect shows.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ContainerDetail {
+    /// The engine's text, only compared.
+    pub started_at: String,
+    /// The engine's text, for display.
+    pub finished_at: String,
+    /// Of the last run; 0 if there was none.
+    pub exit_code: i64,
+    /// The engine's error of the last start.
+    pub error: String,
+    /// The kernel killed it for memory.
+    pub oom_killed: bool,
+    /// The engine's own health check, if it runs one.
+    pub health: Option<EngineHealth>,
+    /// Limits in force.
+    pub limits: Limits,
+}
+
+/// The result of the engine's own health check.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EngineHealth {
+    /// Within its start period.
+    Starting,
+    /// Passed.
+    Healthy,
+    /// Failed often enough.
+    Unhealthy,
+}
+
+/// A network as listed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ObservedNetwork {
+    /// Engine id.
+    pub id: String,
+    /// Name.
+    pub name: String,
+    /// Our labels.
+    pub owner: Option<Ownership>,
+    /// Compose's labels.
+    pub compose: Option<ComposeOrigin>,
+    /// Driver.
+    pub driver: String,
+    /// No route to the outside.
+    pub internal: bool,
+}
+
+/// A volume as listed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ObservedVolume {
+    /// Name.
+    pub name: String,
+    /// Our labels.
+    pub owner: Option<Ownership>,
+    /// Compose's labels.
+    pub compose: Option<ComposeOrigin>,
+    /// Driver.
+    pub driver: String,
+}
+
+/// An image that was looked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ObservedImage {
+    /// Not on this machine.
+    Absent,
+    /// On this machine.
+    Present {
+        /// Content id.
+        id: String,
+        /// It declares a HEALTHCHECK.
+        has_healthcheck: bool,
+    },
+}
+
+/// Bytes of a pull in progress.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PullProgress {
+    /// Bytes downloaded.
+    pub done: u64,
+    /// Bytes in all, as far as the registry said.
+    pub total: u64,
+}
+
+/// When we saw one container run and end; in memory only.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Sighting {
+    /// The run that these times are of.
+    pub incarnation: Option<Incarnation>,
+    /// First seen running in this incarnation.
+    pub running_since: Option<Timestamp>,
+    /// Last seen running.
+    pub last_running: Option<Timestamp>,
+    /// First seen ended, after having been seen running or not.
+    pub ended_at: Option<Timestamp>,
+}
+
+/// Readiness of one incarnation as probed by us.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ProbeFacts {
+    /// What was probed.
+    pub incarnation: Incarnation,
+    /// When its first probe was made.
+    pub since: Timestamp,
+    /// Probes made.
+    pub attempts: u32,
+    /// Failures in a row.
+    pub failures: u32,
+    /// It has passed at least once.
+    pub has_passed: bool,
+    /// The verdict so far: `None` until it has passed, or failed often enough.
+    pub healthy: Option<bool>,
+    /// The last exchange.
+    pub last: Option<ProbeOutcome>,
+}
+
+/// One exchange of a probe.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProbeOutcome {
+    /// When it ended.
+    pub at: Timestamp,
+    /// It passed.
+    pub passed: bool,
+    /// What was asked and answered, for a person: `GET http://172.18.0.3:4000/health: 503 Service Unavailable`.
+    pub transcript: String,
+    /// How long it took.
+    pub took: Duration,
+}
+
+impl ProbeFacts {
+    /// Facts of an incarnation that has not been probed.
+    #[must_use]
+    pub fn new(incarnation: Incarnation, now: Timestamp) -> Self {
+        Self { incarnation, since: now, attempts: 0, failures: 0, has_passed: false, healthy: None, last: None }
+    }
+
+    /// Counts one exchange. One pass makes it healthy. A service that has never passed has its whole budget
+    /// ([`ProbeSpec::budget`]), however often it was asked meanwhile; after that, `retries` failures in a row make
+    /// it unhealthy. Neither verdict is final.
+    pub fn record(&mut self, outcome: ProbeOutcome, spec: &ProbeSpec) {
+        self.attempts = self.attempts.saturating_add(1);
+        if outcome.passed {
+            self.failures = 0;
+            self.has_passed = true;
+            self.healthy = Some(true);
+        } else {
+            self.failures = self.failures.saturating_add(1);
+            let exhausted = if self.has_passed {
+                self.failures >= spec.retries.max(1)
+            } else {
+                outcome.at.since(self.since) >= spec.budget()
+            };
+            if exhausted {
+                self.healthy = Some(false);
+            }
+        }
+        self.last = Some(outcome);
+    }
+}
+
+impl ObservedContainer {
+    /// This run of it; `None` until it has been inspected.
+    #[must_use]
+    pub fn incarnation(&self) -> Option<Incarnation> {
+        let detail = self.detail.as_ref()?;
+        Some(Incarnation(format!("{}@{}", self.id.short(), detail.started_at)))
+    }
+
+    /// Whether our labels of `instance` are on it.
+    #[must_use]
+    pub fn is_owned_by(&self, instance: &InstanceId) -> bool {
+        self.owner.as_ref().is_some_and(|owner| owner.instance == *instance)
+    }
+
+    /// The fingerprint that it was made with.
+    #[must_use]
+    pub fn fingerprint(&self) -> Option<&Fingerprint> {
+        self.owner.as_ref()?.fingerprint.as_ref()
+    }
+}
+
+/// A complete listing of what the engine has: three calls.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Listing {
+    /// All containers, in any state.
+    pub containers: Vec<ObservedContainer>,
+    /// All networks.
+    pub networks: Vec<ObservedNetwork>,
+    /// All volumes.
+    pub volumes: Vec<ObservedVolume>,
+}
+
+/// A fresh look at one resource.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Observed {
+    /// All containers as listed; those of the resource looked at with `detail`.
+    Containers(Vec<ObservedContainer>),
+    /// The network of that name, if there is one.
+    Network(String, Option<ObservedNetwork>),
+    /// The volume of that name, if there is one.
+    Volume(String, Option<ObservedVolume>),
+    /// The image of that reference.
+    Image(String, ObservedImage),
+}
+
+impl ObservedState {
+    /// Takes in a complete listing.
+    pub fn record_listing(&mut self, listing: Listing, instance: &InstanceId, now: Timestamp) {
+        self.networks = listing.networks.into_iter().map(|network| (network.name.clone(), network)).collect();
+        self.volumes = listing.volumes.into_iter().map(|volume| (volume.name.clone(), volume)).collect();
+        self.record_containers(listing.containers, instance, now);
+        self.engine.listed = true;
+        self.engine.away = None;
+    }
+
+    /// Takes in a fresh look at one resource.
+    pub fn record(&mut self, observed: Observed, instance: &InstanceId, now: Timestamp) {
+        match observed {
+            Observed::Containers(containers) => self.record_containers(containers, instance, now),
+            Observed::Network(name, Some(network)) => drop(self.networks.insert(name, network)),
+            Observed::Network(name, None) => drop(self.networks.remove(&name)),
+            Observed::Volume(name, Some(volume)) => drop(self.volumes.insert(name, volume)),
+            Observed::Volume(name, None) => drop(self.volumes.remove(&name)),
+            Observed::Image(reference, image) => drop(self.images.insert(reference, image)),
+        }
+    }
+
+    /// The engine cannot be reached. What was last seen stays, marked as such: nothing is dead because a socket is.
+    pub fn record_loss(&mut self, reason: String, now: Timestamp) {
+        if self.engine.away.is_none() {
+            self.engine.lost_at = Some(now);
+        }
+        self.engine.listed = false;
+        self.engine.away = Some(reason);
+    }
+
+    fn record_containers(&mut self, containers: Vec<ObservedContainer>, instance: &InstanceId, now: Timestamp) {
+        let mut known: BTreeMap<ContainerId, ObservedContainer> = std::mem::take(&mut self.owned)
+            .into_values()
+            .flatten()
+            .map(|container| (container.id.clone(), container))
+            .collect();
+        self.foreign.clear();
+        let mut present = BTreeSet::new();
+        for mut container in containers {
+            if !container.is_owned_by(instance) {
+                self.foreign.push(container);
+                continue;
+            }
+            let before = known.remove(&container.id);
+            keep_detail(&mut container, before);
+            present.insert(container.id.clone());
+            self.sightings.entry(container.id.clone()).or_default().record(&container, now);
+            if let Some(owner) = &container.owner {
+                self.owned.entry(owner.resource.clone()).or_default().push(container);
+            }
+        }
+        for members in self.owned.values_mut() {
+            members.sort_by(|a, b| a.id.cmp(&b.id));
+        }
+        self.sightings.retain(|id, _| present.contains(id));
+        let owned = &self.owned;
+        self.probes.retain(|id, _| owned.contains_key(id));
+    }
+}
+
+/// A listing shows neither limits nor start time: what an earlier inspect of the same state showed is kept.
+fn keep_detail(container: &mut ObservedContainer, before: Option<ObservedContainer>) {
+    let Some(before) = before else { return };
+    if container.detail.is_some() || before.state != container.state {
+        return;
+    }
+    container.detail = before.detail;
+    for (name, endpoint) in &mut container.networks {
+        let old = before.networks.get(name).filter(|old| old.network_id == endpoint.network_id);
+        endpoint.aliases = endpoint.aliases.take().or_else(|| old?.aliases.clone());
+    }
+}
+
+impl Sighting {
+    fn record(&mut self, container: &ObservedContainer, now: Timestamp) {
+        let incarnation = container.incarnation();
+        if incarnation.is_some() && incarnation != self.incarnation {
+            *self = Self { incarnation, ..Self::default() };
+        }
+        if container.state.is_alive() {
+            self.running_since.get_or_insert(now);
+            self.last_running = Some(now);
+            self.ended_at = None;
+        } else {
+            self.ended_at.get_or_insert(now);
+        }
+    }
+}

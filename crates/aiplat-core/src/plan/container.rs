@@ -1,0 +1,474 @@
+//! The next step for one service's containers.
+//!
+//! Read `desired` as a ladder: each rung either acts, waits, or passes on. A crash after any rung leaves a world
+//! from which the same ladder continues; there is no other recovery.
+
+use std::{sync::Arc, time::Duration};
+
+use super::{
+    Cause, Gate, Members, Readiness, Step, World, gate,
+    readiness::ready_incarnation,
+    running::{self, Ended},
+};
+use crate::{
+    ResourceId,
+    action::{Action, CreateContainer, OwnLabels},
+    condition::{Condition, ConditionType, Reason, Status},
+    fingerprint,
+    observed::{ContainerState, Endpoint, ObservedContainer},
+    spec::{Attachment, ContainerSpec, Removals},
+    time::human,
+};
+
+pub(super) fn plan(world: &World<'_>, id: &ResourceId) -> Step {
+    if let Some(step) = engine_away(world) {
+        return step;
+    }
+    match world.desired.containers.get(id) {
+        Some(spec) => {
+            let members = Members::of(world, id, spec);
+            let look = Look { world, id, spec, members };
+            look.step().with(look.conditions())
+        }
+        None => undesired(world, id),
+    }
+}
+
+/// Without a complete listing nothing is decided: absence must have been seen.
+pub(super) fn engine_away(world: &World<'_>) -> Option<Step> {
+    let engine = &world.observed.engine;
+    if engine.listed {
+        return None;
+    }
+    let message = match &engine.away {
+        Some(reason) => format!("the engine does not answer: {reason}"),
+        None => "the engine has not been listed yet".to_owned(),
+    };
+    let ready = Condition::unknown(ConditionType::Ready, Reason::EngineUnreachable, message.clone());
+    Some(Step::blocked(world, vec![Gate::EngineAway { message }]).with(vec![ready]))
+}
+
+struct Look<'a> {
+    world: &'a World<'a>,
+    id: &'a ResourceId,
+    spec: &'a ContainerSpec,
+    members: Members<'a>,
+}
+
+impl Look<'_> {
+    fn step(&self) -> Step {
+        if let Some(step) = self.one_container() {
+            return step;
+        }
+        let Some(current) = self.members.current else {
+            return self.make(self.spec.host_name.clone(), Cause::Missing, None);
+        };
+        if !self.members.current_matches {
+            return self.replace(current);
+        }
+        self.take_name(current).unwrap_or_else(|| self.run(current))
+    }
+
+    /// Never two running containers for one service, and none that has no role.
+    fn one_container(&self) -> Option<Step> {
+        let alive = |container: &&&ObservedContainer| container.state.is_alive();
+        let Members { current, candidate, previous, strays, .. } = &self.members;
+        if let Some(dead) = [current, candidate].into_iter().flatten().find(|c| c.state == ContainerState::Dead) {
+            return Some(Step::act(Action::RemoveContainer { id: dead.id.clone() }, Cause::Dead));
+        }
+        if let Some(extra) = strays.iter().chain(previous.iter()).find(alive) {
+            return Some(Step::act(self.stop(extra), Cause::Stray));
+        }
+        strays.first().map(|stray| Step::act(Action::RemoveContainer { id: stray.id.clone() }, Cause::Stray))
+    }
+
+    /// Makes the container that the file asks for, beside `old` if there is one.
+    fn make(&self, name: String, cause: Cause, old: Option<&ObservedContainer>) -> Step {
+        if self.members.removing {
+            return Step::again(Duration::from_millis(100));
+        }
+        let gates = gate::before_create(self.world, self.spec);
+        if !gates.is_empty() {
+            return Step::blocked(self.world, gates);
+        }
+        let create = CreateContainer {
+            name,
+            labels: OwnLabels {
+                instance: self.world.desired.instance.clone(),
+                resource: self.id.clone(),
+                fingerprint: Some(fingerprint::of(&self.spec.runtime)),
+                depends_on: self.spec.policy.dependencies.keys().cloned().collect(),
+            },
+            spec: Arc::new(self.spec.clone()),
+            network: self.spec.live.networks.values().next().cloned(),
+            inherit: old.map(|old| self.anonymous_volumes(old)).unwrap_or_default(),
+        };
+        Step::act(Action::CreateContainer(Box::new(create)), cause)
+    }
+
+    /// Volumes of `old` that the file does not name: the engine made them, and the data in them goes along.
+    fn anonymous_volumes(&self, old: &ObservedContainer) -> Vec<(String, String)> {
+        use crate::spec::MountSource;
+        let declared = |target: &str| {
+            self.spec.runtime.mounts.iter().any(|mount| {
+                mount.target == target && !matches!(mount.source, MountSource::Anonymous)
+            })
+        };
+        let mounts = old.mounts.iter().filter(|mount| !declared(&mount.target));
+        mounts.filter_map(|mount| Some((mount.volume.clone()?, mount.target.clone()))).collect()
+    }
+
+    /// `current` is of an earlier file: make its successor, and let it go when the successor may start.
+    fn replace(&self, current: &ObservedContainer) -> Step {
+        let changed = self.changed_fields(current);
+        let Some(candidate) = self.members.candidate else {
+            let temporary = format!("{}--{}", self.spec.host_name, fingerprint::of(&self.spec.runtime).short());
+            return self.make(temporary, Cause::Replacement { changed }, Some(current));
+        };
+        if let Some(step) = self.connect(candidate) {
+            return step;
+        }
+        let mut gates = gate::before_disruption(self.world, self.spec);
+        gates.extend(gate::before_start(self.world, self.id, self.spec));
+        if gates.is_empty() {
+            Step::act(self.stop(current), Cause::Replaced { changed })
+        } else {
+            Step::blocked(self.world, gates)
+        }
+    }
+
+    fn changed_fields(&self, current: &ObservedContainer) -> Vec<String> {
+        let known = current.fingerprint().and_then(|print| self.world.ledger.get(self.id)?.fields.get(print));
+        let wanted = fingerprint::fields(&self.spec.runtime);
+        match known.map(|before| fingerprint::changed(before, &wanted)) {
+            Some(changed) if changed.is_empty() => vec!["deploy.resources.limits".to_owned()],
+            Some(changed) => changed,
+            None => Vec::new(),
+        }
+    }
+
+    /// The container to run bears the service's name; whoever of ours has it makes way.
+    fn take_name(&self, current: &ObservedContainer) -> Option<Step> {
+        if current.name == self.spec.host_name {
+            return None;
+        }
+        let wanted = &self.spec.host_name;
+        if let Some(holder) = self.members.previous.filter(|previous| previous.name == *wanted) {
+            let to = format!("{wanted}--{}", holder.id.short());
+            return Some(Step::act(Action::RenameContainer { id: holder.id.clone(), to }, Cause::NameNeeded));
+        }
+        if let Some(gate) = gate::name(self.world, self.spec) {
+            // A running one is left running under its temporary name: the name is not worth an interruption.
+            return (!current.state.is_alive()).then(|| Step::blocked(self.world, vec![gate]));
+        }
+        let action = Action::RenameContainer { id: current.id.clone(), to: wanted.clone() };
+        Some(Step::act(action, Cause::TakesName))
+    }
+
+    /// `current` is what the file asks for and bears its name: let it run.
+    fn run(&self, current: &ObservedContainer) -> Step {
+        match &current.state {
+            ContainerState::Created | ContainerState::Exited => self.start(current),
+            ContainerState::Running => self.keep(current),
+            ContainerState::Paused => {
+                Step::act(Action::UnpauseContainer { id: current.id.clone() }, Cause::Paused)
+            }
+            ContainerState::Restarting | ContainerState::Removing => Step::again(Duration::from_secs(1)),
+            ContainerState::Dead => Step::act(Action::RemoveContainer { id: current.id.clone() }, Cause::Dead),
+            ContainerState::Other(word) => Step::unsatisfied(
+                Reason::NotObserved,
+                format!("the engine reports the state `{word}`, which this version does not know"),
+            ),
+        }
+    }
+
+    fn start(&self, current: &ObservedContainer) -> Step {
+        let cause = match running::ended(self.world, self.id, self.spec, current) {
+            Ended::Completed => return self.retire_previous().unwrap_or_else(Step::converged),
+            Ended::Failed(how) => {
+                return Step::unsatisfied(Reason::Failed, format!("it ended ({how}), and its restart policy leaves it so"));
+            }
+            Ended::Exhausted { how, attempt } => {
+                let message = format!(
+                    "it ended {attempt} times in a row (last: {how}); on_exhausted is `hold`: edit its entry in the file to try again"
+                );
+                return Step::held(Reason::CrashLoop, message);
+            }
+            Ended::BackOff { until, how, attempt } => {
+                let wait = human(self.world.now.until(until));
+                let message = format!("it ended ({how}), restart {} in {wait}", attempt + 1);
+                return Step::blocked(self.world, vec![Gate::BackOff { until, message }]);
+            }
+            Ended::Start(cause) => cause,
+        };
+        if let Some(step) = self.connect(current).or_else(|| self.limit(current)) {
+            return step;
+        }
+        let gates = gate::before_start(self.world, self.id, self.spec);
+        if gates.is_empty() {
+            Step::act(Action::StartContainer { id: current.id.clone() }, cause)
+        } else {
+            Step::blocked(self.world, gates)
+        }
+    }
+
+    /// It runs: mend what can be mended, follow restarted dependencies, and let its predecessor go once it is ready.
+    fn keep(&self, current: &ObservedContainer) -> Step {
+        if let Some(step) = self.connect(current).or_else(|| self.limit(current)) {
+            return step;
+        }
+        if let Some(step) = self.follow_dependencies(current) {
+            return step;
+        }
+        let health = running::health(self.world, self.id, self.spec, current);
+        match health.status {
+            Status::True => self.retire_previous().unwrap_or_else(Step::converged),
+            Status::Unknown => Step::progressing(),
+            Status::False if health.progressing => Step::progressing(),
+            Status::False => Step::unsatisfied(health.reason, health.message),
+        }
+    }
+
+    fn retire_previous(&self) -> Option<Step> {
+        let previous = self.members.previous?;
+        Some(Step::act(Action::RemoveContainer { id: previous.id.clone() }, Cause::Superseded))
+    }
+
+    /// An edge with `restart: true` is followed when the dependency is ready again and runs anew.
+    fn follow_dependencies(&self, current: &ObservedContainer) -> Option<Step> {
+        let record = self.world.ledger.get(self.id)?;
+        let edges = self.spec.policy.dependencies.iter().filter(|(_, edge)| edge.restart);
+        let restarted = edges.map(|(on, _)| on).find(|on| {
+            let known = record.dependencies.get(*on);
+            known.is_some() && ready_incarnation(self.world, on).is_some_and(|now| known != Some(&now))
+        })?;
+        let mut gates = gate::before_disruption(self.world, self.spec);
+        gates.extend(gate::before_start(self.world, self.id, self.spec));
+        if gates.is_empty() {
+            Some(Step::act(self.stop(current), Cause::DependencyRestarted { dependency: restarted.clone() }))
+        } else {
+            Some(Step::blocked(self.world, gates))
+        }
+    }
+
+    /// Connections are as in the file, on a container that runs or not.
+    fn connect(&self, container: &ObservedContainer) -> Option<Step> {
+        let id = || container.id.clone();
+        let wanted = &self.spec.live.networks;
+        for attachment in wanted.values() {
+            let network = attachment.host_name.clone();
+            match container.networks.get(&network) {
+                None => {
+                    // A network that is not there yet is waited for by the gates of the start.
+                    self.world.observed.networks.get(&network)?;
+                    let action = Action::Connect { id: id(), attachment: attachment.clone() };
+                    return Some(Step::act(action, Cause::NotConnected { network }));
+                }
+                Some(endpoint) if !self.is_as_wanted(attachment, endpoint) => {
+                    let action = Action::Disconnect { id: id(), network: endpoint.network_id.clone() };
+                    return Some(Step::act(action, Cause::ConnectedWrongly { network }));
+                }
+                Some(_) => {}
+            }
+        }
+        let extra = container.networks.iter().find(|(name, _)| {
+            !matches!(name.as_str(), "none" | "host") && !wanted.values().any(|wanted| wanted.host_name == **name)
+        });
+        extra.map(|(name, endpoint)| {
+            let action = Action::Disconnect { id: id(), network: endpoint.network_id.clone() };
+            Step::act(action, Cause::NotInNetworks { network: name.clone() })
+        })
+    }
+
+    fn is_as_wanted(&self, wanted: &Attachment, endpoint: &Endpoint) -> bool {
+        let network = self.world.observed.networks.get(&wanted.host_name);
+        let same_network = network.is_none_or(|network| endpoint.network_id.is_empty() || network.id == endpoint.network_id);
+        let named = endpoint.aliases.as_ref().is_none_or(|has| wanted.aliases.iter().all(|alias| has.contains(alias)));
+        same_network && named
+    }
+
+    fn limit(&self, container: &ObservedContainer) -> Option<Step> {
+        let limits = self.spec.live.limits;
+        let differs = container.detail.as_ref().is_some_and(|detail| detail.limits != limits);
+        differs.then(|| {
+            Step::act(Action::UpdateLimits { id: container.id.clone(), limits }, Cause::LimitsDiffer)
+        })
+    }
+
+    fn stop(&self, container: &ObservedContainer) -> Action {
+        Action::StopContainer { id: container.id.clone(), grace: self.spec.policy.stop_grace }
+    }
+
+    /// Everything there is to say of it, in the order of cure.
+    fn conditions(&self) -> Vec<Condition> {
+        let world = self.world;
+        let mut gates: Vec<Gate> = gate::name(world, self.spec).into_iter().collect();
+        gates.extend(gate::before_start(world, self.id, self.spec));
+        // What a container was made from is asked for again only when one is to be made.
+        if !self.members.current_matches && self.members.candidate.is_none() {
+            gates.extend(gate::image(world, self.spec));
+        }
+        let mut conditions = vec![Condition::normal(ConditionType::Accepted, Reason::InFile)];
+        for kind in [
+            ConditionType::NameTaken,
+            ConditionType::ImageAvailable,
+            ConditionType::StorageReady,
+            ConditionType::PortsFree,
+            ConditionType::DependenciesReady,
+        ] {
+            let mut closed = gates.iter().filter(|gate| gate.condition() == Some(kind)).peekable();
+            conditions.push(match closed.peek() {
+                None => Condition::normal(kind, Reason::AsDesired),
+                Some(first) => {
+                    let reason = first.reason();
+                    let messages: Vec<String> = closed.map(ToString::to_string).collect();
+                    Condition::abnormal(kind, reason, messages.join("; "))
+                }
+            });
+        }
+        conditions.extend(self.life());
+        conditions
+    }
+
+    fn life(&self) -> Vec<Condition> {
+        let (started, health) = match self.members.current {
+            None => (
+                Condition::abnormal(ConditionType::Started, Reason::Missing, "it does not exist yet"),
+                Readiness::progressing(Reason::Missing, "it does not exist yet"),
+            ),
+            Some(current) => (self.started(current), self.health(current)),
+        };
+        let healthy = Condition {
+            kind: ConditionType::Healthy,
+            status: health.status,
+            reason: health.reason,
+            message: health.message.clone(),
+        };
+        let ready = Condition { kind: ConditionType::Ready, ..healthy.clone() };
+        let mut conditions = vec![started, healthy, self.crash_loop(), self.drifted(), ready];
+        if self.members.current.is_some_and(|current| !current.state.is_alive()) {
+            conditions.retain(|condition| condition.kind != ConditionType::Healthy);
+        }
+        conditions
+    }
+
+    fn started(&self, current: &ObservedContainer) -> Condition {
+        let kind = ConditionType::Started;
+        if current.state.is_alive() {
+            return Condition::normal(kind, Reason::Running);
+        }
+        match running::ended(self.world, self.id, self.spec, current) {
+            Ended::Completed => Condition::normal(kind, Reason::Completed),
+            Ended::Failed(how) => Condition::abnormal(kind, Reason::Failed, format!("it ended ({how})")),
+            Ended::BackOff { until, how, attempt } => {
+                let wait = human(self.world.now.until(until));
+                Condition::abnormal(kind, Reason::BackOff, format!("it ended ({how}), restart {} in {wait}", attempt + 1))
+            }
+            Ended::Exhausted { how, attempt } => {
+                Condition::abnormal(kind, Reason::CrashLoop, format!("it ended {attempt} times in a row (last: {how})"))
+            }
+            Ended::Start(Cause::EngineStopped) => {
+                Condition::abnormal(kind, Reason::EngineStopped, "it ended with the engine and is started again")
+            }
+            Ended::Start(Cause::NotStarted) => Condition::abnormal(kind, Reason::Starting, "it is not started yet"),
+            Ended::Start(cause) => Condition::abnormal(kind, Reason::Exited, cause.to_string()),
+        }
+    }
+
+    fn health(&self, current: &ObservedContainer) -> Readiness {
+        if current.state.is_alive() {
+            return running::health(self.world, self.id, self.spec, current);
+        }
+        let started = self.started(current);
+        Readiness {
+            status: started.status,
+            reason: started.reason,
+            message: started.message,
+            progressing: started.reason == Reason::Starting,
+        }
+    }
+
+    fn crash_loop(&self) -> Condition {
+        let kind = ConditionType::CrashLoop;
+        let world = self.world;
+        let settings = &world.desired.settings.restart;
+        let print = fingerprint::of(&self.spec.runtime);
+        let sighting = self.members.current.and_then(|current| world.observed.sightings.get(&current.id));
+        let ran = sighting.map(running::run_length).unwrap_or_default();
+        let Some(record) = world.ledger.get(self.id) else { return Condition::normal(kind, Reason::AsDesired) };
+        let restarts = &record.restarts;
+        let looping = restarts.in_a_row(settings, &print, ran) >= settings.crash_loop
+            || restarts.within_window(settings, &print, world.now) >= settings.crash_loop;
+        if !looping || ran >= settings.reset_after {
+            return Condition::normal(kind, Reason::AsDesired);
+        }
+        let last = restarts.recent.last().map(|restart| restart.ending.as_str()).unwrap_or_default();
+        let count = restarts.within_window(settings, &print, world.now);
+        let message =
+            format!("restarted {count} times within {} (last end: {last})", human(settings.window));
+        Condition::abnormal(kind, Reason::CrashLoop, message)
+    }
+
+    fn drifted(&self) -> Condition {
+        let kind = ConditionType::Drifted;
+        match self.members.current {
+            Some(current) if !self.members.current_matches => {
+                let changed = self.changed_fields(current);
+                let message = Cause::Replacement { changed }.to_string();
+                Condition::abnormal(kind, Reason::FingerprintDiffers, message)
+            }
+            Some(_) | None => Condition::normal(kind, Reason::AsDesired),
+        }
+    }
+}
+
+/// A container that the file no longer has: stopped and removed, dependants first.
+fn undesired(world: &World<'_>, id: &ResourceId) -> Step {
+    let members = world.observed.owned.get(id).map(Vec::as_slice).unwrap_or_default();
+    let conditions = vec![
+        Condition::abnormal(ConditionType::Accepted, Reason::NotInFile, "it is no longer in the file"),
+        Condition::abnormal(ConditionType::Ready, Reason::NotInFile, "it is no longer in the file and is being removed"),
+    ];
+    let Some(next) = members.iter().find(|member| member.state.is_alive()).or(members.first()) else {
+        return Step::converged();
+    };
+    if let Some(gate) = removal_gate(world) {
+        return Step::blocked(world, vec![gate]).with(conditions);
+    }
+    if let Some(by) = dependant(world, id) {
+        return Step::blocked(world, vec![Gate::StillUsed { by: by.to_string() }]).with(conditions);
+    }
+    let action = match next.state {
+        ContainerState::Removing => return Step::again(Duration::from_millis(200)).with(conditions),
+        ContainerState::Created | ContainerState::Exited | ContainerState::Dead => {
+            Action::RemoveContainer { id: next.id.clone() }
+        }
+        ContainerState::Running | ContainerState::Paused | ContainerState::Restarting | ContainerState::Other(_) => {
+            Action::StopContainer { id: next.id.clone(), grace: Duration::from_secs(10) }
+        }
+    };
+    Step::act(action, Cause::NotInFile).with(conditions)
+}
+
+/// What keeps things that are no longer in the file.
+pub(super) fn removal_gate(world: &World<'_>) -> Option<Gate> {
+    match world.desired.removals {
+        Removals::AwaitConfirmation => Some(Gate::ConfirmationNeeded),
+        Removals::From(at) if at > world.now => Some(Gate::RemovalGrace { until: at }),
+        Removals::From(_) => None,
+    }
+}
+
+/// Another service that is to be removed, still has a container, and depended on `id` when that was made.
+fn dependant<'a>(world: &World<'a>, id: &ResourceId) -> Option<&'a ResourceId> {
+    let leaving = world.observed.owned.iter().filter(|(other, _)| !world.desired.wants(other) && *other != id);
+    let needs = |set: &[ObservedContainer]| {
+        set.iter().any(|member| member.owner.as_ref().is_some_and(|owner| owner.depends_on.contains(id)))
+    };
+    // Two that name each other (two files ago) must not wait for each other: the first in order goes first.
+    let mutual = |other: &ResourceId| {
+        let own = world.observed.owned.get(id).map(Vec::as_slice).unwrap_or_default();
+        own.iter().any(|member| member.owner.as_ref().is_some_and(|owner| owner.depends_on.contains(other)))
+    };
+    leaving.filter(|(_, set)| needs(set)).map(|(other, _)| other).find(|other| !(mutual(other) && id < *other))
+}

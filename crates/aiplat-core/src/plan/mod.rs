@@ -1,0 +1,224 @@
+//! `plan`: at most one action for one resource, decided from plain values.
+
+mod container;
+mod gate;
+mod image;
+mod members;
+mod network;
+mod readiness;
+mod record;
+mod running;
+mod step;
+mod volume;
+
+use std::{fmt, time::Duration};
+
+pub use gate::Gate;
+pub use members::Members;
+pub use readiness::{Readiness, incarnation, readiness, replacement_pending};
+pub use record::{Entry, entries};
+
+use crate::{
+    Kind, ResourceId, Timestamp,
+    action::Action,
+    condition::{Condition, Reason},
+    ledger::Ledger,
+    observed::ObservedState,
+    spec::{Mode, Platform},
+};
+
+/// All that a decision may look at.
+#[derive(Debug, Clone, Copy)]
+pub struct World<'a> {
+    /// What the file asks for.
+    pub desired: &'a Platform,
+    /// What the hosts were last seen to be like.
+    pub observed: &'a ObservedState,
+    /// What cannot be observed.
+    pub ledger: &'a Ledger,
+    /// Boot time.
+    pub now: Timestamp,
+}
+
+/// What one pass decides for one resource.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Step {
+    /// The next thing to do, if any.
+    pub action: Option<Planned>,
+    /// Where the resource stands.
+    pub verdict: Verdict,
+    /// When to look again without being told to.
+    pub requeue: Requeue,
+    /// What is to be said of it, in the order of cure.
+    pub conditions: Vec<Condition>,
+}
+
+/// An action and why.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Planned {
+    /// What to do.
+    pub action: Action,
+    /// Why; someone reads it at three in the morning.
+    pub cause: Cause,
+}
+
+/// Where a resource stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// As the file says.
+    Converged,
+    /// On its way: an action is due, or its time to become ready runs.
+    Progressing,
+    /// Something else must come first.
+    Blocked {
+        /// What, in the order of cure.
+        on: Vec<Gate>,
+    },
+    /// It is not as the file says, and no action of ours is due.
+    Unsatisfied {
+        /// Why.
+        reason: Reason,
+        /// The whole sentence.
+        message: String,
+    },
+    /// No further attempt until the spec or the cause changes.
+    Held {
+        /// Why.
+        reason: Reason,
+        /// The whole sentence, with its evidence.
+        message: String,
+    },
+}
+
+/// When a resource is planned again if nothing happens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Requeue {
+    /// At once: an action was done.
+    Now,
+    /// After this long.
+    After(Duration),
+    /// When something that it looks at changes.
+    OnChange,
+}
+
+/// Why an action is due.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Cause {
+    /// The file asks for it and it is not there.
+    Missing,
+    /// It is made beside the one it replaces; these fields differ.
+    Replacement {
+        /// Field names; empty when it is not known what the old one was made from.
+        changed: Vec<String>,
+    },
+    /// The old one makes way for its replacement; these fields differ.
+    Replaced {
+        /// Field names.
+        changed: Vec<String>,
+    },
+    /// Made and not started yet.
+    NotStarted,
+    /// Its process has ended.
+    Ended {
+        /// `exit 1`, `killed (137)`, `out of memory`.
+        how: String,
+        /// Whether it counts as a restart.
+        counted: bool,
+        /// Attempts so far in a row.
+        attempt: u32,
+    },
+    /// It ended with the engine.
+    EngineStopped,
+    /// A dependency with `restart: true` runs anew.
+    DependencyRestarted {
+        /// Which.
+        dependency: ResourceId,
+    },
+    /// No longer in the file.
+    NotInFile,
+    /// Its replacement is ready.
+    Superseded,
+    /// More containers than one service has.
+    Stray,
+    /// The name is needed for its successor.
+    NameNeeded,
+    /// It takes its final name.
+    TakesName,
+    /// The file connects it to that network.
+    NotConnected {
+        /// Its name in the engine.
+        network: String,
+    },
+    /// Connected, but not as the file says: other names or addresses there, or a network that has been made anew.
+    ConnectedWrongly {
+        /// Its name in the engine.
+        network: String,
+    },
+    /// The file does not connect it to that network.
+    NotInNetworks {
+        /// Its name in the engine.
+        network: String,
+    },
+    /// Limits differ from the file.
+    LimitsDiffer,
+    /// Frozen by hand.
+    Paused,
+    /// `pull_policy: always`, and the file has changed.
+    PullAlways,
+    /// The engine could not remove it.
+    Dead,
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let fields = |changed: &[String]| match changed {
+            [] => "its settings differ from the file".to_owned(),
+            [one] => format!("{one} changed"),
+            many => format!("{} changed", many.join(", ")),
+        };
+        match self {
+            Self::Missing => f.write_str("it does not exist"),
+            Self::Replacement { changed } => write!(f, "{}; made beside the old one", fields(changed)),
+            Self::Replaced { changed } => write!(f, "{}; its replacement is made and may start", fields(changed)),
+            Self::NotStarted => f.write_str("it is not started and all it needs is ready"),
+            Self::Ended { how, counted: true, attempt } => write!(f, "it ended ({how}), restart {}", attempt + 1),
+            Self::Ended { how, counted: false, .. } => write!(f, "it ended ({how}), not counted as a restart"),
+            Self::EngineStopped => f.write_str("it ended with the engine"),
+            Self::DependencyRestarted { dependency } => write!(f, "{dependency} was restarted (restart: true)"),
+            Self::NotInFile => f.write_str("it is no longer in the file"),
+            Self::Superseded => f.write_str("its replacement is ready"),
+            Self::Stray => f.write_str("one service has one container"),
+            Self::NameNeeded => f.write_str("its replacement takes the name"),
+            Self::TakesName => f.write_str("it takes its final name"),
+            Self::NotConnected { network } => write!(f, "it is not connected to {network}"),
+            Self::ConnectedWrongly { network } => write!(f, "its connection to {network} is not as in the file"),
+            Self::NotInNetworks { network } => write!(f, "{network} is not among its networks"),
+            Self::LimitsDiffer => f.write_str("its limits differ from the file"),
+            Self::Paused => f.write_str("it was paused by hand"),
+            Self::PullAlways => f.write_str("pull_policy is always"),
+            Self::Dead => f.write_str("the engine left it dead"),
+        }
+    }
+}
+
+/// The dependencies of the container `id` that are not ready, whether it runs or not.
+#[must_use]
+pub fn closed_dependencies(world: &World<'_>, id: &ResourceId) -> Vec<Gate> {
+    world.desired.containers.get(id).map(|spec| gate::dependencies(world, spec)).unwrap_or_default()
+}
+
+/// Decides the next step for `id`. Total: any world gives a step, and the same world gives the same step.
+#[must_use]
+pub fn plan(world: &World<'_>, id: &ResourceId) -> Step {
+    let step = match id.kind {
+        Kind::Network => network::plan(world, id),
+        Kind::Volume => volume::plan(world, id),
+        Kind::Image => image::plan(world, id),
+        Kind::Container => container::plan(world, id),
+    };
+    let step = step.unless_failed(world, id);
+    match world.desired.settings.mode {
+        Mode::Auto => step,
+        Mode::Observe => step.observe_only(),
+    }
+}

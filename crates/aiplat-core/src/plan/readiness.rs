@@ -1,0 +1,123 @@
+//! Readiness: what a gate asks of another resource.
+
+use super::{Members, World, gate, running};
+use crate::{
+    Kind, ResourceId,
+    condition::{Reason, Status},
+    observed::{Incarnation, ObservedContainer},
+    spec::{ContainerSpec, DependencyCondition},
+};
+
+/// Whether a resource is ready, and the sentence that says why not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Readiness {
+    /// Ready or not; `Unknown` when its source cannot be asked.
+    pub status: Status,
+    /// Why.
+    pub reason: Reason,
+    /// A sentence for a person; empty when ready.
+    pub message: String,
+    /// It is on its way and its time is not up.
+    pub progressing: bool,
+}
+
+impl Readiness {
+    pub(super) fn ready(reason: Reason) -> Self {
+        Self { status: Status::True, reason, message: String::new(), progressing: false }
+    }
+
+    pub(super) fn not_ready(reason: Reason, message: impl Into<String>) -> Self {
+        Self { status: Status::False, reason, message: message.into(), progressing: false }
+    }
+
+    pub(super) fn progressing(reason: Reason, message: impl Into<String>) -> Self {
+        Self { status: Status::False, reason, message: message.into(), progressing: true }
+    }
+
+    pub(super) fn unknown(reason: Reason, message: impl Into<String>) -> Self {
+        Self { status: Status::Unknown, reason, message: message.into(), progressing: true }
+    }
+}
+
+/// Whether `id` is ready.
+#[must_use]
+pub fn readiness(world: &World<'_>, id: &ResourceId) -> Readiness {
+    if let Some(reason) = &world.observed.engine.away {
+        return Readiness::unknown(Reason::EngineUnreachable, format!("the engine does not answer: {reason}"));
+    }
+    match id.kind {
+        Kind::Network => super::network::readiness(world, id),
+        Kind::Volume => super::volume::readiness(world, id),
+        Kind::Image => gate::image_readiness(world, id),
+        Kind::Container => of_dependency(world, id, DependencyCondition::Healthy),
+    }
+}
+
+/// Whether the container `id` satisfies `condition`.
+pub(super) fn of_dependency(world: &World<'_>, id: &ResourceId, condition: DependencyCondition) -> Readiness {
+    let Some(spec) = world.desired.containers.get(id) else {
+        return Readiness::not_ready(Reason::NotInFile, format!("{} is not in the file", id.key()));
+    };
+    let members = Members::of(world, id, spec);
+    let Some(current) = members.current else {
+        return Readiness::progressing(Reason::Missing, format!("{} does not exist yet", id.key()));
+    };
+    match condition {
+        DependencyCondition::Started => started(world, id, spec, current),
+        DependencyCondition::Healthy => healthy(world, id, spec, current),
+        DependencyCondition::CompletedSuccessfully => completed(id, &members, current),
+    }
+}
+
+fn started(world: &World<'_>, id: &ResourceId, spec: &ContainerSpec, current: &ObservedContainer) -> Readiness {
+    if current.state.is_alive() {
+        return Readiness::ready(Reason::Running);
+    }
+    match running::ended(world, id, spec, current) {
+        running::Ended::Completed => Readiness::ready(Reason::Completed),
+        running::Ended::Failed(how) => Readiness::not_ready(Reason::Failed, format!("{} has failed ({how})", id.key())),
+        running::Ended::Start(_) | running::Ended::BackOff { .. } | running::Ended::Exhausted { .. } => {
+            Readiness::progressing(Reason::Exited, format!("{} does not run", id.key()))
+        }
+    }
+}
+
+fn healthy(world: &World<'_>, id: &ResourceId, spec: &ContainerSpec, current: &ObservedContainer) -> Readiness {
+    if current.state.is_alive() { running::health(world, id, spec, current) } else { started(world, id, spec, current) }
+}
+
+fn completed(id: &ResourceId, members: &Members<'_>, current: &ObservedContainer) -> Readiness {
+    let detail = current.detail.as_ref();
+    let ended = detail.is_some_and(|detail| !detail.started_at.is_empty()) && !current.state.is_alive();
+    match detail.map(|detail| detail.exit_code) {
+        Some(0) if ended && members.current_matches => Readiness::ready(Reason::Completed),
+        Some(code) if ended && members.current_matches => {
+            Readiness::not_ready(Reason::Failed, format!("{} ended with exit {code}", id.key()))
+        }
+        Some(_) | None => Readiness::progressing(Reason::Running, format!("{} has not completed yet", id.key())),
+    }
+}
+
+/// Whether `id` is about to be replaced: it serves, its file has changed, and nothing keeps the change from happening.
+#[must_use]
+pub fn replacement_pending(world: &World<'_>, id: &ResourceId) -> bool {
+    let Some(spec) = world.desired.containers.get(id) else { return false };
+    let members = Members::of(world, id, spec);
+    let serves_old = members.current.is_some_and(|current| current.state.is_alive()) && !members.current_matches;
+    // A replacement that cannot be made (its image cannot be pulled, its start fails) must not hold up its dependants for ever.
+    let failed = |id: &ResourceId| world.ledger.get(id).is_some_and(|record| record.failure.is_some());
+    serves_old && !failed(id) && !failed(&ResourceId::image(&spec.runtime.image))
+}
+
+/// The run of `id` that serves, ready or not.
+#[must_use]
+pub fn incarnation(world: &World<'_>, id: &ResourceId) -> Option<Incarnation> {
+    let current = Members::of(world, id, world.desired.containers.get(id)?).current?;
+    if current.state.is_alive() { current.incarnation() } else { None }
+}
+
+/// The run of `id` that serves, if one does and it is ready.
+pub(super) fn ready_incarnation(world: &World<'_>, id: &ResourceId) -> Option<Incarnation> {
+    let running = incarnation(world, id)?;
+    (of_dependency(world, id, DependencyCondition::Healthy).status == Status::True).then_some(running)
+}

@@ -1,0 +1,112 @@
+//! What must be remembered of a step. Decided here, written by the daemon **before** the action is done: a crash in
+//! between over-counts, which only makes us more careful.
+
+use std::collections::BTreeMap;
+
+use super::{Cause, Members, Step, World, image, readiness::ready_incarnation, running};
+use crate::{
+    ResourceId,
+    action::Action,
+    fingerprint::{self, FieldHashes, Fingerprint},
+    ledger::{Ledger, Restart},
+    observed::{ContainerId, Incarnation},
+};
+
+/// One change of a resource's record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Entry {
+    /// A start that counts as a restart.
+    Restart {
+        /// When, and what ended before it.
+        restart: Restart,
+        /// The spec it happens under.
+        fingerprint: Fingerprint,
+    },
+    /// We end this run ourselves.
+    Stopping(Incarnation),
+    /// What its dependencies ran as when it was started, or when it was first seen.
+    Dependencies(BTreeMap<ResourceId, Incarnation>),
+    /// What a container is made from, field by field.
+    Fields(Fingerprint, FieldHashes),
+    /// A pull for these users.
+    Pulled(Vec<Fingerprint>),
+}
+
+/// What `step` changes in the record of `id`.
+#[must_use]
+pub fn entries(world: &World<'_>, id: &ResourceId, step: &Step) -> Vec<Entry> {
+    let Some(planned) = &step.action else { return adopt(world, id) };
+    match &planned.action {
+        Action::StartContainer { id: container } => starting(world, id, container, &planned.cause),
+        Action::StopContainer { id: container, .. } => {
+            incarnation(world, id, container).map(Entry::Stopping).into_iter().collect()
+        }
+        Action::CreateContainer(create) => {
+            let runtime = &create.spec.runtime;
+            vec![Entry::Fields(fingerprint::of(runtime), fingerprint::fields(runtime))]
+        }
+        Action::PullImage { .. } => vec![Entry::Pulled(image::users(world, id))],
+        Action::CreateNetwork { .. }
+        | Action::RemoveNetwork { .. }
+        | Action::CreateVolume { .. }
+        | Action::UnpauseContainer { .. }
+        | Action::RemoveContainer { .. }
+        | Action::RenameContainer { .. }
+        | Action::Connect { .. }
+        | Action::Disconnect { .. }
+        | Action::UpdateLimits { .. } => Vec::new(),
+    }
+}
+
+fn starting(world: &World<'_>, id: &ResourceId, container: &ContainerId, cause: &Cause) -> Vec<Entry> {
+    let Some(spec) = world.desired.containers.get(id) else { return Vec::new() };
+    let mut entries = Vec::new();
+    if let Cause::Ended { how, counted: true, .. } = cause {
+        let sighting = world.observed.sightings.get(container);
+        entries.push(Entry::Restart {
+            restart: Restart {
+                at: world.now,
+                ran: sighting.map(running::run_length).unwrap_or_default(),
+                ending: how.clone(),
+            },
+            fingerprint: fingerprint::of(&spec.runtime),
+        });
+    }
+    let edges = spec.policy.dependencies.iter().filter(|(_, edge)| edge.restart);
+    let present: BTreeMap<_, _> =
+        edges.filter_map(|(on, _)| Some((on.clone(), ready_incarnation(world, on)?))).collect();
+    if !present.is_empty() || world.ledger.get(id).is_some_and(|record| !record.dependencies.is_empty()) {
+        entries.push(Entry::Dependencies(present));
+    }
+    entries
+}
+
+/// A running container with an edge of which nothing is remembered takes what runs now as what it was started with.
+fn adopt(world: &World<'_>, id: &ResourceId) -> Vec<Entry> {
+    let Some(spec) = world.desired.containers.get(id) else { return Vec::new() };
+    let runs = Members::of(world, id, spec).current.is_some_and(|current| current.state.is_alive());
+    let known = world.ledger.get(id).map(|record| record.dependencies.clone()).unwrap_or_default();
+    let edges = spec.policy.dependencies.iter().filter(|(on, edge)| edge.restart && !known.contains_key(*on));
+    let mut all = known.clone();
+    all.extend(edges.filter_map(|(on, _)| Some((on.clone(), ready_incarnation(world, on)?))));
+    if runs && all != known { vec![Entry::Dependencies(all)] } else { Vec::new() }
+}
+
+fn incarnation(world: &World<'_>, id: &ResourceId, container: &ContainerId) -> Option<Incarnation> {
+    let members = world.observed.owned.get(id)?;
+    members.iter().find(|member| member.id == *container)?.incarnation()
+}
+
+impl Ledger {
+    /// Writes `entry` into the record of `id`.
+    pub fn enter(&mut self, id: &ResourceId, entry: Entry) {
+        let record = self.entry(id);
+        match entry {
+            Entry::Restart { restart, fingerprint } => record.restarts.count(restart, &fingerprint),
+            Entry::Stopping(incarnation) => record.stopping = Some(incarnation),
+            Entry::Dependencies(dependencies) => record.dependencies = dependencies,
+            Entry::Fields(fingerprint, fields) => drop(record.fields.insert(fingerprint, fields)),
+            Entry::Pulled(users) => record.pulled_for = users,
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! A container whose process runs, or has ended: health, and what follows an end.
+
+use std::time::Duration;
+
+use super::{Cause, Readiness, World};
+use crate::{
+    ResourceId, Timestamp,
+    condition::Reason,
+    fingerprint,
+    ledger::ENGINE_STOP_WINDOW,
+    observed::{ContainerDetail, ContainerState, EngineHealth, ObservedContainer, Sighting},
+    spec::{ContainerSpec, OnExhausted, ProbeSpec, RestartMode},
+    time::human,
+};
+
+/// What follows the end of a process.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Ended {
+    /// Start it, for this cause.
+    Start(Cause),
+    /// Start it, but not before `until`.
+    BackOff {
+        /// The next attempt.
+        until: Timestamp,
+        /// How it ended.
+        how: String,
+        /// Restarts in a row so far.
+        attempt: u32,
+    },
+    /// It has done its work.
+    Completed,
+    /// It ended badly and its policy leaves it so.
+    Failed(String),
+    /// It looped, and `on_exhausted` is `hold`.
+    Exhausted {
+        /// How it ended.
+        how: String,
+        /// Restarts in a row.
+        attempt: u32,
+    },
+}
+
+/// Whether a running container is healthy.
+pub(super) fn health(world: &World<'_>, id: &ResourceId, spec: &ContainerSpec, current: &ObservedContainer) -> Readiness {
+    match &current.state {
+        ContainerState::Running => {}
+        ContainerState::Paused => return Readiness::not_ready(Reason::Running, format!("{} is paused", id.key())),
+        ContainerState::Restarting => {
+            return Readiness::not_ready(Reason::Starting, format!("{} is being restarted by the engine", id.key()));
+        }
+        ContainerState::Other(word) => {
+            return Readiness::unknown(Reason::NotObserved, format!("{} is in the engine's state `{word}`", id.key()));
+        }
+        ContainerState::Created | ContainerState::Exited | ContainerState::Dead | ContainerState::Removing => {
+            return Readiness::not_ready(Reason::Exited, format!("{} does not run", id.key()));
+        }
+    }
+    match &spec.policy.probe {
+        Some(probe) => probed(world, id, probe, current),
+        None => engine_health(id, current),
+    }
+}
+
+fn probed(world: &World<'_>, id: &ResourceId, probe: &ProbeSpec, current: &ObservedContainer) -> Readiness {
+    let facts = world.observed.probes.get(id).filter(|facts| Some(&facts.incarnation) == current.incarnation().as_ref());
+    let Some(facts) = facts.filter(|facts| facts.last.is_some()) else {
+        return Readiness::unknown(Reason::ProbePending, format!("{} has not been probed yet", id.key()));
+    };
+    let transcript = facts.last.as_ref().map(|last| last.transcript.as_str()).unwrap_or_default();
+    match facts.healthy {
+        Some(true) => Readiness::ready(Reason::ProbePassed),
+        Some(false) => Readiness::not_ready(
+            Reason::ProbeFailed,
+            format!("{}'s probe fails (attempt {}): {transcript}", id.key(), facts.attempts),
+        ),
+        None => Readiness::progressing(
+            Reason::ProbePending,
+            format!(
+                "{} is starting (attempt {}, {} of {}): {transcript}",
+                id.key(),
+                facts.attempts,
+                human(world.now.since(facts.since)),
+                human(probe.budget()),
+            ),
+        ),
+    }
+}
+
+fn engine_health(id: &ResourceId, current: &ObservedContainer) -> Readiness {
+    match current.detail.as_ref().and_then(|detail| detail.health) {
+        None => Readiness::ready(Reason::NoProbe),
+        Some(EngineHealth::Healthy) => Readiness::ready(Reason::ProbePassed),
+        Some(EngineHealth::Starting) => Readiness::progressing(
+            Reason::ProbePending,
+            format!("{}'s image has a health check that has not passed yet", id.key()),
+        ),
+        Some(EngineHealth::Unhealthy) => {
+            Readiness::not_ready(Reason::ProbeFailed, format!("the health check of {}'s image fails", id.key()))
+        }
+    }
+}
+
+/// What follows the end of `current`, which does not run.
+pub(super) fn ended(world: &World<'_>, id: &ResourceId, spec: &ContainerSpec, current: &ObservedContainer) -> Ended {
+    let Some(detail) = current.detail.as_ref().filter(|_| current.state != ContainerState::Created) else {
+        return Ended::Start(Cause::NotStarted);
+    };
+    let record = world.ledger.get(id);
+    let ours = record.is_some_and(|record| record.stopping.is_some() && record.stopping == current.incarnation());
+    let how = ending(detail);
+    if ours {
+        // We ended it to start it again, or to try another one first: neither is a crash.
+        return Ended::Start(Cause::Ended { how: "stopped by aiplatd".to_owned(), counted: false, attempt: 0 });
+    }
+    let sighting = world.observed.sightings.get(&current.id).cloned().unwrap_or_default();
+    let ran = run_length(&sighting);
+    let settings = &world.desired.settings.restart;
+    let print = fingerprint::of(&spec.runtime);
+    let attempt = record.map_or(0, |record| record.restarts.in_a_row(settings, &print, ran));
+    match spec.policy.restart {
+        RestartMode::No if detail.exit_code == 0 => return Ended::Completed,
+        RestartMode::Default | RestartMode::OnFailure(_) if detail.exit_code == 0 => return Ended::Completed,
+        RestartMode::No => return Ended::Failed(how),
+        RestartMode::OnFailure(Some(most)) if attempt >= most => return Ended::Failed(how),
+        RestartMode::Default | RestartMode::Always | RestartMode::OnFailure(_) => {}
+    }
+    if ended_with_engine(world, &sighting) {
+        return Ended::Start(Cause::EngineStopped);
+    }
+    if settings.on_exhausted == OnExhausted::Hold && attempt >= settings.crash_loop {
+        return Ended::Exhausted { how, attempt };
+    }
+    let delay = record.map_or(Duration::ZERO, |record| record.restarts.delay(settings, attempt));
+    let until = sighting.ended_at.unwrap_or(world.now) + delay;
+    if until > world.now {
+        return Ended::BackOff { until, how, attempt };
+    }
+    // An end that nobody saw happen is healed, but says nothing of how often it happens.
+    Ended::Start(Cause::Ended { how, counted: sighting.running_since.is_some(), attempt })
+}
+
+/// How long the present or last run lasted, as far as we saw it.
+pub(super) fn run_length(sighting: &Sighting) -> Duration {
+    match (sighting.running_since, sighting.ended_at.or(sighting.last_running)) {
+        (Some(from), Some(to)) => to.since(from),
+        (None, _) | (_, None) => Duration::ZERO,
+    }
+}
+
+/// A death within ten seconds before the engine was lost, or found after it came back, is the engine's doing.
+fn ended_with_engine(world: &World<'_>, sighting: &Sighting) -> bool {
+    let (Some(lost), Some(ended)) = (world.observed.engine.lost_at, sighting.ended_at) else { return false };
+    let shortly_before = ended <= lost && lost.since(ended) <= ENGINE_STOP_WINDOW;
+    let found_after = ended >= lost && sighting.last_running.is_some_and(|seen| seen <= lost);
+    shortly_before || found_after
+}
+
+/// How a process ended, in a few words.
+pub(super) fn ending(detail: &ContainerDetail) -> String {
+    if detail.oom_killed {
+        return "out of memory".to_owned();
+    }
+    match detail.exit_code {
+        137 => "killed (137)".to_owned(),
+        139 => "segmentation fault (139)".to_owned(),
+        143 => "terminated (143)".to_owned(),
+        code => format!("exit {code}"),
+    }
+}

@@ -1,0 +1,192 @@
+//! What an action will have changed once it has succeeded: the other half of `diff`, and of the simulator's check on itself.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use crate::{
+    ResourceId, Timestamp,
+    action::{Action, CreateContainer},
+    observed::{
+        ContainerDetail, ContainerId, ContainerState, Endpoint, ObservedContainer, ObservedImage, ObservedMount,
+        ObservedNetwork, ObservedState, ObservedVolume, Ownership, ProbeFacts, ProbeOutcome, PublishedPort,
+    },
+    spec::{Attachment, DependencyCondition, MountSource, Platform},
+};
+
+/// What the engine will only tell afterwards.
+pub const AFTER_APPLY: &str = "(known after apply)";
+
+/// Changes `observed` as `action` on `id` would: started services are taken to become ready, one-shots to complete,
+/// pulls to succeed.
+pub fn predict(observed: &mut ObservedState, desired: &Platform, id: &ResourceId, action: &Action, now: Timestamp) {
+    match action {
+        Action::CreateNetwork { labels, spec } => {
+            let network = ObservedNetwork {
+                id: format!("{AFTER_APPLY} {}", spec.host_name),
+                name: spec.host_name.clone(),
+                owner: Some(ownership(labels)),
+                compose: None,
+                driver: spec.driver.clone().unwrap_or_else(|| "bridge".to_owned()),
+                internal: spec.internal,
+            };
+            observed.networks.insert(spec.host_name.clone(), network);
+        }
+        Action::RemoveNetwork { name, .. } => drop(observed.networks.remove(name)),
+        Action::CreateVolume { labels, spec } => {
+            let volume = ObservedVolume {
+                name: spec.host_name.clone(),
+                owner: Some(ownership(labels)),
+                compose: None,
+                driver: spec.driver.clone().unwrap_or_else(|| "local".to_owned()),
+            };
+            observed.volumes.insert(spec.host_name.clone(), volume);
+        }
+        Action::PullImage { reference } => {
+            let image = ObservedImage::Present { id: AFTER_APPLY.to_owned(), has_healthcheck: false };
+            observed.images.insert(reference.clone(), image);
+        }
+        Action::CreateContainer(create) => created(observed, id, create),
+        Action::StartContainer { id: container } => started(observed, desired, id, container, now),
+        Action::StopContainer { id: container, .. } => change(observed, id, container, |c| {
+            c.state = ContainerState::Exited;
+            c.ports.clear();
+            c.networks.values_mut().for_each(|endpoint| endpoint.ip = None);
+            if let Some(detail) = &mut c.detail {
+                detail.exit_code = 137;
+            }
+        }),
+        Action::UnpauseContainer { id: container } => {
+            change(observed, id, container, |c| c.state = ContainerState::Running);
+        }
+        Action::RemoveContainer { id: container } => {
+            if let Some(members) = observed.owned.get_mut(id) {
+                members.retain(|member| member.id != *container);
+            }
+            if observed.owned.get(id).is_some_and(Vec::is_empty) {
+                observed.owned.remove(id);
+            }
+        }
+        Action::RenameContainer { id: container, to } => change(observed, id, container, |c| c.name.clone_from(to)),
+        Action::Connect { id: container, attachment } => {
+            let network = observed.networks.get(&attachment.host_name).map(|n| n.id.clone()).unwrap_or_default();
+            change(observed, id, container, |c| {
+                c.networks.insert(attachment.host_name.clone(), endpoint(attachment, network));
+            });
+        }
+        Action::Disconnect { id: container, network } => change(observed, id, container, |c| {
+            c.networks.retain(|name, endpoint| name != network && endpoint.network_id != *network);
+        }),
+        Action::UpdateLimits { id: container, limits } => change(observed, id, container, |c| {
+            if let Some(detail) = &mut c.detail {
+                detail.limits = *limits;
+            }
+        }),
+    }
+}
+
+fn ownership(labels: &crate::action::OwnLabels) -> Ownership {
+    Ownership {
+        instance: labels.instance.clone(),
+        resource: labels.resource.clone(),
+        fingerprint: labels.fingerprint.clone(),
+        depends_on: labels.depends_on.clone(),
+    }
+}
+
+fn endpoint(attachment: &Attachment, network_id: String) -> Endpoint {
+    Endpoint { network_id, ip: None, aliases: Some(attachment.aliases.clone()) }
+}
+
+fn created(observed: &mut ObservedState, id: &ResourceId, create: &CreateContainer) {
+    let CreateContainer { name, labels, spec, network, inherit } = create;
+    let newest = observed.owned.values().flatten().map(|container| container.created).max().unwrap_or(0);
+    let networks: BTreeMap<String, Endpoint> = network
+        .iter()
+        .map(|attachment| {
+            let network = observed.networks.get(&attachment.host_name).map(|n| n.id.clone()).unwrap_or_default();
+            (attachment.host_name.clone(), endpoint(attachment, network))
+        })
+        .collect();
+    let container = ObservedContainer {
+        id: ContainerId(format!("{AFTER_APPLY} {name} {newest}")),
+        name: name.clone(),
+        image: spec.runtime.image.clone(),
+        state: ContainerState::Created,
+        owner: Some(ownership(labels)),
+        compose: None,
+        created: newest + 1,
+        networks,
+        mounts: mounts(spec, inherit),
+        ports: Vec::new(),
+        detail: Some(ContainerDetail { limits: spec.live.limits, ..ContainerDetail::default() }),
+    };
+    observed.owned.entry(id.clone()).or_default().push(container);
+}
+
+fn mounts(spec: &crate::spec::ContainerSpec, inherit: &[(String, String)]) -> Vec<ObservedMount> {
+    let declared = spec.runtime.mounts.iter().filter_map(|mount| {
+        let (volume, bind) = match &mount.source {
+            MountSource::Volume { host_name, .. } => (Some(host_name.clone()), None),
+            MountSource::Bind { path, .. } => (None, Some(path.clone())),
+            MountSource::Anonymous => {
+                let kept = inherit.iter().find(|(_, target)| *target == mount.target);
+                (Some(kept.map_or_else(|| AFTER_APPLY.to_owned(), |(volume, _)| volume.clone())), None)
+            }
+            MountSource::Tmpfs { .. } => return None,
+        };
+        Some(ObservedMount { volume, bind, target: mount.target.clone(), writable: !mount.read_only })
+    });
+    declared.collect()
+}
+
+fn change(
+    observed: &mut ObservedState,
+    id: &ResourceId,
+    container: &ContainerId,
+    apply: impl FnOnce(&mut ObservedContainer),
+) {
+    let members = observed.owned.get_mut(id);
+    if let Some(member) = members.and_then(|members| members.iter_mut().find(|member| member.id == *container)) {
+        apply(member);
+    }
+}
+
+fn started(
+    observed: &mut ObservedState,
+    desired: &Platform,
+    id: &ResourceId,
+    container: &ContainerId,
+    now: Timestamp,
+) {
+    let completes = desired.containers.values().any(|spec| {
+        spec.policy.dependencies.get(id).is_some_and(|edge| edge.condition == DependencyCondition::CompletedSuccessfully)
+    });
+    let ports = desired.containers.get(id).map(|spec| spec.runtime.ports.clone()).unwrap_or_default();
+    let mut incarnation = None;
+    change(observed, id, container, |c| {
+        c.state = if completes { ContainerState::Exited } else { ContainerState::Running };
+        let detail = c.detail.get_or_insert_default();
+        detail.started_at = format!("{AFTER_APPLY} {}", detail.started_at.len());
+        detail.exit_code = 0;
+        detail.error.clear();
+        if !completes {
+            c.ports = ports
+                .iter()
+                .filter_map(|port| {
+                    Some(PublishedPort { host_ip: port.host_ip, host_port: port.host_port?, protocol: port.protocol })
+                })
+                .collect();
+        }
+        incarnation = c.incarnation();
+    });
+    if let Some(incarnation) = incarnation {
+        let passed = ProbeOutcome { at: now, passed: true, transcript: AFTER_APPLY.to_owned(), took: Duration::ZERO };
+        let facts = ProbeFacts {
+            has_passed: true,
+            healthy: Some(true),
+            attempts: 1,
+            last: Some(passed),
+            ..ProbeFacts::new(incarnation, now)
+        };
+        observed.probes.insert(id.clone(), facts);
+    }
+}

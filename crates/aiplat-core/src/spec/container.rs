@@ -1,0 +1,232 @@
+//! One service's container, in three parts by what a change of it costs.
+
+use std::{collections::BTreeMap, fmt, net::IpAddr, time::Duration};
+
+use serde::{Deserialize, Serialize};
+
+use super::ProbeSpec;
+use crate::ResourceId;
+
+/// What one service wants of the engine and of us. Where a field goes decides what a change of it does:
+/// `runtime` recreates the container, `live` changes it while it runs, `policy` never reaches the engine.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ContainerSpec {
+    /// The service's name in the file.
+    pub service: String,
+    /// The container's name in the engine.
+    pub host_name: String,
+    /// Hashed into the fingerprint: a change recreates.
+    pub runtime: ContainerRuntime,
+    /// Changed on the existing container, running or not.
+    pub live: ContainerLive,
+    /// Ours alone.
+    pub policy: ContainerPolicy,
+}
+
+/// The part of a container that the engine fixes when it is made.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ContainerRuntime {
+    /// Image reference as written.
+    pub image: String,
+    /// `None`: the image's.
+    pub command: Option<Vec<String>>,
+    /// `None`: the image's.
+    pub entrypoint: Option<Vec<String>>,
+    /// Complete: `env_file` and `environment` merged.
+    pub environment: BTreeMap<String, String>,
+    /// `user[:group]`; `None`: the image's.
+    pub user: Option<String>,
+    /// The user's labels (ours are added at creation and are not part of the fingerprint).
+    pub labels: BTreeMap<String, String>,
+    /// `None`: the image's.
+    pub stop_signal: Option<String>,
+    /// Published ports.
+    pub ports: Vec<PortBinding>,
+    /// Volumes and binds, sorted by target.
+    pub mounts: Vec<Mount>,
+    /// The engine's own health check is switched off, because ours replaces the image's.
+    pub engine_health_off: bool,
+}
+
+/// The part that can be changed on an existing container.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ContainerLive {
+    /// Networks it is connected to, by `network/<key>`.
+    pub networks: BTreeMap<ResourceId, Attachment>,
+    /// `deploy.resources.limits`.
+    pub limits: Limits,
+}
+
+/// How a container is connected to one network.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attachment {
+    /// The network's name in the engine.
+    pub host_name: String,
+    /// Names it answers to, the service's own first.
+    pub aliases: Vec<String>,
+    /// A fixed address.
+    pub ipv4_address: Option<String>,
+    /// A fixed address.
+    pub ipv6_address: Option<String>,
+}
+
+/// Resource limits; zero is "none", as the engine has it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Limits {
+    /// Bytes.
+    pub memory: i64,
+    /// Billionths of a CPU.
+    pub nano_cpus: i64,
+    /// Processes.
+    pub pids: i64,
+}
+
+/// The part that only aiplatd carries out.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ContainerPolicy {
+    /// What follows the end of its process.
+    pub restart: RestartMode,
+    /// What must be ready first, by `container/<service>`.
+    pub dependencies: BTreeMap<ResourceId, Dependency>,
+    /// How readiness is found out; `None`: the image's own HEALTHCHECK if it has one, else running is ready.
+    pub probe: Option<ProbeSpec>,
+    /// How long a stop waits before the kill.
+    pub stop_grace: Duration,
+}
+
+/// `restart:`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum RestartMode {
+    /// Absent from the file: exit 0 is Completed, any other end is healed.
+    Default,
+    /// `no`: no end is healed.
+    No,
+    /// `always` and `unless-stopped`: every end is healed.
+    Always,
+    /// `on-failure[:N]`: ends other than exit 0 are healed, at most N times in a row.
+    OnFailure(Option<u32>),
+}
+
+/// One edge of `depends_on`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Dependency {
+    /// What must hold of it.
+    pub condition: Condition,
+    /// `false`: its failure does not keep us from starting.
+    pub required: bool,
+    /// Restart us when it has been restarted.
+    pub restart: bool,
+}
+
+/// `depends_on.*.condition`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Condition {
+    /// `service_started`.
+    Started,
+    /// `service_healthy`.
+    Healthy,
+    /// `service_completed_successfully`.
+    CompletedSuccessfully,
+}
+
+/// One published port.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct PortBinding {
+    /// The host's address.
+    pub host_ip: IpAddr,
+    /// The host's port; `None`: the engine chooses one.
+    pub host_port: Option<u16>,
+    /// The port inside.
+    pub container_port: u16,
+    /// Transport.
+    pub protocol: Protocol,
+}
+
+/// Transport of a published port.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Protocol {
+    /// TCP.
+    Tcp,
+    /// UDP.
+    Udp,
+}
+
+impl fmt::Display for Protocol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Tcp => "tcp",
+            Self::Udp => "udp",
+        })
+    }
+}
+
+impl fmt::Display for PortBinding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.host_port, self.host_ip) {
+            (Some(port), IpAddr::V6(ip)) => write!(f, "[{ip}]:{port}")?,
+            (Some(port), IpAddr::V4(ip)) => write!(f, "{ip}:{port}")?,
+            (None, ip) => write!(f, "{ip}:(any)")?,
+        }
+        match self.protocol {
+            Protocol::Tcp => Ok(()),
+            Protocol::Udp => f.write_str("/udp"),
+        }
+    }
+}
+
+/// Something mounted into the container.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mount {
+    /// Absolute path inside.
+    pub target: String,
+    /// What is mounted.
+    pub source: MountSource,
+    /// No writes from inside.
+    pub read_only: bool,
+}
+
+/// What is mounted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum MountSource {
+    /// A volume of the file.
+    Volume {
+        /// `volume/<key>`.
+        volume: ResourceId,
+        /// Its name in the engine.
+        host_name: String,
+    },
+    /// A path of the host, absolute.
+    Bind {
+        /// The path.
+        path: String,
+        /// Compose's short form makes the folder when it is missing; the long form by default does not.
+        create: bool,
+    },
+    /// A volume that the engine names; a recreate carries it over.
+    Anonymous,
+    /// Memory.
+    Tmpfs {
+        /// Bytes; `None`: no limit.
+        size: Option<i64>,
+    },
+}
+
+impl ContainerSpec {
+    /// Whether planning this container looks at `id`.
+    #[must_use]
+    pub fn needs(&self, id: &ResourceId) -> bool {
+        self.policy.dependencies.contains_key(id)
+            || self.live.networks.contains_key(id)
+            || (id.kind == crate::Kind::Image && id.key() == self.runtime.image)
+            || self.volumes().any(|(volume, _)| volume == id)
+    }
+
+    /// The volumes of the file that it mounts, with their names in the engine.
+    pub fn volumes(&self) -> impl Iterator<Item = (&ResourceId, &str)> {
+        self.runtime.mounts.iter().filter_map(|mount| match &mount.source {
+            MountSource::Volume { volume, host_name } => Some((volume, host_name.as_str())),
+            MountSource::Bind { .. } | MountSource::Anonymous | MountSource::Tmpfs { .. } => None,
+        })
+    }
+}

@@ -1,0 +1,257 @@
+//! The compiled desired state: a flat graph of resources, already valid.
+
+mod container;
+mod probe;
+
+use std::{collections::BTreeMap, fmt, time::Duration};
+
+use serde::{Deserialize, Serialize};
+
+pub use container::{
+    Attachment, Condition as DependencyCondition, ContainerLive, ContainerPolicy, ContainerRuntime, ContainerSpec,
+    Dependency, Limits, Mount, MountSource, PortBinding, Protocol, RestartMode,
+};
+pub use probe::{HttpProbe, ProbeKind, ProbeSpec, Scheme};
+
+use crate::{ResourceId, Timestamp};
+
+/// Who owns what: the identity of one state folder, written on every object we make (`io.aiplat.instance`).
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct InstanceId(pub String);
+
+impl fmt::Display for InstanceId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// What `platform.yaml` asks for, compiled: every reference resolved, every name final.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Platform {
+    /// The platform's name, the prefix of names on the host.
+    pub name: String,
+    /// Whose objects these are.
+    pub instance: InstanceId,
+    /// Counts the accepted versions of the file, from 1.
+    pub generation: u64,
+    /// The `reconcile:` section.
+    pub settings: Settings,
+    /// Networks by `network/<key>`.
+    pub networks: BTreeMap<ResourceId, NetworkSpec>,
+    /// Volumes by `volume/<key>`.
+    pub volumes: BTreeMap<ResourceId, VolumeSpec>,
+    /// Images by `image/<reference>`.
+    pub images: BTreeMap<ResourceId, ImageSpec>,
+    /// Containers by `container/<service>`.
+    pub containers: BTreeMap<ResourceId, ContainerSpec>,
+    /// Named conditions over several resources, by name.
+    pub gates: BTreeMap<String, Vec<ResourceId>>,
+    /// When what is no longer in the file may be removed.
+    pub removals: Removals,
+}
+
+/// When what is no longer in the file may be removed. Set by whoever accepted the file, for only they know when it last changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Removals {
+    /// From this moment on: the file has then been unchanged for two seconds.
+    From(Timestamp),
+    /// Only after `aiplatctl apply --confirm`: this file removes more than half of the services, or renames the platform.
+    AwaitConfirmation,
+}
+
+/// The `reconcile:` section of the file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// `auto` acts, `observe` only says what it would do.
+    pub mode: Mode,
+    /// Whether saving the file is enough.
+    pub apply: ApplyMode,
+    /// How often everything is listed again, whatever the events said.
+    pub resync: Duration,
+    /// Restart windows and back-off.
+    pub restart: RestartSettings,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            mode: Mode::Auto,
+            apply: ApplyMode::OnSave,
+            resync: Duration::from_secs(60),
+            restart: RestartSettings::default(),
+        }
+    }
+}
+
+/// `reconcile.mode`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// Converge.
+    Auto,
+    /// Change nothing; conditions and `diff` still say what is wrong.
+    Observe,
+}
+
+/// `reconcile.apply`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ApplyMode {
+    /// A saved, valid file is in force.
+    OnSave,
+    /// Only `aiplatctl apply` puts a file in force.
+    OnCommand,
+}
+
+/// `reconcile.restart_policy`: how crashes are answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RestartSettings {
+    /// The second restart waits this long; the first is immediate.
+    pub delay: Duration,
+    /// No wait is longer.
+    pub max_delay: Duration,
+    /// After running this long the count starts anew.
+    pub reset_after: Duration,
+    /// This many restarts within `window` are a crash loop.
+    pub crash_loop: u32,
+    /// See `crash_loop`.
+    pub window: Duration,
+    /// What follows a crash loop.
+    pub on_exhausted: OnExhausted,
+}
+
+impl Default for RestartSettings {
+    fn default() -> Self {
+        Self {
+            delay: Duration::from_secs(1),
+            max_delay: Duration::from_secs(300),
+            reset_after: Duration::from_secs(600),
+            crash_loop: 5,
+            window: Duration::from_secs(600),
+            on_exhausted: OnExhausted::Retry,
+        }
+    }
+}
+
+/// `reconcile.restart_policy.on_exhausted`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnExhausted {
+    /// Go on at `max_delay`, for ever.
+    Retry,
+    /// Stop trying until the spec changes.
+    Hold,
+}
+
+/// One Docker network.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NetworkSpec {
+    /// Its name in the engine.
+    pub host_name: String,
+    /// It is somebody else's: it must exist and is never changed.
+    pub external: bool,
+    /// `None`: the engine's default, bridge.
+    pub driver: Option<String>,
+    /// Driver options.
+    pub driver_opts: BTreeMap<String, String>,
+    /// No route to the outside.
+    pub internal: bool,
+    /// IPv6 addresses too.
+    pub enable_ipv6: bool,
+    /// Standalone containers may attach (overlay only).
+    pub attachable: bool,
+    /// The user's labels.
+    pub labels: BTreeMap<String, String>,
+    /// Address pools; empty: the engine chooses.
+    pub subnets: Vec<Subnet>,
+}
+
+/// One address pool of a network.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Subnet {
+    /// CIDR.
+    pub subnet: String,
+    /// Gateway address.
+    pub gateway: Option<String>,
+    /// CIDR within the subnet from which containers get addresses.
+    pub ip_range: Option<String>,
+}
+
+/// One Docker volume. Never removed by aiplatd.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VolumeSpec {
+    /// Its name in the engine.
+    pub host_name: String,
+    /// It is somebody else's: it must exist and is never changed.
+    pub external: bool,
+    /// `None`: local.
+    pub driver: Option<String>,
+    /// Driver options.
+    pub driver_opts: BTreeMap<String, String>,
+    /// The user's labels.
+    pub labels: BTreeMap<String, String>,
+}
+
+/// One image, as referred to by one or more services.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImageSpec {
+    /// The reference as written in the file.
+    pub reference: String,
+    /// When to pull.
+    pub pull: PullPolicy,
+}
+
+/// `pull_policy`. Evaluated at start and edit, never in a loop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PullPolicy {
+    /// Never pulled: it must be there.
+    Never,
+    /// Pulled when absent.
+    Missing,
+    /// Pulled once for each accepted file that changes a service using it, and when absent.
+    Always,
+}
+
+impl Platform {
+    /// Every desired resource, in order of kind and key.
+    pub fn ids(&self) -> impl Iterator<Item = &ResourceId> {
+        self.networks.keys().chain(self.volumes.keys()).chain(self.images.keys()).chain(self.containers.keys())
+    }
+
+    /// Whether the file asks for `id`.
+    #[must_use]
+    pub fn wants(&self, id: &ResourceId) -> bool {
+        self.networks.contains_key(id)
+            || self.volumes.contains_key(id)
+            || self.images.contains_key(id)
+            || self.containers.contains_key(id)
+    }
+
+    /// The resources that look at `id` when they are planned: they are woken when its readiness changes.
+    #[must_use]
+    pub fn dependants(&self, id: &ResourceId) -> Vec<ResourceId> {
+        self.containers.iter().filter(|(_, spec)| spec.needs(id)).map(|(other, _)| other.clone()).collect()
+    }
+
+    /// For each container, the number of services on the longest path that waits for it: what to do first.
+    #[must_use]
+    pub fn critical_paths(&self) -> BTreeMap<ResourceId, u32> {
+        let mut heights = BTreeMap::new();
+        for id in self.containers.keys() {
+            self.height(id, &mut heights);
+        }
+        heights
+    }
+
+    fn height(&self, id: &ResourceId, heights: &mut BTreeMap<ResourceId, u32>) -> u32 {
+        if let Some(known) = heights.get(id) {
+            return *known;
+        }
+        // Placed first, so that a cycle (which `compile` refuses) could not recurse for ever.
+        heights.insert(id.clone(), 0);
+        let waiting = self.containers.iter().filter(|(_, spec)| spec.policy.dependencies.contains_key(id));
+        let above: Vec<ResourceId> = waiting.map(|(other, _)| other.clone()).collect();
+        let height = above.iter().map(|other| self.height(other, heights) + 1).max().unwrap_or(0);
+        heights.insert(id.clone(), height);
+        height
+    }
+}

@@ -1,0 +1,186 @@
+//! Status as people read it: one word, one sentence, one chain from the symptom to the cause. Computed, never stored.
+
+use std::collections::BTreeSet;
+
+use crate::{
+    ResourceId,
+    condition::{Condition, ConditionType, Reason, Status, Word},
+    observed::ObservedContainer,
+    plan::{Gate, Members, Step, Verdict, World, closed_dependencies, plan},
+};
+
+/// The word and the sentence of one service.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Summary {
+    /// The printed word.
+    pub word: Word,
+    /// What is wrong and what to do; empty when all is well.
+    pub message: String,
+}
+
+/// One link of a cause chain.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Link {
+    /// Of which resource.
+    pub resource: ResourceId,
+    /// `litellm waits for postgres`, or the cause itself.
+    pub sentence: String,
+}
+
+/// What a table prints of the container resource `id`, whose step is `step`.
+#[must_use]
+pub fn summary(world: &World<'_>, id: &ResourceId, step: &Step) -> Summary {
+    let word = word(world, id, step);
+    let message = match word {
+        Word::Ready | Word::Completed => String::new(),
+        Word::CrashLoop => {
+            let looping = message_of(step, ConditionType::CrashLoop);
+            let next = message_of(step, ConditionType::Started);
+            if next.is_empty() { looping } else { format!("{looping}; {next}") }
+        }
+        Word::Held
+        | Word::Unknown
+        | Word::BackOff
+        | Word::Pulling
+        | Word::Pending
+        | Word::Starting
+        | Word::NotReady
+        | Word::Degraded
+        | Word::Failed => sentence(step),
+    };
+    Summary { word, message }
+}
+
+fn word(world: &World<'_>, id: &ResourceId, step: &Step) -> Word {
+    let ready = status_of(step, ConditionType::Ready);
+    let alive = current(world, id).is_some_and(|current| current.state.is_alive());
+    match &step.verdict {
+        Verdict::Held { .. } => return Word::Held,
+        Verdict::Blocked { on } if on.iter().any(|gate| matches!(gate, Gate::EngineAway { .. })) => return Word::Unknown,
+        Verdict::Blocked { .. } | Verdict::Converged | Verdict::Progressing | Verdict::Unsatisfied { .. } => {}
+    }
+    if status_of(step, ConditionType::CrashLoop) == Some(Status::True) && ready != Some(Status::True) {
+        return Word::CrashLoop;
+    }
+    if alive { running_word(step, ready) } else { stopped_word(step) }
+}
+
+fn running_word(step: &Step, ready: Option<Status>) -> Word {
+    match ready {
+        Some(Status::True) => {
+            let settled = [ConditionType::CrashLoop, ConditionType::PortsFree];
+            let wrong = step.conditions.iter().any(|c| !c.is_normal() && !settled.contains(&c.kind));
+            if wrong { Word::Degraded } else { Word::Ready }
+        }
+        Some(Status::Unknown) => Word::Unknown,
+        Some(Status::False) | None => match step.verdict {
+            Verdict::Progressing => Word::Starting,
+            Verdict::Converged | Verdict::Blocked { .. } | Verdict::Unsatisfied { .. } | Verdict::Held { .. } => {
+                Word::NotReady
+            }
+        },
+    }
+}
+
+fn stopped_word(step: &Step) -> Word {
+    let reason = |kind| step.conditions.iter().find(|c| c.kind == kind).map(|c| c.reason);
+    match (&step.verdict, reason(ConditionType::Started)) {
+        (_, Some(Reason::Completed)) => Word::Completed,
+        (_, Some(Reason::Failed)) => Word::Failed,
+        (Verdict::Blocked { on }, _) if on.iter().any(|g| matches!(g, Gate::BackOff { .. } | Gate::Failed { .. })) => {
+            Word::BackOff
+        }
+        (_, _) if reason(ConditionType::ImageAvailable) == Some(Reason::Pulling) => Word::Pulling,
+        (Verdict::Blocked { .. } | Verdict::Unsatisfied { .. }, _) => Word::Pending,
+        (Verdict::Converged | Verdict::Progressing | Verdict::Held { .. }, _) => Word::Starting,
+    }
+}
+
+fn current<'a>(world: &World<'a>, id: &ResourceId) -> Option<&'a ObservedContainer> {
+    match world.desired.containers.get(id) {
+        Some(spec) => Members::of(world, id, spec).current,
+        None => world.observed.owned.get(id)?.first(),
+    }
+}
+
+fn status_of(step: &Step, kind: ConditionType) -> Option<Status> {
+    step.conditions.iter().find(|condition| condition.kind == kind).map(|condition| condition.status)
+}
+
+fn message_of(step: &Step, kind: ConditionType) -> String {
+    let found = step.conditions.iter().find(|condition| condition.kind == kind);
+    found.map(|condition| condition.message.clone()).unwrap_or_default()
+}
+
+/// The one sentence of a step that is not as desired.
+#[must_use]
+pub fn sentence(step: &Step) -> String {
+    match &step.verdict {
+        Verdict::Blocked { on } if !on.is_empty() => {
+            let gates: Vec<String> = on.iter().map(ToString::to_string).collect();
+            gates.join("; ")
+        }
+        Verdict::Unsatisfied { message, .. } | Verdict::Held { message, .. } => message.clone(),
+        Verdict::Blocked { .. } | Verdict::Converged | Verdict::Progressing => {
+            first_abnormal(step).map(|condition| condition.message.clone()).unwrap_or_default()
+        }
+    }
+}
+
+/// The first condition that is not as one wants it, in the order of cure.
+#[must_use]
+pub fn first_abnormal(step: &Step) -> Option<&Condition> {
+    step.conditions.iter().find(|condition| !condition.is_normal())
+}
+
+/// The chain from the symptom at `id` to its cause. Empty when `id` is as desired.
+#[must_use]
+pub fn why(world: &World<'_>, id: &ResourceId) -> Vec<Link> {
+    let mut chain = Vec::new();
+    let mut seen = BTreeSet::new();
+    let mut next = Some(id.clone());
+    while let Some(id) = next.take() {
+        if !seen.insert(id.clone()) {
+            break;
+        }
+        let step = plan(world, &id);
+        let waits = waited_for(world, &id, &step);
+        let link = match (&waits, &step.verdict) {
+            (Some(on), _) => format!("{} waits for {}", id.key(), on.key()),
+            (None, verdict) => match cause(&id, &step, verdict) {
+                Some(sentence) => sentence,
+                None => break,
+            },
+        };
+        chain.push(Link { resource: id, sentence: link });
+        next = waits;
+    }
+    chain
+}
+
+fn waited_for(world: &World<'_>, id: &ResourceId, step: &Step) -> Option<ResourceId> {
+    let closed = match &step.verdict {
+        Verdict::Blocked { on } => on.clone(),
+        // It runs on while a dependency is down: the chain goes on there all the same.
+        Verdict::Converged | Verdict::Progressing | Verdict::Unsatisfied { .. } | Verdict::Held { .. } => {
+            closed_dependencies(world, id)
+        }
+    };
+    closed.iter().find_map(Gate::waits_for).cloned()
+}
+
+fn cause(id: &ResourceId, step: &Step, verdict: &Verdict) -> Option<String> {
+    let name = id.key();
+    if let Some(condition) = first_abnormal(step) {
+        let Condition { kind, status, message, reason } = condition;
+        let said = if message.is_empty() { reason.to_string() } else { message.clone() };
+        return Some(format!("{name} {kind}={status}: {said}"));
+    }
+    match verdict {
+        Verdict::Converged => None,
+        Verdict::Progressing => step.action.as_ref().map(|planned| format!("{name}: {} because {}", planned.action, planned.cause)),
+        Verdict::Blocked { .. } | Verdict::Unsatisfied { .. } | Verdict::Held { .. } => {
+            Some(format!("{name}: {}", sentence(step)))
+        }
+    }
+}

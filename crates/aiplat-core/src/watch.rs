@@ -1,0 +1,66 @@
+//! What to probe and when: decided here, beside `plan`; the host only executes.
+
+use std::{net::IpAddr, time::Duration};
+
+use crate::{
+    ResourceId,
+    observed::{ContainerId, ContainerState, Incarnation, ObservedContainer},
+    plan::{Members, World},
+    spec::{ProbeKind, ProbeSpec},
+};
+
+/// The next probe of one container.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ProbeSchedule {
+    /// Which container.
+    pub container: ContainerId,
+    /// Which run of it: facts of another run are void.
+    pub incarnation: Incarnation,
+    /// Where it listens; `None`: it has no address to reach.
+    pub address: Option<IpAddr>,
+    /// What to ask.
+    pub probe: ProbeSpec,
+    /// How long from now.
+    pub after: Duration,
+}
+
+/// The first probe comes this soon after the start.
+const FIRST: Duration = Duration::from_millis(5);
+/// An exec costs about 50 ms of CPU: it is asked less eagerly.
+const FIRST_EXEC: Duration = Duration::from_millis(250);
+/// While a service starts, the next probe comes after this fraction of the time it has taken so far: a service
+/// is found ready at most an eighth of its boot time late, at a logarithmic number of probes.
+const EAGERNESS: u32 = 8;
+
+/// The next probe of `id`, or `None` when there is nothing to probe.
+#[must_use]
+pub fn watch(world: &World<'_>, id: &ResourceId) -> Option<ProbeSchedule> {
+    let spec = world.desired.containers.get(id)?;
+    let probe = spec.policy.probe.as_ref()?;
+    let current = Members::of(world, id, spec).current.filter(|c| c.state == ContainerState::Running)?;
+    let incarnation = current.incarnation()?;
+    let facts = world.observed.probes.get(id).filter(|facts| facts.incarnation == incarnation);
+    let last = facts.and_then(|facts| Some((facts, facts.last.as_ref()?)));
+    let first = match probe.kind {
+        ProbeKind::Exec { .. } => FIRST_EXEC,
+        ProbeKind::Http(_) | ProbeKind::Tcp { .. } => FIRST,
+    };
+    let after = match last {
+        None => first.min(probe.interval),
+        Some((facts, last)) => {
+            let gap = if facts.has_passed {
+                probe.interval
+            } else {
+                (world.now.since(facts.since) / EAGERNESS).max(first).min(probe.interval)
+            };
+            gap.saturating_sub(world.now.since(last.at))
+        }
+    };
+    let address = address(current, spec.live.networks.values().map(|network| network.host_name.as_str()));
+    Some(ProbeSchedule { container: current.id.clone(), incarnation, address, probe: probe.clone(), after })
+}
+
+/// The container's address on the first of its networks that has one.
+fn address<'a>(container: &ObservedContainer, mut networks: impl Iterator<Item = &'a str>) -> Option<IpAddr> {
+    networks.find_map(|name| container.networks.get(name)?.ip)
+}

@@ -1,0 +1,62 @@
+//! Lines out of a stream of pieces, with a bound.
+
+use bytes::{Buf, BytesMut};
+
+/// Collects pieces and gives out whole lines. What exceeds the bound is cut off its line.
+#[derive(Debug)]
+pub(crate) struct Lines {
+    buffer: BytesMut,
+    /// The rest of the current line is thrown away.
+    skipping: bool,
+    max: usize,
+}
+
+impl Lines {
+    pub(crate) fn new(max: usize) -> Self {
+        Self { buffer: BytesMut::new(), skipping: false, max }
+    }
+
+    /// Takes in a piece, and calls `each` for every line that it ends, without its end; `cut` says that it was longer.
+    pub(crate) fn push(&mut self, mut piece: &[u8], mut each: impl FnMut(&[u8], bool)) {
+        while let Some(end) = piece.iter().position(|byte| *byte == b'\n') {
+            self.take(&piece[..end]);
+            self.finish(&mut each);
+            piece.advance(end + 1);
+        }
+        self.take(piece);
+    }
+
+    /// The line that has begun and not ended.
+    pub(crate) fn finish(&mut self, mut each: impl FnMut(&[u8], bool)) {
+        let line = self.buffer.split();
+        let cut = std::mem::take(&mut self.skipping);
+        each(line.strip_suffix(b"\r").unwrap_or(&line), cut);
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.buffer.is_empty() && !self.skipping
+    }
+
+    fn take(&mut self, piece: &[u8]) {
+        let room = self.max - self.buffer.len();
+        self.skipping |= piece.len() > room;
+        self.buffer.extend_from_slice(&piece[..piece.len().min(room)]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_put_together_from_pieces_and_cut_at_the_bound() {
+        let mut lines = Lines::new(5);
+        let mut seen = Vec::new();
+        for piece in ["ab", "c\r\nd", "", "efghijk\n\nl"] {
+            lines.push(piece.as_bytes(), |line, cut| seen.push((String::from_utf8_lossy(line).into_owned(), cut)));
+        }
+        let expected = [("abc", false), ("defgh", true), ("", false)].map(|(line, cut)| (line.to_owned(), cut));
+        assert_eq!(seen, expected);
+        assert!(!lines.is_empty());
+    }
+}

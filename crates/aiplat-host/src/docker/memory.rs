@@ -1,0 +1,94 @@
+//! What listings and events taught us about whose things are whose, so that an event that names only an engine id can
+//! be told of as a resource. Never acted upon: it only addresses hints.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Mutex,
+};
+
+use aiplat_core::{
+    ResourceId,
+    observed::{ContainerId, ObservedContainer, ObservedImage},
+    spec::InstanceId,
+};
+
+use super::reference::Reference;
+
+/// More images than this are not kept apart: a file has dozens.
+const MAX_IMAGES: usize = 4096;
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(crate) struct Memory {
+    /// Engine id to our resource, `None` for foreign ones. Replaced by every listing.
+    containers: Mutex<BTreeMap<String, Option<ResourceId>>>,
+    /// References as written that somebody looked at, with the content id found.
+    images: Mutex<BTreeMap<String, Option<String>>>,
+}
+
+impl Memory {
+    pub(crate) fn learn_containers(&self, containers: &[ObservedContainer], instance: &InstanceId) {
+        let known = containers.iter().map(|container| {
+            let owner = container.owner.as_ref().filter(|owner| owner.instance == *instance);
+            (container.id.0.clone(), owner.map(|owner| owner.resource.clone()))
+        });
+        *super::lock(&self.containers) = known.collect();
+    }
+
+    pub(crate) fn learn_container(&self, id: &str, resource: &ResourceId) {
+        super::lock(&self.containers).insert(id.to_owned(), Some(resource.clone()));
+    }
+
+    pub(crate) fn learn_foreign(&self, id: &str) {
+        super::lock(&self.containers).insert(id.to_owned(), None);
+    }
+
+    pub(crate) fn forget_container(&self, id: &str) {
+        super::lock(&self.containers).remove(id);
+    }
+
+    /// `None`: never heard of it. `Some(None)`: foreign.
+    pub(crate) fn resource_of(&self, id: &ContainerId) -> Option<Option<ResourceId>> {
+        super::lock(&self.containers).get(&id.0).cloned()
+    }
+
+    pub(crate) fn learn_image(&self, reference: &str, image: &ObservedImage) {
+        let id = match image {
+            ObservedImage::Absent => None,
+            ObservedImage::Present { id, .. } => Some(id.clone()),
+        };
+        let mut images = super::lock(&self.images);
+        if images.len() < MAX_IMAGES || images.contains_key(reference) {
+            images.insert(reference.to_owned(), id);
+        }
+    }
+
+    /// The images of ours that an event about `names` (references or content ids) may concern.
+    pub(crate) fn images_named(&self, names: &[&str]) -> BTreeSet<ResourceId> {
+        let canonical: BTreeSet<String> = names.iter().filter_map(|name| Some(Reference::parse(name)?.canonical())).collect();
+        let concerns = |(reference, id): &(&String, &Option<String>)| {
+            names.iter().any(|name| id.as_deref() == Some(name))
+                || Reference::parse(reference).is_some_and(|reference| canonical.contains(&reference.canonical()))
+        };
+        let images = super::lock(&self.images);
+        images.iter().filter(concerns).map(|(reference, _)| ResourceId::image(reference)).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_image_is_known_by_any_spelling_and_by_its_content() {
+        let memory = Memory::default();
+        memory.learn_image("redis", &ObservedImage::Absent);
+        let present = ObservedImage::Present { id: "sha256:1".to_owned(), has_healthcheck: false };
+        memory.learn_image("docker.io/library/nginx:1", &present);
+        let named = |name: &str| memory.images_named(&[name]).into_iter().map(|id| id.to_string()).collect::<Vec<_>>();
+        assert_eq!(named("redis:latest"), ["image/redis"]);
+        assert_eq!(named("nginx:1"), ["image/docker.io/library/nginx:1"]);
+        assert_eq!(named("sha256:1"), ["image/docker.io/library/nginx:1"]);
+        assert!(named("redis:7").is_empty());
+    }
+}

@@ -1,0 +1,160 @@
+//! The Docker adapter: the `Backend` port over the engine's HTTP API.
+//!
+//! One small client serves lists, inspects, changes and streams alike (`client`), with tolerant structs of our own for
+//! what it answers (`wire`). What an error means is one table (`errors`). Nothing here decides: it observes, and it
+//! applies what was decided, to nothing that does not carry our labels (`apply`).
+
+mod apply;
+mod calls;
+mod client;
+mod create_body;
+mod credentials;
+mod errors;
+mod events;
+mod exec;
+mod lines;
+mod logs;
+mod memory;
+mod observe;
+mod ports;
+mod pull;
+mod reference;
+mod start;
+mod wire;
+
+use std::{
+    path::PathBuf,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use aiplat_core::{
+    ResourceId,
+    action::Action,
+    observed::{ContainerId, Listing, Observed},
+    spec::{InstanceId, ProbeKind},
+};
+use futures_util::{future::BoxFuture, stream::BoxStream};
+use tokio_util::sync::CancellationToken;
+
+pub use calls::{CallKind, Calls};
+
+use crate::{
+    port::{Backend, Hint, HostError, LogOptions, LogStream, Progress, Target},
+    probe,
+};
+
+/// A Docker Engine behind a Unix socket. Made without touching it: every call connects by itself, so that an engine that
+/// is away, or not installed yet, is an answer and not a failure to start.
+#[derive(Debug)]
+pub struct DockerBackend {
+    client: Arc<client::Client>,
+    instance: InstanceId,
+    memory: Arc<memory::Memory>,
+    execs: exec::Execs,
+    /// The Docker CLI's configuration, for registry credentials.
+    credentials: PathBuf,
+    /// A pull without progress for this long has failed.
+    stall: Duration,
+}
+
+impl DockerBackend {
+    /// An adapter for the engine behind `socket`; what carries the labels of `instance` is ours.
+    #[must_use]
+    pub fn new(socket: impl Into<PathBuf>, instance: InstanceId) -> Self {
+        Self {
+            client: client::Client::new(socket.into()),
+            instance,
+            memory: Arc::default(),
+            execs: exec::Execs::default(),
+            credentials: credentials::default_path(),
+            stall: pull::STALL,
+        }
+    }
+
+    /// Reads registry credentials from `path` instead of `$DOCKER_CONFIG/config.json` or `~/.docker/config.json`.
+    #[must_use]
+    pub fn with_credentials_file(mut self, path: impl Into<PathBuf>) -> Self {
+        self.credentials = path.into();
+        self
+    }
+
+    /// Lets a pull without progress fail after `stall` instead of two minutes.
+    #[must_use]
+    pub fn with_pull_stall(mut self, stall: Duration) -> Self {
+        self.stall = stall;
+        self
+    }
+
+    /// The calls made of the engine so far.
+    #[must_use]
+    pub fn calls(&self) -> Calls {
+        self.client.calls()
+    }
+
+    fn instance_id(&self) -> &InstanceId {
+        &self.instance
+    }
+
+    /// The error of a call that `doing` names.
+    fn error(&self, doing: &str, error: client::CallError) -> HostError {
+        errors::host_error(doing, self.client.socket(), error)
+    }
+}
+
+impl Backend for DockerBackend {
+    fn observe<'a>(&'a self, target: &'a Target) -> BoxFuture<'a, Result<Observed, HostError>> {
+        Box::pin(self.look_at(target))
+    }
+
+    fn observe_all(&self) -> BoxFuture<'_, Result<Listing, HostError>> {
+        Box::pin(self.list_everything())
+    }
+
+    fn apply<'a>(
+        &'a self,
+        id: &'a ResourceId,
+        action: &'a Action,
+        progress: Progress,
+        cancel: CancellationToken,
+    ) -> BoxFuture<'a, Result<(), HostError>> {
+        Box::pin(self.act(id, action, progress, cancel))
+    }
+
+    fn hints(&self) -> BoxStream<'static, Hint> {
+        events::subscribe(self.client.clone(), self.memory.clone(), self.instance.clone())
+    }
+
+    fn probe<'a>(
+        &'a self,
+        container: &'a ContainerId,
+        address: Option<std::net::IpAddr>,
+        kind: &'a ProbeKind,
+        timeout: Duration,
+    ) -> BoxFuture<'a, Result<String, String>> {
+        Box::pin(async move {
+            match kind {
+                ProbeKind::Http(http) => probe::http(address, http, timeout).await,
+                ProbeKind::Tcp { port } => probe::tcp(address, *port, timeout).await,
+                ProbeKind::Exec { argv } => self.exec(container, argv, timeout).await,
+            }
+        })
+    }
+
+    fn logs<'a>(
+        &'a self,
+        container: &'a ContainerId,
+        options: &'a LogOptions,
+    ) -> BoxFuture<'a, Result<LogStream, HostError>> {
+        Box::pin(self.read_log(container, options))
+    }
+
+    fn instance(&self) -> &InstanceId {
+        &self.instance
+    }
+}
+
+/// What these locks guard is whole between any two statements, so a panic elsewhere does not spoil it.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,152 @@
+//! The `Backend` port: what the daemon asks of a machine, real or simulated.
+
+use std::{fmt, net::IpAddr, sync::Arc, time::Duration};
+
+use aiplat_core::{
+    ResourceId,
+    action::Action,
+    condition::{ErrorClass, Reason},
+    observed::{ContainerId, Listing, Observed, PullProgress},
+    spec::{InstanceId, ProbeKind},
+};
+use futures_util::{future::BoxFuture, stream::BoxStream};
+use tokio_util::sync::CancellationToken;
+
+/// What to look at for one resource: its id and the name by which its host knows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Target {
+    /// The resource.
+    pub id: ResourceId,
+    /// The network's or volume's name, the image's reference; unused for containers, which are found by label.
+    pub host_name: String,
+}
+
+/// Takes the bytes of a pull as they come. Called often; must not block.
+pub type Progress = Arc<dyn Fn(PullProgress) + Send + Sync>;
+
+/// A container's log, line by line; an `Err` is the last item.
+pub type LogStream = BoxStream<'static, Result<LogLine, HostError>>;
+
+/// "Look at this again." Never news: a hint may be lost, doubled, late or wrong.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Hint {
+    /// The stream of hints has begun: list everything now (subscribe first, then list).
+    Connected,
+    /// The stream broke; what was observed may be stale. The adapter reconnects by itself, with jittered back-off.
+    Lost {
+        /// Why, for a person.
+        reason: String,
+    },
+    /// Something about this resource of ours may have changed.
+    Changed(ResourceId),
+    /// Something foreign, or unknown, may have changed: list everything.
+    Relist,
+}
+
+/// Which lines of a log.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct LogOptions {
+    /// Go on with new lines.
+    pub follow: bool,
+    /// Only the last so many; `None`: all.
+    pub tail: Option<u32>,
+    /// Only since this many seconds since 1970; `None`: from the beginning.
+    pub since: Option<i64>,
+}
+
+/// One line of a log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogLine {
+    /// RFC 3339, as the engine wrote it.
+    pub timestamp: String,
+    /// It came from stderr.
+    pub stderr: bool,
+    /// Without its end, invalid UTF-8 replaced.
+    pub text: String,
+}
+
+/// The kinds of thing that can go wrong with a host call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HostErrorKind {
+    /// The host cannot be reached at all: nothing was done.
+    Unreachable,
+    /// The call was sent and its outcome is unknown: observe, never assume.
+    OutcomeUnknown,
+    /// The host answered, and refused.
+    Refused,
+}
+
+/// A host call that failed: what, to what, why, and what to do next.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{message}")]
+pub struct HostError {
+    /// How it failed.
+    pub kind: HostErrorKind,
+    /// Decides the retry.
+    pub class: ErrorClass,
+    /// For the condition.
+    pub reason: Reason,
+    /// The whole sentence, cause and next step included.
+    pub message: String,
+}
+
+/// The port to the hosts. Real adapters and one simulator implement it, and pass the same contract suite.
+pub trait Backend: Send + Sync + 'static {
+    /// Looks at one resource now. For a container: one listing of all containers, and an inspect of each that is
+    /// this resource's (by our labels).
+    fn observe<'a>(&'a self, target: &'a Target) -> BoxFuture<'a, Result<Observed, HostError>>;
+
+    /// Lists everything: containers, networks, volumes. Three calls whatever the size.
+    fn observe_all(&self) -> BoxFuture<'_, Result<Listing, HostError>>;
+
+    /// Does one action. Creating what exists (as ours, of the same fingerprint) and removing what is gone are successes. Stop, remove,
+    /// rename, start, connect and the like inspect by id first and refuse (`Changed`) what does not carry our labels for `id`.
+    fn apply<'a>(
+        &'a self,
+        id: &'a ResourceId,
+        action: &'a Action,
+        progress: Progress,
+        cancel: CancellationToken,
+    ) -> BoxFuture<'a, Result<(), HostError>>;
+
+    /// Hints, from now on, for ever: it reconnects by itself. Its reader never blocks the host.
+    fn hints(&self) -> BoxStream<'static, Hint>;
+
+    /// Makes one probe of a running container: the transcript for a person on both sides, `Ok` when it passed.
+    fn probe<'a>(
+        &'a self,
+        container: &'a ContainerId,
+        address: Option<IpAddr>,
+        kind: &'a ProbeKind,
+        timeout: Duration,
+    ) -> BoxFuture<'a, Result<String, String>>;
+
+    /// A container's log.
+    fn logs<'a>(&'a self, container: &'a ContainerId, options: &'a LogOptions) -> BoxFuture<'a, Result<LogStream, HostError>>;
+
+    /// Whose objects are ours.
+    fn instance(&self) -> &InstanceId;
+
+    /// The engine's version and API as of the last contact, for people: `20.10.24 (API 1.41)`.
+    fn version(&self) -> Option<String> {
+        None
+    }
+}
+
+impl HostError {
+    /// An error with the sentence `message`.
+    pub fn new(kind: HostErrorKind, class: ErrorClass, reason: Reason, message: impl Into<String>) -> Self {
+        Self { kind, class, reason, message: message.into() }
+    }
+}
+
+impl fmt::Display for Hint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Connected => f.write_str("connected"),
+            Self::Lost { reason } => write!(f, "lost: {reason}"),
+            Self::Changed(id) => write!(f, "changed {id}"),
+            Self::Relist => f.write_str("relist"),
+        }
+    }
+}

@@ -1,0 +1,467 @@
+//! The command line.
+
+use std::{ffi::OsString, path::PathBuf, time::Duration};
+
+use aiplat_api::v1::EventType;
+use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
+
+use crate::find::{KindWord, Target};
+
+/// Looks at an AI platform that aiplatd keeps, and changes it.
+#[derive(Debug, Parser)]
+#[command(
+    name = "aiplatctl",
+    version,
+    about,
+    after_help = "Exit codes: 0 done, 1 failed (diff: differs), 2 usage or invalid input, 3 not ready, 4 no such \
+                  resource, 5 daemon not reachable.\n\n\
+                  Start with `aiplatctl status`; `aiplatctl why NAME` says what is wrong with one service.",
+    disable_help_subcommand = true
+)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    pub(crate) globals: Globals,
+    #[command(subcommand)]
+    pub(crate) verb: Verb,
+}
+
+/// Where things are.
+#[derive(Debug, Clone, ClapArgs)]
+#[command(next_help_heading = "Where things are")]
+pub(crate) struct Globals {
+    /// The daemon's socket
+    #[arg(
+        long,
+        global = true,
+        value_name = "PATH",
+        env = "AIPLATD_SOCKET",
+        default_value = "/run/aiplatd/aiplatd.sock",
+        hide_env_values = true
+    )]
+    pub(crate) socket: PathBuf,
+    /// The platform file
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        env = "AIPLATD_CONFIG",
+        default_value = "/etc/aiplatd/platform.yaml",
+        hide_env_values = true
+    )]
+    pub(crate) config: PathBuf,
+    /// The daemon's state folder, for what it last wrote when it is not reachable
+    #[arg(
+        long,
+        global = true,
+        value_name = "DIR",
+        env = "AIPLATD_STATE_DIR",
+        default_value = "/var/lib/aiplatd",
+        hide_env_values = true
+    )]
+    pub(crate) state_dir: PathBuf,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    /// List resources of a kind
+    #[command(
+        after_help = "Kinds: services (svc), containers (ctr), images (img), volumes (vol), networks (net), gates, \
+                      events (ev), endpoints (ep)."
+    )]
+    Get(GetArgs),
+    /// Everything about one service or resource
+    Describe {
+        /// A service, or KIND/NAME
+        name: Target,
+        /// How to print it
+        #[arg(short, long, value_enum, default_value_t = DocFormat::Text)]
+        output: DocFormat,
+    },
+    /// The platform on one screen; exit code 3 if it is not Ready
+    Status {
+        /// A service, or KIND/NAME
+        name: Option<Target>,
+        /// How to print it
+        #[arg(short, long, value_enum, default_value_t = DocFormat::Text)]
+        output: DocFormat,
+    },
+    /// The chain from a symptom to its cause
+    Why {
+        /// A service, or KIND/NAME; without it, every service that is not well
+        name: Option<Target>,
+        /// How to print it
+        #[arg(short, long, value_enum, default_value_t = DocFormat::Text)]
+        output: DocFormat,
+    },
+    /// What happened
+    Events(EventsArgs),
+    /// Wait until a condition holds; exit code 1 if it does not in time
+    Wait(WaitArgs),
+    /// Is it ready? Exit code 0 ready, 3 not, 4 no such name
+    IsReady {
+        /// A service, or KIND/NAME; without it, the platform
+        name: Option<Target>,
+    },
+    /// Logs of services
+    Logs(LogsArgs),
+    /// What the daemon would do, and why; exit code 1 if there is something
+    Diff {
+        /// A file to plan instead of the one in force
+        #[arg(short, long, value_name = "FILE")]
+        file: Option<PathBuf>,
+        /// How to print it
+        #[arg(short, long, value_enum, default_value_t = DocFormat::Text)]
+        output: DocFormat,
+    },
+    /// Check a file, all of its problems at once; works without the daemon
+    Validate {
+        /// The file; without it, the platform file
+        #[arg(short, long, value_name = "FILE")]
+        file: Option<PathBuf>,
+        /// How to print it
+        #[arg(short, long, value_enum, default_value_t = ReportFormat::Text)]
+        output: ReportFormat,
+    },
+    /// The platform as it is understood: merged, every name final, secrets left out; works without the daemon
+    Config {
+        /// The file; without it, the platform file
+        #[arg(short, long, value_name = "FILE")]
+        file: Option<PathBuf>,
+        /// How to print it
+        #[arg(short, long, value_enum, default_value_t = DataFormat::Yaml)]
+        output: DataFormat,
+    },
+    /// The JSON schema of the platform file, for editors
+    Schema,
+    /// Put a file in force
+    Apply(ApplyArgs),
+    /// Change the platform file in an editor, see the plan, apply it
+    Edit {
+        /// Do not ask
+        #[arg(short, long)]
+        yes: bool,
+        /// Removing more than half of the services, or renaming the platform, is meant
+        #[arg(long)]
+        confirm: bool,
+    },
+    /// Check this machine; each problem comes with the command that cures it
+    Doctor,
+    /// A script that completes commands in a shell
+    #[command(after_help = "bash: aiplatctl completion bash > /usr/share/bash-completion/completions/aiplatctl\n\
+                            zsh:  aiplatctl completion zsh > /usr/share/zsh/site-functions/_aiplatctl\n\
+                            fish: aiplatctl completion fish > /usr/share/fish/vendor_completions.d/aiplatctl.fish")]
+    Completion {
+        /// Which shell
+        #[arg(value_enum)]
+        shell: Shell,
+    },
+    /// Versions of the command, the daemon, its API and the engine
+    Version {
+        /// How to print it
+        #[arg(short, long, value_enum, default_value_t = DocFormat::Text)]
+        output: DocFormat,
+    },
+    /// Words that other programs know; answered with ours.
+    #[command(external_subcommand)]
+    Other(Vec<OsString>),
+}
+
+/// `get`.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct GetArgs {
+    /// The kind, or KIND/NAME
+    #[arg(value_name = "KIND")]
+    pub(crate) kind: KindWord,
+    /// Only these
+    #[arg(value_name = "NAME")]
+    pub(crate) names: Vec<String>,
+    /// How to print it
+    #[arg(short, long, value_enum, default_value_t = Format::Table)]
+    pub(crate) output: Format,
+    /// Go on, and show what changes
+    #[arg(short, long)]
+    pub(crate) watch: bool,
+}
+
+/// `events`.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct EventsArgs {
+    /// Go on, and show what happens
+    #[arg(short, long)]
+    pub(crate) watch: bool,
+    /// Only of this service or KIND/NAME
+    #[arg(long = "for", value_name = "NAME")]
+    pub(crate) about: Option<Target>,
+    /// Only of this type
+    #[arg(long = "type", value_name = "TYPE", value_parser = event_type)]
+    pub(crate) kind: Option<EventType>,
+    /// Only newer than this: 90s, 20m, 2h, 3d, or a moment like 2026-11-20T08:00:00Z
+    #[arg(long, value_name = "TIME")]
+    pub(crate) since: Option<Since>,
+    /// How to print it
+    #[arg(short, long, value_enum, default_value_t = Format::Table)]
+    pub(crate) output: Format,
+}
+
+/// `wait`.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct WaitArgs {
+    /// Services, or KIND/NAME
+    #[arg(value_name = "NAME", required = true)]
+    pub(crate) names: Vec<Target>,
+    /// What to wait for: condition=Ready, condition=Healthy, condition=Ready=False
+    #[arg(long = "for", value_name = "CONDITION", default_value = "condition=Ready")]
+    pub(crate) condition: Wanted,
+    /// How long
+    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = duration)]
+    pub(crate) timeout: Duration,
+}
+
+/// `logs`.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct LogsArgs {
+    /// Services; without any, all
+    #[arg(value_name = "NAME")]
+    pub(crate) names: Vec<String>,
+    /// Go on with what is written from now on
+    #[arg(short, long)]
+    pub(crate) follow: bool,
+    /// Not older than this: 90s, 20m, 2h, 3d, or a moment like 2026-11-20T08:00:00Z
+    #[arg(long, value_name = "TIME")]
+    pub(crate) since: Option<Since>,
+    /// The last so many lines of each
+    #[arg(short = 'n', long = "tail", value_name = "LINES", value_parser = tail)]
+    pub(crate) tail: Option<Tail>,
+    /// With the time of each line
+    #[arg(short, long)]
+    pub(crate) timestamps: bool,
+    /// Only of services that are not well
+    #[arg(long, conflicts_with = "names")]
+    pub(crate) failed: bool,
+}
+
+/// `apply`.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct ApplyArgs {
+    /// The file; without it, the platform file as it is on disk
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) file: Option<PathBuf>,
+    /// Do not ask
+    #[arg(short, long)]
+    pub(crate) yes: bool,
+    /// Removing more than half of the services, or renaming the platform, is meant
+    #[arg(long)]
+    pub(crate) confirm: bool,
+    /// Wait until all services are Ready
+    #[arg(short, long)]
+    pub(crate) wait: bool,
+    /// How long to wait
+    #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = duration, requires = "wait")]
+    pub(crate) timeout: Duration,
+}
+
+/// How `get` prints.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// Aligned columns that fit the terminal
+    Table,
+    /// All columns, as wide as they are
+    Wide,
+    /// The daemon's own words
+    Json,
+    /// The same as YAML
+    Yaml,
+    /// KIND/NAME, a line each
+    Name,
+}
+
+/// How a verb for people prints.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum DocFormat {
+    /// For people
+    Text,
+    /// For programs
+    Json,
+    /// The same as YAML
+    Yaml,
+}
+
+/// How `validate` prints.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ReportFormat {
+    /// With snippets
+    Text,
+    /// FILE:LINE:COLUMN: MESSAGE, a line each
+    Short,
+    /// For programs
+    Json,
+}
+
+/// How data is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum DataFormat {
+    /// For programs
+    Json,
+    /// For people
+    Yaml,
+}
+
+/// Shells with completion.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Shell {
+    /// bash
+    Bash,
+    /// zsh
+    Zsh,
+    /// fish
+    Fish,
+}
+
+/// What `wait` waits for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Wanted {
+    /// The condition's type, in its own spelling.
+    pub(crate) kind: String,
+    /// `True`, `False` or `Unknown`.
+    pub(crate) status: aiplat_core::condition::Status,
+}
+
+/// The beginning of a span of time, as typed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Since {
+    /// So long ago.
+    Ago(Duration),
+    /// A moment.
+    At(jiff::Timestamp),
+}
+
+/// How many lines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Tail {
+    /// All of them.
+    All,
+    /// The last so many.
+    Last(u64),
+}
+
+impl Since {
+    /// The moment it means.
+    pub(crate) fn moment(self, now: jiff::Timestamp) -> jiff::Timestamp {
+        match self {
+            Self::At(moment) => moment,
+            Self::Ago(ago) => now.saturating_sub(ago).unwrap_or(jiff::Timestamp::MIN),
+        }
+    }
+}
+
+impl std::str::FromStr for Since {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if let Ok(moment) = text.parse() {
+            return Ok(Self::At(moment));
+        }
+        duration(text).map(Self::Ago).map_err(|_| {
+            "write how long ago, like 90s, 20m, 2h or 3d, or a moment like 2026-11-20T08:00:00Z".to_owned()
+        })
+    }
+}
+
+impl std::str::FromStr for Wanted {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        use aiplat_core::condition::Status;
+
+        let wrong = || "write condition=TYPE, like condition=Ready, or condition=Ready=False".to_owned();
+        let rest = text.strip_prefix("condition=").ok_or_else(wrong)?;
+        let (kind, status) = rest.split_once('=').unwrap_or((rest, "True"));
+        let status = [Status::True, Status::False, Status::Unknown]
+            .into_iter()
+            .find(|known| known.to_string().eq_ignore_ascii_case(status))
+            .ok_or_else(wrong)?;
+        // The type is known if it can be read from the wire: no second list of them here.
+        let known = |name: &str| {
+            serde_json::from_value::<aiplat_core::condition::ConditionType>(serde_json::Value::from(name)).ok()
+        };
+        let spelled = kind.chars().next().map(|first| first.to_uppercase().chain(kind.chars().skip(1)).collect());
+        let spelled: String = spelled.unwrap_or_default();
+        let kind = known(&spelled).ok_or_else(|| {
+            format!("`{kind}` is no condition: Ready, Healthy, Started, ImageAvailable, DependenciesReady and so on")
+        })?;
+        Ok(Self { kind: kind.to_string(), status })
+    }
+}
+
+/// `90s`, `5m`, `1h30m`, `3d`; a bare number is seconds, as it is for `sleep`.
+fn duration(text: &str) -> Result<Duration, String> {
+    let wrong = || "write a duration like 90s, 5m, 1h30m or 3d".to_owned();
+    if text.is_empty() {
+        return Err(wrong());
+    }
+    if let Ok(seconds) = text.parse::<u64>() {
+        return Ok(Duration::from_secs(seconds));
+    }
+    let (days, rest) = match text.split_once('d') {
+        Some((days, rest)) => (days.parse::<u64>().map_err(|_| wrong())?, rest),
+        None => (0, text),
+    };
+    let rest = match rest {
+        "" => Duration::ZERO,
+        rest => rest.parse::<jiff::SignedDuration>().ok().and_then(|d| d.try_into().ok()).ok_or_else(wrong)?,
+    };
+    Ok(Duration::from_secs(days.saturating_mul(86_400)).saturating_add(rest))
+}
+
+fn tail(text: &str) -> Result<Tail, String> {
+    if text == "all" {
+        return Ok(Tail::All);
+    }
+    text.parse().map(Tail::Last).map_err(|_| "write a number of lines, or `all`".to_owned())
+}
+
+fn event_type(text: &str) -> Result<EventType, String> {
+    [("normal", EventType::Normal), ("warning", EventType::Warning)]
+        .into_iter()
+        .find(|(name, _)| text.eq_ignore_ascii_case(name))
+        .map(|(_, kind)| kind)
+        .ok_or_else(|| "the types are Normal and Warning".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        use clap::CommandFactory;
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn durations_are_those_that_people_write() {
+        let ok = |text: &str| duration(text).ok().map(|d| d.as_secs());
+        assert_eq!(ok("90s"), Some(90));
+        assert_eq!(ok("90"), Some(90));
+        assert_eq!(ok("1h30m"), Some(5_400));
+        assert_eq!(ok("3d"), Some(259_200));
+        assert_eq!(ok("1d2h"), Some(93_600));
+        assert_eq!(ok("0"), Some(0));
+        for wrong in ["", "-5s", "soon", "2x", "d", "5 parsecs"] {
+            let found = ok(wrong);
+            assert_eq!(found, None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn wait_takes_a_condition_and_its_status() {
+        use aiplat_core::condition::Status;
+
+        let parse = |text: &str| text.parse::<Wanted>();
+        assert_eq!(parse("condition=Ready"), Ok(Wanted { kind: "Ready".into(), status: Status::True }));
+        assert_eq!(parse("condition=ready=false"), Ok(Wanted { kind: "Ready".into(), status: Status::False }));
+        assert!(parse("condition=Redy").is_err());
+        assert!(parse("Ready").is_err());
+    }
+}

@@ -1,0 +1,148 @@
+//! The terminal, or what is there instead of it: the only file that reads or writes one.
+
+use std::{
+    io::{self, BufRead as _, IsTerminal as _, Write as _},
+    sync::atomic::{AtomicBool, Ordering},
+};
+
+use crate::exit::Failure;
+
+/// Another program has the terminal: Ctrl-C is for that one.
+static LENT: AtomicBool = AtomicBool::new(false);
+/// The cursor is hidden.
+static HIDDEN: AtomicBool = AtomicBool::new(false);
+
+/// What is known of stdout.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Screen {
+    /// A person looks at it.
+    pub(crate) terminal: bool,
+    /// Columns, if it has an end.
+    pub(crate) width: Option<usize>,
+    /// Rows; of a pipe, no bound.
+    pub(crate) height: usize,
+}
+
+/// Looks at stdout.
+pub(crate) fn screen() -> Screen {
+    let stdout = io::stdout();
+    if !stdout.is_terminal() {
+        return Screen { terminal: false, width: None, height: usize::MAX };
+    }
+    // A terminal that does not know its size (a serial line) gets the size that all have.
+    let (width, height) = rustix::termios::tcgetwinsize(&stdout)
+        .ok()
+        .filter(|size| size.ws_col > 0 && size.ws_row > 0)
+        .map_or((80, 24), |size| (usize::from(size.ws_col), usize::from(size.ws_row)));
+    Screen { terminal: true, width: Some(width), height }
+}
+
+/// Whether somebody can be asked.
+pub(crate) fn can_ask() -> bool {
+    io::stdin().is_terminal() && io::stderr().is_terminal()
+}
+
+/// Prints to stdout: colours only where they are seen.
+pub(crate) fn print(text: &str) -> Result<(), Failure> {
+    let mut stdout = anstream::stdout().lock();
+    stdout.write_all(text.as_bytes())?;
+    stdout.flush()?;
+    Ok(())
+}
+
+/// Prints a line to stdout.
+pub(crate) fn line(text: &str) -> Result<(), Failure> {
+    print(&format!("{text}\n"))
+}
+
+/// Prints to stdout as it is, escape sequences included: for moving the cursor of a terminal.
+pub(crate) fn control(text: &str) -> Result<(), Failure> {
+    let mut stdout = io::stdout().lock();
+    stdout.write_all(text.as_bytes())?;
+    stdout.flush()?;
+    Ok(())
+}
+
+/// Prints a line to stderr. If that fails there is nobody left to tell.
+pub(crate) fn note(text: &str) {
+    let mut stderr = anstream::stderr().lock();
+    let _ = writeln!(stderr, "{text}");
+}
+
+/// Hides the cursor while something is redrawn again and again.
+pub(crate) fn hide_cursor() -> Result<(), Failure> {
+    HIDDEN.store(true, Ordering::Relaxed);
+    control("\u{1b}[?25l")
+}
+
+/// Leaves the terminal as it was found.
+pub(crate) fn restore() {
+    if HIDDEN.swap(false, Ordering::Relaxed) {
+        let _ = control("\u{1b}[?25h");
+    }
+}
+
+/// Asks on the terminal; an empty answer is `default`. The end of the input is a no.
+pub(crate) async fn ask(question: &str, choices: &[(char, &str)], default: char) -> Result<char, Failure> {
+    loop {
+        let keys: Vec<String> = choices
+            .iter()
+            .map(|(key, meaning)| {
+                let key = if *key == default { key.to_ascii_uppercase() } else { *key };
+                format!("{key} {meaning}")
+            })
+            .collect();
+        let prompt = format!("{question} [{}] ", keys.join(", "));
+        let answer = tokio::task::spawn_blocking(move || read_answer(&prompt)).await;
+        let answer = answer.map_err(|error| Failure::failed(format!("cannot read the answer: {error}")))?;
+        let Some(answer) = answer? else { return Ok('n') };
+        let answer = answer.trim().to_lowercase();
+        let Some(first) = answer.chars().next() else { return Ok(default) };
+        if let Some((key, _)) = choices.iter().find(|(key, _)| *key == first) {
+            return Ok(*key);
+        }
+    }
+}
+
+/// Asks for a yes or a no.
+pub(crate) async fn confirm(question: &str) -> Result<bool, Failure> {
+    Ok(ask(question, &[('y', "yes"), ('n', "no")], 'n').await? == 'y')
+}
+
+fn read_answer(prompt: &str) -> io::Result<Option<String>> {
+    let mut stderr = anstream::stderr().lock();
+    write!(stderr, "{prompt}")?;
+    stderr.flush()?;
+    let mut answer = String::new();
+    let read = io::stdin().lock().read_line(&mut answer)?;
+    Ok((read > 0).then_some(answer))
+}
+
+/// While this lives, another program has the terminal.
+pub(crate) struct Lent;
+
+impl Lent {
+    pub(crate) fn out() -> Self {
+        LENT.store(true, Ordering::SeqCst);
+        Self
+    }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        LENT.store(false, Ordering::SeqCst);
+    }
+}
+
+/// Resolves when the user presses Ctrl-C in this program.
+pub(crate) async fn interrupted() {
+    loop {
+        if tokio::signal::ctrl_c().await.is_err() {
+            // No handler can be had: the signal then ends the process as it always did.
+            return std::future::pending().await;
+        }
+        if !LENT.load(Ordering::SeqCst) {
+            return;
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! How the command ends: a code, and on stderr what failed and what to do next. Never a backtrace.
+
+use std::{io, process::ExitCode};
+
+use aiplat_api::client::ClientError;
+
+use crate::{console, render::style};
+
+/// Exit codes: a promise to scripts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Code {
+    /// Done, and as wished.
+    Done = 0,
+    /// The operation failed; of `diff`: there are differences.
+    Failed = 1,
+    /// Wrong usage or an invalid file.
+    Usage = 2,
+    /// Not ready.
+    NotReady = 3,
+    /// No resource of that name.
+    NoSuch = 4,
+    /// The daemon is not reachable.
+    NotReachable = 5,
+    /// Ctrl-C.
+    Interrupted = 130,
+}
+
+/// What a verb returns.
+pub(crate) type Outcome = Result<Code, Failure>;
+
+/// Why a verb did not do its work.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    code: Code,
+    /// `None`: everything has been said, or there is nobody to say it to.
+    message: Option<String>,
+    tip: Option<String>,
+}
+
+impl Failure {
+    pub(crate) fn new(code: Code, message: impl Into<String>) -> Self {
+        Self { code, message: Some(message.into()), tip: None }
+    }
+
+    /// The operation failed.
+    pub(crate) fn failed(message: impl Into<String>) -> Self {
+        Self::new(Code::Failed, message)
+    }
+
+    /// It was asked for in a wrong way.
+    pub(crate) fn usage(message: impl Into<String>) -> Self {
+        Self::new(Code::Usage, message)
+    }
+
+    /// Ends with `code` and says nothing more.
+    pub(crate) fn quiet(code: Code) -> Self {
+        Self { code, message: None, tip: None }
+    }
+
+    /// What to try next.
+    pub(crate) fn tip(mut self, tip: impl Into<String>) -> Self {
+        self.tip = Some(tip.into());
+        self
+    }
+}
+
+impl From<ClientError> for Failure {
+    fn from(error: ClientError) -> Self {
+        match &error {
+            ClientError::NotReachable(reason) => {
+                Self::new(Code::NotReachable, error.to_string()).tip(reason.next_step())
+            }
+            ClientError::Api { status, message } => {
+                let code = match status {
+                    400 | 422 => Code::Usage,
+                    404 => Code::NoSuch,
+                    _ => Code::Failed,
+                };
+                Self::new(code, message.clone())
+            }
+            ClientError::Malformed { source, .. } => Self::failed(format!("{error}: {source}"))
+                .tip("`aiplatctl version` shows whether the command and the daemon are of the same version"),
+            ClientError::TooLarge { .. } => Self::failed(error.to_string()),
+        }
+    }
+}
+
+/// Failing to print: nobody reads any more, which is no failure, or the disk behind stdout is full, which is one.
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        if error.kind() == io::ErrorKind::BrokenPipe {
+            Self::quiet(Code::Done)
+        } else {
+            Self::failed(format!("cannot write the output: {error}"))
+        }
+    }
+}
+
+/// Says what is left to say, and turns the outcome into the code.
+pub(crate) fn report(outcome: Outcome) -> ExitCode {
+    let code = match outcome {
+        Ok(code) => code,
+        Err(Failure { code, message, tip }) => {
+            if let Some(message) = message {
+                console::note(&format!("{} {message}", style::paint(style::ERROR, "error:")));
+            }
+            if let Some(tip) = tip {
+                console::note(&format!("  {} {tip}", style::paint(style::GOOD, "tip:")));
+            }
+            code
+        }
+    };
+    // Colours and the cursor are as they were, whatever was going on.
+    console::restore();
+    ExitCode::from(code as u8)
+}

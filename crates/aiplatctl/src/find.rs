@@ -1,0 +1,186 @@
+//! Names as people type them, and what they mean in a status document.
+
+use std::{fmt, str::FromStr};
+
+use aiplat_api::v1::{GateStatus, ResourceStatus, ServiceStatus, StatusDoc};
+use aiplat_core::Kind;
+
+use crate::exit::{Code, Failure};
+
+/// What `get` lists.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Listed {
+    /// What the file calls a service.
+    Services,
+    /// Resources of one kind.
+    Resources(Kind),
+    /// Named conditions over several resources.
+    Gates,
+    /// What happened.
+    Events,
+    /// Published addresses.
+    Endpoints,
+}
+
+/// Every kind under all of its names, the plural first.
+const KINDS: &[(Listed, &[&str])] = &[
+    (Listed::Services, &["services", "service", "svc"]),
+    (Listed::Resources(Kind::Container), &["containers", "container", "ctr"]),
+    (Listed::Resources(Kind::Image), &["images", "image", "img"]),
+    (Listed::Resources(Kind::Volume), &["volumes", "volume", "vol"]),
+    (Listed::Resources(Kind::Network), &["networks", "network", "net"]),
+    (Listed::Gates, &["gates", "gate"]),
+    (Listed::Events, &["events", "event", "ev"]),
+    (Listed::Endpoints, &["endpoints", "endpoint", "ep"]),
+];
+
+impl Listed {
+    fn from_word(word: &str) -> Option<Self> {
+        let word = word.to_ascii_lowercase();
+        KINDS.iter().find(|(_, names)| names.contains(&word.as_str())).map(|(listed, _)| *listed)
+    }
+
+    /// `services`, `images`.
+    pub(crate) fn plural(self) -> &'static str {
+        KINDS.iter().find(|(listed, _)| *listed == self).map_or("resources", |(_, names)| names[0])
+    }
+}
+
+/// `svc`, or `svc/litellm`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct KindWord {
+    /// The kind.
+    pub(crate) listed: Listed,
+    /// What stood behind a slash.
+    pub(crate) name: Option<String>,
+}
+
+impl FromStr for KindWord {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (word, name) = match text.split_once('/') {
+            Some((word, name)) => (word, Some(name.to_owned())),
+            None => (text, None),
+        };
+        let Some(listed) = Listed::from_word(word) else {
+            let kinds: Vec<&str> = KINDS.iter().map(|(_, names)| names[0]).collect();
+            let near = nearest(word, KINDS.iter().flat_map(|(_, names)| names.iter().copied()));
+            let hint = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
+            return Err(format!("the kinds are {}{hint}", kinds.join(", ")));
+        };
+        Ok(Self { listed, name })
+    }
+}
+
+/// A name, with or without a kind.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Target {
+    listed: Option<Listed>,
+    name: String,
+}
+
+impl FromStr for Target {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text.trim().is_empty() {
+            return Err("write a NAME or KIND/NAME".to_owned());
+        }
+        // What precedes the slash may also be the first part of an image's name.
+        if let Some((word, name)) = text.split_once('/')
+            && let Some(listed) = Listed::from_word(word)
+            && !name.is_empty()
+        {
+            return Ok(Self { listed: Some(listed), name: name.to_owned() });
+        }
+        Ok(Self { listed: None, name: text.to_owned() })
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.listed {
+            Some(listed) => write!(f, "{}/{}", listed.plural().trim_end_matches('s'), self.name),
+            None => f.write_str(&self.name),
+        }
+    }
+}
+
+/// What a name stands for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Found<'a> {
+    /// A service, and its container.
+    Service(&'a ServiceStatus),
+    /// Any other resource.
+    Resource(&'a ResourceStatus),
+    /// A gate.
+    Gate(&'a GateStatus),
+}
+
+impl Target {
+    /// What it stands for in `doc`: a service before a gate before any other resource.
+    pub(crate) fn find<'a>(&self, doc: &'a StatusDoc) -> Result<Found<'a>, Failure> {
+        let name = self.name.as_str();
+        let service = || doc.services.iter().find(|service| service.name == name).map(Found::Service);
+        let gate = || doc.gates.iter().find(|gate| gate.name == name).map(Found::Gate);
+        let resource = |kind: Option<Kind>| {
+            let of_kind = |resource: &&ResourceStatus| kind.is_none_or(|kind| resource.id.kind == kind);
+            doc.resources.iter().filter(of_kind).find(|it| it.id.key() == name || it.host_name == name)
+        };
+        // A container's own page is its service's, unless the service has left the file.
+        let other = |kind| {
+            let found = resource(kind)?;
+            let owner = doc.services.iter().find(|it| found.id.kind == Kind::Container && it.name == found.id.key());
+            Some(owner.map_or(Found::Resource(found), Found::Service))
+        };
+        let found = match self.listed {
+            None => service().or_else(gate).or_else(|| other(None)),
+            Some(Listed::Services | Listed::Endpoints) => service(),
+            Some(Listed::Resources(kind)) => other(Some(kind)),
+            Some(Listed::Gates) => gate(),
+            Some(Listed::Events) => None,
+        };
+        found.ok_or_else(|| no_such(&self.to_string(), name, names(doc, self.listed)))
+    }
+}
+
+/// Every name of a kind, or of all kinds that one can ask for by name alone.
+pub(crate) fn names(doc: &StatusDoc, listed: Option<Listed>) -> Vec<&str> {
+    let services = || doc.services.iter().map(|service| service.name.as_str());
+    let gates = || doc.gates.iter().map(|gate| gate.name.as_str());
+    let resources = |kind: Option<Kind>| {
+        let of_kind = move |it: &&ResourceStatus| kind.is_none_or(|kind| it.id.kind == kind);
+        doc.resources.iter().filter(of_kind).map(|it| it.id.key())
+    };
+    match listed {
+        None => services().chain(gates()).chain(resources(None)).collect(),
+        Some(Listed::Services | Listed::Endpoints) => services().collect(),
+        Some(Listed::Resources(kind)) => resources(Some(kind)).collect(),
+        Some(Listed::Gates) => gates().collect(),
+        Some(Listed::Events) => Vec::new(),
+    }
+}
+
+/// Nothing has this name; the nearest one that something has.
+pub(crate) fn no_such(shown: &str, name: &str, known: Vec<&str>) -> Failure {
+    let failure = Failure::new(Code::NoSuch, format!("there is no `{}`", crate::render::text::clean(shown)));
+    match nearest(name, known.iter().copied()) {
+        Some(near) => failure.tip(format!("did you mean `{near}`?")),
+        None if known.is_empty() => failure,
+        None => failure.tip(format!("there are: {}", some(&known))),
+    }
+}
+
+fn some(known: &[&str]) -> String {
+    const SHOWN: usize = 12;
+    let more = known.len().saturating_sub(SHOWN);
+    let shown = known.iter().take(SHOWN).copied().collect::<Vec<_>>().join(", ");
+    if more == 0 { shown } else { format!("{shown} and {more} more") }
+}
+
+/// The most similar of `known`, if one is similar.
+pub(crate) fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let known: Vec<&str> = known.collect();
+    similar::get_close_matches(name, &known, 1, 0.6).into_iter().next()
+}

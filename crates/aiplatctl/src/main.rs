@@ -1,0 +1,5 @@
+//! The command `aiplatctl`. Everything is in the library.
+
+fn main() -> std::process::ExitCode {
+    aiplatctl::main()
+}

@@ -1,0 +1,24 @@
+//! Moments as people say them.
+
+use jiff::Timestamp;
+
+/// How long ago `moment` (RFC 3339) was: `5s`, `2m`, `3h`, `3d`. Clocks step back: then it was just now.
+#[must_use]
+pub fn age(now: Timestamp, moment: &str) -> String {
+    let Ok(moment) = moment.parse::<Timestamp>() else { return "-".to_owned() };
+    let ago = now.duration_since(moment);
+    let ago = std::time::Duration::try_from(ago).unwrap_or_default();
+    if ago.as_secs() == 0 { "0s".to_owned() } else { aiplat_core::time::human(ago) }
+}
+
+/// Like [`age`], of something that may not be known.
+#[must_use]
+pub fn age_of(now: Timestamp, moment: Option<&str>) -> String {
+    moment.map_or_else(|| "-".to_owned(), |moment| age(now, moment))
+}
+
+/// Whether `moment` is at or after `start`. What cannot be read is not left out.
+#[must_use]
+pub fn is_since(moment: &str, start: Timestamp) -> bool {
+    moment.parse::<Timestamp>().map_or(true, |moment| moment >= start)
+}

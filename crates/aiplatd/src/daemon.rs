@@ -1,0 +1,226 @@
+//! The composition root: ports in, tasks wired together, a reason to exit out.
+
+use std::{collections::BTreeMap, path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
+
+use aiplat_core::{ResourceId, condition::Word, spec::InstanceId};
+use aiplat_host::Backend;
+use aiplat_runtime::{Config, Controller, Limits};
+use tokio::{net::UnixListener, task::JoinSet};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    hints, metrics, notify,
+    ports::{Clock, SpecSource, StateStore, Stored},
+    probes::Prober,
+    reconcile::{PULLS, Passes, STARTS},
+    server,
+    spec::{self, Intent},
+    state::Shared,
+    status, status_file,
+};
+
+/// The ports to everything outside.
+#[derive(Clone)]
+pub struct Ports {
+    /// The hosts.
+    pub host: Arc<dyn Backend>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Where the ledger is kept.
+    pub store: Arc<dyn StateStore>,
+    /// Where the file is.
+    pub source: Arc<dyn SpecSource>,
+}
+
+/// What a run is told.
+pub struct Options {
+    /// Whose objects are ours.
+    pub instance: InstanceId,
+    /// The state folder.
+    pub state_dir: PathBuf,
+    /// Converge, then stop.
+    pub once: bool,
+    /// Starts at once: more than twice the cores only adds latency.
+    pub starts: usize,
+    /// The API's socket; `None`: no API.
+    pub api: Option<UnixListener>,
+    /// The metrics' socket; `None`: no metrics.
+    pub metrics: Option<tokio::net::TcpListener>,
+    /// Write `status.json`.
+    pub status_file: bool,
+}
+
+/// Pulls at once.
+const PULLS_AT_ONCE: usize = 3;
+
+/// A daemon that is put together and not running yet.
+pub struct Daemon {
+    /// Its parts, for the simulation to look at.
+    pub shared: Arc<Shared>,
+    controller: Controller<ResourceId, Passes>,
+    options: Options,
+    shutdown: CancellationToken,
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// It was told to stop.
+    Stopped,
+    /// `--once`: everything is ready.
+    Ready,
+    /// `--once`: something is not, and will not be by waiting.
+    NotReady,
+    /// `--once`: the file is not valid.
+    Invalid,
+}
+
+impl Ended {
+    /// The exit code of the process.
+    #[must_use]
+    pub fn code(self) -> ExitCode {
+        match self {
+            Self::Stopped | Self::Ready => ExitCode::SUCCESS,
+            Self::NotReady => ExitCode::from(3),
+            Self::Invalid => ExitCode::from(2),
+        }
+    }
+}
+
+impl Daemon {
+    /// Puts a daemon together from its ports and what was stored.
+    #[must_use]
+    pub fn new(ports: Ports, options: Options, stored: &Stored, shutdown: CancellationToken) -> Self {
+        let limits = Limits {
+            pools: BTreeMap::from([(STARTS, options.starts.max(1)), (PULLS, PULLS_AT_ONCE)]),
+            ..Limits::default()
+        };
+        let config = Config { limits, ..Config::default() };
+        let shared = Arc::new(Shared::new(
+            ports,
+            options.instance.clone(),
+            options.state_dir.clone(),
+            stored.ledger.clone(),
+            stored.lost.clone(),
+        ));
+        let passes = Passes {
+            shared: Arc::clone(&shared),
+            prober: Prober::new(Arc::clone(&shared)),
+            shutdown: shutdown.clone(),
+        };
+        let controller = Controller::new(Arc::new(passes), &config);
+        shared.set_controller(controller.handle());
+        spec::resume(&shared, stored.last_good.as_ref());
+        Self { shared, controller, options, shutdown }
+    }
+
+    /// Runs until told to stop, or with `once` until there is nothing left to wait for. Stopping stops no workload.
+    pub async fn run(self) -> Ended {
+        let Self { shared, controller, options, shutdown } = self;
+        let mut tasks = JoinSet::new();
+        let immediate = options.once;
+        spec::reload(&shared, Intent { immediate, ..Intent::default() }).await;
+        tasks.spawn(hints::follow(Arc::clone(&shared)));
+        tasks.spawn(hints::resync(Arc::clone(&shared)));
+        if !options.once {
+            tasks.spawn(spec::follow(Arc::clone(&shared)));
+            tasks.spawn(notify::follow_status(Arc::clone(&shared)));
+            tasks.spawn(notify::feed_watchdog(Arc::clone(&shared)));
+        }
+        if options.status_file {
+            tasks.spawn(status_file::follow(Arc::clone(&shared)));
+        }
+        serve(&mut tasks, &shared, options.api, options.metrics, &shutdown);
+        let running = tokio::spawn(controller.run(shutdown.clone()));
+        // READY: the API listens and the file has been judged; converging may take as long as it takes.
+        notify::ready();
+        tracing::info!(event = "DaemonReady", instance = %shared.instance, "aiplatd is ready.");
+        let ended = if options.once {
+            let ended = once(&shared, &shutdown).await;
+            shutdown.cancel();
+            ended
+        } else {
+            shutdown.cancelled().await;
+            Ended::Stopped
+        };
+        notify::stopping();
+        if let Ok(stopped) = running.await {
+            for id in stopped.abandoned {
+                tracing::warn!(resource = %id, "A pass did not end in time; it is taken up again at the next start.");
+            }
+        }
+        if options.status_file {
+            status_file::flush(&shared).await;
+        }
+        tasks.shutdown().await;
+        ended
+    }
+}
+
+fn serve(
+    tasks: &mut JoinSet<()>,
+    shared: &Arc<Shared>,
+    api: Option<UnixListener>,
+    metrics: Option<tokio::net::TcpListener>,
+    shutdown: &CancellationToken,
+) {
+    if let Some(listener) = api {
+        let (shared, cancel) = (Arc::clone(shared), shutdown.clone());
+        tasks.spawn(async move {
+            if let Err(error) = server::serve(listener, shared, cancel).await {
+                tracing::error!(error = %error, "The API has stopped.");
+            }
+        });
+    }
+    if let Some(listener) = metrics {
+        let (shared, cancel) = (Arc::clone(shared), shutdown.clone());
+        tasks.spawn(async move {
+            if let Err(error) = metrics::serve(listener, shared, cancel).await {
+                tracing::error!(error = %error, "The metrics have stopped.");
+            }
+        });
+    }
+}
+
+/// A service that is on its way is waited for; one that waits for its next restart, or for a person, is not.
+async fn once(shared: &Shared, shutdown: &CancellationToken) -> Ended {
+    let mut versions = shared.versions();
+    loop {
+        {
+            let state = shared.lock();
+            if state.spec.refused.is_some() {
+                return Ended::Invalid;
+            }
+        }
+        shared.controller().settled().await;
+        versions.mark_unchanged();
+        let document = status::document(shared, 0);
+        let words = || document.services.iter().map(|service| service.status);
+        let listed = shared.lock().observed.engine.listed;
+        let resources_ready = document.resources.iter().all(|resource| resource.status != Word::Pending);
+        if listed && words().all(status::is_well) && resources_ready && !has_leftovers(shared) {
+            return Ended::Ready;
+        }
+        let moving = |word| matches!(word, Word::Starting | Word::Pulling | Word::Unknown | Word::BackOff);
+        if listed && !words().any(moving) && !has_leftovers(shared) {
+            return Ended::NotReady;
+        }
+        let change = async {
+            // A change, or a while: the sentence of a wait does not change the version.
+            drop(tokio::time::timeout(Duration::from_millis(500), versions.changed()).await);
+        };
+        tokio::select! {
+            biased;
+            () = shutdown.cancelled() => return Ended::Stopped,
+            () = change => {}
+        }
+    }
+}
+
+/// Containers that the file no longer has and that may be removed.
+fn has_leftovers(shared: &Shared) -> bool {
+    let state = shared.lock();
+    let Some(desired) = state.desired.as_deref() else { return false };
+    state.observed.owned.keys().any(|id| !desired.wants(id))
+        && desired.removals != aiplat_core::spec::Removals::AwaitConfirmation
+}

@@ -1,0 +1,24 @@
+//! The daemon as a library: `main` parses arguments and calls [`daemon::run`] with the real ports; the simulation
+//! calls it with its own.
+//!
+//! Start reading at [`reconcile`].
+
+pub mod args;
+pub mod clock;
+pub mod daemon;
+pub mod events;
+pub mod failure;
+pub mod files;
+pub mod hints;
+pub mod log;
+pub mod metrics;
+pub mod notify;
+pub mod ports;
+pub mod probes;
+pub mod reconcile;
+pub mod server;
+pub mod spec;
+pub mod state;
+pub mod status;
+pub mod status_file;
+pub mod store;

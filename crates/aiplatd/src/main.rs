@@ -1,0 +1,103 @@
+//! The thin main: arguments, real ports, signals.
+
+use std::{process::ExitCode, sync::Arc};
+
+use aiplat_host::docker::DockerBackend;
+use aiplatd::{
+    args::Args,
+    clock::SystemClock,
+    daemon::{Daemon, Options, Ports},
+    files::DiskSource,
+    log, metrics, notify,
+    ports::StateStore,
+    server, spec,
+    store::{self, RedbStore, StateFolder},
+};
+use anyhow::Context;
+use clap::Parser;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    log::init(args.log_format);
+    let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&anyhow::Error::new(error).context("cannot start the async runtime")),
+    };
+    match runtime.block_on(run(args)) {
+        Ok(code) => code,
+        Err(error) => fail(&error),
+    }
+}
+
+#[expect(clippy::print_stderr, reason = "the last word of a daemon that could not start belongs on stderr")]
+fn fail(error: &anyhow::Error) -> ExitCode {
+    eprintln!("aiplatd: {error:#}");
+    ExitCode::FAILURE
+}
+
+async fn run(args: Args) -> anyhow::Result<ExitCode> {
+    let folder = StateFolder::take(&args.state_dir)?;
+    let instance = folder.instance_id()?;
+    let boot_id = store::boot_id().context("cannot read the boot id; is /proc mounted?")?;
+    let ledger = RedbStore::open(folder.path(), boot_id);
+    let stored = ledger.load().await.context("cannot read the ledger")?;
+    let config = std::path::absolute(&args.config).context("cannot resolve --config")?;
+    let ports = Ports {
+        host: Arc::new(DockerBackend::new(args.docker_socket.clone(), instance.clone())),
+        clock: Arc::new(SystemClock),
+        store: Arc::new(ledger),
+        source: Arc::new(DiskSource::new(config)),
+    };
+    let api = if args.once { None } else {
+        Some(server::listen(&args.socket).await.with_context(|| format!("cannot listen at {}", args.socket.display()))?)
+    };
+    let metrics = match args.metrics_listen {
+        Some(address) => {
+            Some(metrics::listen(address).await.with_context(|| format!("cannot serve metrics at {address}"))?)
+        }
+        None => None,
+    };
+    let options = Options {
+        instance,
+        state_dir: folder.path().to_owned(),
+        once: args.once,
+        starts: 2 * std::thread::available_parallelism().map_or(2, std::num::NonZero::get),
+        api,
+        metrics,
+        status_file: true,
+    };
+    let shutdown = CancellationToken::new();
+    let daemon = Daemon::new(ports, options, &stored, shutdown.clone());
+    tokio::spawn(signals(Arc::clone(&daemon.shared), shutdown));
+    let ended = daemon.run().await;
+    if !args.once {
+        // A socket file that nobody listens at only misleads.
+        drop(std::fs::remove_file(&args.socket));
+    }
+    Ok(ended.code())
+}
+
+/// SIGHUP reads the file again; SIGTERM and SIGINT stop the daemon, and no workload.
+async fn signals(shared: Arc<aiplatd::state::Shared>, shutdown: CancellationToken) {
+    let (Ok(mut hangup), Ok(mut terminate)) = (signal(SignalKind::hangup()), signal(SignalKind::terminate())) else {
+        tracing::error!("Signals cannot be received.");
+        return;
+    };
+    loop {
+        tokio::select! {
+            biased;
+            // Cancel-safe: signals that are not taken stay pending.
+            _ = terminate.recv() => break,
+            _ = tokio::signal::ctrl_c() => break,
+            _ = hangup.recv() => {}
+        }
+        tracing::info!("SIGHUP: reading the file again.");
+        notify::reloading();
+        spec::reload(&shared, spec::Intent::default()).await;
+        notify::ready();
+    }
+    tracing::info!("Stopping; the services run on.");
+    shutdown.cancel();
+}

@@ -1,0 +1,85 @@
+//! The daemon's other three ports, each with a real adapter here and a simulated twin in `tests/`.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
+
+use aiplat_core::{
+    ResourceId, Timestamp,
+    ledger::{Ledger, Record},
+    load::Files,
+};
+use futures_util::future::BoxFuture;
+use serde::{Deserialize, Serialize};
+
+/// Time. Boot time for every decision, wall time for display only.
+pub trait Clock: Send + Sync + 'static {
+    /// Time since boot, suspend included.
+    fn now(&self) -> Timestamp;
+    /// Milliseconds since 1970.
+    fn wall_ms(&self) -> i64;
+}
+
+/// Where the ledger lives.
+pub trait StateStore: Send + Sync + 'static {
+    /// Reads everything, once, at the start. A damaged ledger falls back to its previous snapshot and says so.
+    fn load(&self) -> BoxFuture<'_, Result<Stored, StoreError>>;
+    /// Writes a batch, all of it or nothing. Durable when it resolves.
+    fn commit(&self, batch: Batch) -> BoxFuture<'_, Result<(), StoreError>>;
+}
+
+/// What a store holds.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Stored {
+    /// The ledger; boot times of another boot are already forgotten.
+    pub ledger: Ledger,
+    /// The last good spec: every file that it was read from.
+    pub last_good: Option<SpecFiles>,
+    /// Why the ledger had to be given up for an older one, if it was.
+    pub lost: Option<String>,
+}
+
+/// One atomic change of the store.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Batch {
+    /// Records to write, or to forget.
+    pub records: BTreeMap<ResourceId, Option<Record>>,
+    /// A new last good spec.
+    pub last_good: Option<SpecFiles>,
+}
+
+/// The files of a spec, as they were when it was found good.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SpecFiles {
+    /// The spec's generation.
+    pub generation: u64,
+    /// Contents by path; `None`: did not exist.
+    pub files: BTreeMap<PathBuf, Option<Vec<u8>>>,
+}
+
+impl Files for SpecFiles {
+    fn read(&self, path: &Path) -> Result<Option<Vec<u8>>, String> {
+        Ok(self.files.get(path).cloned().flatten())
+    }
+}
+
+/// A store that failed.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct StoreError(pub String);
+
+/// Where `platform.yaml` and what it includes come from.
+pub trait SpecSource: Files + Send + Sync + 'static {
+    /// The path of `platform.yaml`.
+    fn root(&self) -> &Path;
+    /// Watches these files (through their folders) from now on, instead of those of the last call.
+    fn watch(&self, paths: &[PathBuf]);
+    /// Replaces the content of `platform.yaml` atomically.
+    ///
+    /// # Errors
+    /// When it cannot be written: why, and where.
+    fn replace(&self, content: &[u8]) -> Result<(), String>;
+    /// Resolves when something may have changed since the last call. A hint: the bytes decide.
+    fn changed(&self) -> BoxFuture<'_, ()>;
+}

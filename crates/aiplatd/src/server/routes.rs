@@ -1,0 +1,188 @@
+//! The routes: parse, ask the daemon, answer.
+
+use std::{
+    path::Path,
+    sync::Arc,
+    time::Duration,
+};
+
+use aiplat_api::v1::{ApplyRequest, DiffRequest, Done, Error, Event, LogRecord, SpecUpload, StatusDoc, Version};
+use aiplat_core::{ResourceId, load::Files, plan::Members};
+use aiplat_host::LogOptions;
+use axum::{
+    Json,
+    body::Body,
+    extract::{ConnectInfo, Path as UrlPath, Query, State},
+    http::{StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use bytes::Bytes;
+use futures_util::StreamExt;
+use serde::Deserialize;
+
+use super::auth::Peer;
+use crate::{
+    spec::{self, Intent},
+    state::Shared,
+    status,
+};
+
+/// A failure with a sentence.
+pub(super) type Problem = (StatusCode, Json<Error>);
+
+pub(super) fn problem(status: StatusCode, message: impl Into<String>) -> Problem {
+    (status, Json(Error { message: message.into() }))
+}
+
+/// No client waits longer than this for a change.
+const LONGEST_POLL: Duration = Duration::from_secs(60);
+
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct Poll {
+    #[serde(default)]
+    after: u64,
+    timeout: Option<u64>,
+}
+
+impl Poll {
+    fn timeout(&self) -> Duration {
+        self.timeout.map_or(Duration::ZERO, Duration::from_secs).min(LONGEST_POLL)
+    }
+}
+
+pub(super) async fn version(State(shared): State<Arc<Shared>>) -> Json<Version> {
+    Json(Version {
+        daemon: env!("CARGO_PKG_VERSION").to_owned(),
+        api: "v1".to_owned(),
+        engine: shared.host.version(),
+    })
+}
+
+pub(super) async fn status(State(shared): State<Arc<Shared>>, Query(poll): Query<Poll>) -> Json<StatusDoc> {
+    let mut versions = shared.versions();
+    let newer = versions.wait_for(|version| *version > poll.after);
+    // After the timeout the present state is the answer, changed or not.
+    drop(tokio::time::timeout(poll.timeout(), newer).await);
+    let version = *shared.versions().borrow();
+    Json(status::document(&shared, version))
+}
+
+pub(super) async fn events(State(shared): State<Arc<Shared>>, Query(poll): Query<Poll>) -> Json<Vec<Event>> {
+    let deadline = tokio::time::Instant::now() + poll.timeout();
+    let mut versions = shared.versions();
+    loop {
+        versions.mark_unchanged();
+        let events = shared.lock().events.after(poll.after);
+        if !events.is_empty() || tokio::time::timeout_at(deadline, versions.changed()).await.is_err() {
+            return Json(events);
+        }
+    }
+}
+
+pub(super) async fn diff(State(shared): State<Arc<Shared>>, Json(request): Json<DiffRequest>) -> Response {
+    let examine = |SpecUpload { root, files }| spec::examine(&shared, Path::new(&root), &Uploaded(files));
+    let file = request.file.map(examine);
+    match spec::diff(&shared, file).await {
+        Ok(reply) => Json(reply).into_response(),
+        Err(message) => problem(StatusCode::CONFLICT, message).into_response(),
+    }
+}
+
+/// Files that a client sent: nothing is read from this machine on its behalf.
+struct Uploaded(std::collections::BTreeMap<String, String>);
+
+impl Files for Uploaded {
+    fn read(&self, path: &Path) -> Result<Option<Vec<u8>>, String> {
+        Ok(self.0.get(&path.display().to_string()).map(|text| text.clone().into_bytes()))
+    }
+}
+
+pub(super) async fn apply(
+    State(shared): State<Arc<Shared>>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    Json(request): Json<ApplyRequest>,
+) -> Response {
+    let ApplyRequest { content, confirm } = request;
+    let wrote = content.is_some();
+    match spec::apply(&shared, content, confirm).await {
+        Ok(reply) => {
+            if wrote && !reply.invalid && reply.needs_confirmation.is_none() {
+                audit(&shared, peer, "applied a file");
+            }
+            Json(reply).into_response()
+        }
+        Err(message) => problem(StatusCode::INTERNAL_SERVER_ERROR, message).into_response(),
+    }
+}
+
+pub(super) async fn reload(State(shared): State<Arc<Shared>>, ConnectInfo(peer): ConnectInfo<Peer>) -> Json<Done> {
+    audit(&shared, peer, "asked to read the file again");
+    spec::reload(&shared, Intent::default()).await;
+    let message = match &shared.lock().spec.refused {
+        None => "the file is in force".to_owned(),
+        Some(refusal) => refusal.message.clone(),
+    };
+    Json(Done { message })
+}
+
+/// Who did what is an event.
+fn audit(shared: &Shared, peer: Peer, what: &str) {
+    let who = format!("uid {}{} {what}", peer.uid, peer.pid.map(|pid| format!(" (pid {pid})")).unwrap_or_default());
+    shared.lock().events.note(shared.clock.wall_ms(), "Operated", "platform", who);
+    shared.changed();
+}
+
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct LogQuery {
+    #[serde(default)]
+    follow: bool,
+    tail: Option<u32>,
+    since: Option<i64>,
+}
+
+pub(super) async fn logs(
+    State(shared): State<Arc<Shared>>,
+    UrlPath(service): UrlPath<String>,
+    Query(query): Query<LogQuery>,
+) -> Response {
+    let container = {
+        let state = shared.lock();
+        let id = ResourceId::container(&service);
+        let spec = state.desired.as_ref().and_then(|desired| desired.containers.get(&id).cloned());
+        let Some(spec) = spec else {
+            let message = format!("there is no service `{service}` in the file; `aiplatctl get services` lists them");
+            return problem(StatusCode::NOT_FOUND, message).into_response();
+        };
+        let world = state.world(shared.now());
+        world.and_then(|world| Some(Members::of(&world, &id, &spec).current?.id.clone()))
+    };
+    let Some(container) = container else {
+        let message = format!("{service} has no container yet; `aiplatctl why {service}` says what it waits for");
+        return problem(StatusCode::CONFLICT, message).into_response();
+    };
+    let options = LogOptions { follow: query.follow, tail: query.tail, since: query.since };
+    match shared.host.logs(&container, &options).await {
+        Ok(lines) => {
+            let lines = lines.map(move |line| {
+                let record = match line {
+                    Ok(line) => LogRecord {
+                        service: service.clone(),
+                        time: line.timestamp,
+                        stderr: line.stderr,
+                        text: line.text,
+                    },
+                    Err(error) => return Err(std::io::Error::other(error.message)),
+                };
+                let mut text = serde_json::to_vec(&record).map_err(std::io::Error::other)?;
+                text.push(b'\n');
+                Ok(Bytes::from(text))
+            });
+            ([(header::CONTENT_TYPE, "application/x-ndjson")], Body::from_stream(lines)).into_response()
+        }
+        Err(error) => problem(StatusCode::BAD_GATEWAY, error.message).into_response(),
+    }
+}
+
+pub(super) async fn not_found() -> Problem {
+    problem(StatusCode::NOT_FOUND, "there is no such route in v1; is aiplatctl newer than aiplatd?")
+}

@@ -1,0 +1,358 @@
+//! The file: read, judged, and put in force or not. An invalid, empty, half-written, unreadable or missing file
+//! changes nothing.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use aiplat_core::{
+    Timestamp,
+    condition::Reason,
+    load::{self, Diagnostic, Facts, Files, Loaded},
+    spec::{ApplyMode, Platform, Removals},
+};
+use aiplat_api::v1::{ApplyReply, DiffReply};
+
+use crate::{
+    ports::{Batch, SpecFiles},
+    state::Shared,
+};
+
+/// What is known of the file on disk.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SpecStatus {
+    /// Why the file on disk is not in force; `None` when it is.
+    pub refused: Option<Refusal>,
+    /// Diagnostics of the file on disk, rendered without colour.
+    pub report: String,
+    /// Counts the accepted files.
+    pub generation: u64,
+}
+
+/// A file that was not put in force.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// `SpecInvalid`, `SpecMissing` or `ConfirmationNeeded`.
+    pub reason: Reason,
+    /// The sentence.
+    pub message: String,
+}
+
+/// Columns of a rendered report.
+const REPORT_WIDTH: usize = 100;
+
+/// A removal takes effect when the file has been unchanged for this long.
+pub const REMOVAL_GRACE: Duration = Duration::from_secs(2);
+
+/// How a file is taken.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Intent {
+    /// `aiplatctl apply`: also with `reconcile.apply: on_command`.
+    pub commanded: bool,
+    /// `--confirm`: removing more than half of the services, or renaming the platform, is meant.
+    pub confirmed: bool,
+    /// `--once`: removals need no grace, for nobody edits the file meanwhile.
+    pub immediate: bool,
+}
+
+/// Files that remember what was read of them, so that the last good spec can be kept whole.
+struct Recording<'a> {
+    files: &'a dyn Files,
+    read: Mutex<BTreeMap<PathBuf, Option<Vec<u8>>>>,
+}
+
+impl Files for Recording<'_> {
+    fn read(&self, path: &Path) -> Result<Option<Vec<u8>>, String> {
+        let bytes = self.files.read(path)?;
+        let mut read = self.read.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        read.insert(path.to_owned(), bytes.clone());
+        Ok(bytes)
+    }
+}
+
+/// Facts that a file is judged with.
+#[must_use]
+pub fn facts(shared: &Shared) -> Facts {
+    Facts {
+        instance: shared.instance.clone(),
+        state_dir: shared.state_dir.clone(),
+        home: None,
+        accept_compose: false,
+    }
+}
+
+/// Reads the file and puts it in force if it is good, and if it is different from the one that is.
+pub async fn reload(shared: &Shared, intent: Intent) {
+    let (loaded, files) = read(shared);
+    shared.source.watch(&loaded.read);
+    let report = load::render(&loaded.diagnostics, &loaded.sources, false, REPORT_WIDTH);
+    let missing = files.get(shared.source.root()).is_some_and(Option::is_none);
+    match judge(shared, loaded, missing, intent) {
+        Ok(platform) => accept(shared, platform, files, report, intent).await,
+        Err(refusal) => refuse(shared, refusal, report),
+    }
+}
+
+fn read(shared: &Shared) -> (Loaded, BTreeMap<PathBuf, Option<Vec<u8>>>) {
+    let recording = Recording { files: &*shared.source, read: Mutex::default() };
+    let loaded = load::load(shared.source.root(), &recording, &facts(shared));
+    (loaded, recording.read.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner))
+}
+
+/// Whether the loaded file may be put in force.
+fn judge(shared: &Shared, loaded: Loaded, missing: bool, intent: Intent) -> Result<Platform, Refusal> {
+    let root = shared.source.root().display().to_string();
+    if missing {
+        let message = format!("{root} does not exist; what it last said stays in force");
+        return Err(Refusal { reason: Reason::SpecMissing, message });
+    }
+    let Some(platform) = loaded.platform else {
+        let errors: Vec<&Diagnostic> = loaded.diagnostics.iter().filter(|diagnostic| diagnostic.is_error()).collect();
+        return Err(Refusal { reason: Reason::SpecInvalid, message: invalid(&errors) });
+    };
+    let before = shared.lock().desired.clone();
+    let Some(before) = before else { return Ok(platform) };
+    if let Some(message) = needs_confirmation(&before, &platform).filter(|_| !intent.confirmed)
+        && before.name != platform.name
+    {
+        return Err(Refusal { reason: Reason::ConfirmationNeeded, message });
+    }
+    if platform.settings.apply == ApplyMode::OnCommand && !intent.commanded && !intent.immediate {
+        let message = "reconcile.apply is `on_command`: put it in force with `aiplatctl apply`".to_owned();
+        return Err(Refusal { reason: Reason::ConfirmationNeeded, message });
+    }
+    Ok(platform)
+}
+
+fn invalid(errors: &[&Diagnostic]) -> String {
+    let first = errors.first().map(ToString::to_string).unwrap_or_default();
+    let more = match errors.len() {
+        0 | 1 => String::new(),
+        many => format!(" (and {} more)", many - 1),
+    };
+    format!("{first}{more}; the last good file stays in force")
+}
+
+/// Why a change from one file to another needs a person's word, if it does.
+#[must_use]
+pub fn needs_confirmation(before: &Platform, after: &Platform) -> Option<String> {
+    if before.name != after.name {
+        return Some(format!(
+            "the platform's name changes from `{}` to `{}`, which renames every container and leaves the volumes \
+             behind: confirm with `aiplatctl apply --confirm`",
+            before.name, after.name
+        ));
+    }
+    let removed: Vec<&str> =
+        before.containers.keys().filter(|id| !after.containers.contains_key(*id)).map(|id| id.key()).collect();
+    (removed.len() > 1 && removed.len() * 2 > before.containers.len()).then(|| {
+        format!(
+            "it removes {} of {} services ({}): confirm with `aiplatctl apply --confirm`",
+            removed.len(),
+            before.containers.len(),
+            removed.join(", ")
+        )
+    })
+}
+
+async fn accept(
+    shared: &Shared,
+    mut platform: Platform,
+    files: BTreeMap<PathBuf, Option<Vec<u8>>>,
+    report: String,
+    intent: Intent,
+) {
+    let now = shared.now();
+    let (ids, batch) = {
+        let mut state = shared.lock();
+        state.spec.report = report;
+        let recovered = state.spec.refused.take().is_some();
+        let before = state.desired.clone();
+        platform.generation = state.spec.generation + 1;
+        platform.removals = removals(before.as_deref(), &platform, now, intent);
+        let unchanged = before.as_deref().is_some_and(|before| same(before, &platform));
+        // A file that is touched again while a removal's grace runs starts the grace anew; one that is only read
+        // again does not count as another generation.
+        if unchanged && !intent.confirmed {
+            platform.generation = state.spec.generation;
+        }
+        if recovered || !unchanged {
+            let text = format!("{} is in force (generation {})", shared.source.root().display(), platform.generation);
+            tracing::info!(event = "SpecAccepted", generation = platform.generation, "The file is in force.");
+            state.events.note(shared.clock.wall_ms(), "SpecAccepted", "platform", text);
+        }
+        state.spec.generation = platform.generation;
+        let mut ids = state.ids();
+        state.accept(Arc::new(platform));
+        ids.extend(state.ids());
+        let last_good = SpecFiles { generation: state.spec.generation, files };
+        (ids, Batch { records: BTreeMap::new(), last_good: (!unchanged).then_some(last_good) })
+    };
+    if batch.last_good.is_some() {
+        shared.commit_batch(batch).await;
+    }
+    shared.changed();
+    shared.schedule(ids);
+}
+
+fn removals(before: Option<&Platform>, after: &Platform, now: Timestamp, intent: Intent) -> Removals {
+    if intent.immediate || intent.confirmed {
+        return Removals::From(now);
+    }
+    let Some(before) = before else { return Removals::From(now + REMOVAL_GRACE) };
+    if needs_confirmation(before, after).is_some() {
+        return Removals::AwaitConfirmation;
+    }
+    // What waited for a person's word goes on waiting for it, whatever else is edited meanwhile.
+    if before.removals == Removals::AwaitConfirmation && before.containers.keys().eq(after.containers.keys()) {
+        return Removals::AwaitConfirmation;
+    }
+    Removals::From(now + REMOVAL_GRACE)
+}
+
+fn same(before: &Platform, after: &Platform) -> bool {
+    let comparable = |platform: &Platform| Platform {
+        generation: 0,
+        removals: Removals::From(Timestamp::ZERO),
+        ..platform.clone()
+    };
+    comparable(before) == comparable(after)
+}
+
+fn refuse(shared: &Shared, refusal: Refusal, report: String) {
+    let mut state = shared.lock();
+    if state.spec.refused.as_ref() != Some(&refusal) {
+        tracing::warn!(event = "SpecRefused", reason = %refusal.reason, message_text = %refusal.message, "The file is not put in force.");
+        let text = refusal.message.clone();
+        state.events.warn(shared.clock.wall_ms(), &refusal.reason.to_string(), "platform", text);
+    }
+    state.spec.refused = Some(refusal);
+    state.spec.report = report;
+    drop(state);
+    shared.changed();
+}
+
+/// At the start: the spec that was last good is in force until the file on disk is found good, so that a broken
+/// file at boot takes nothing down.
+pub fn resume(shared: &Shared, last_good: Option<&SpecFiles>) {
+    let Some(files) = last_good else { return };
+    let loaded = load::load(shared.source.root(), files, &facts(shared));
+    let Some(mut platform) = loaded.platform else {
+        tracing::warn!("The last good file is not good for this version; waiting for the file on disk.");
+        return;
+    };
+    platform.generation = files.generation;
+    platform.removals = Removals::From(shared.now() + REMOVAL_GRACE);
+    let mut state = shared.lock();
+    state.spec.generation = files.generation;
+    state.accept(Arc::new(platform));
+}
+
+/// Follows the file for ever: every hint reads it again; the bytes decide.
+pub async fn follow(shared: Arc<Shared>) {
+    loop {
+        shared.source.changed().await;
+        reload(&shared, Intent::default()).await;
+    }
+}
+
+/// What a file would do, without putting it in force; without `file`: what the one in force still needs.
+///
+/// # Errors
+/// When there is no file in force, or the engine does not answer.
+pub async fn diff(shared: &Shared, file: Option<(Option<Platform>, String)>) -> Result<DiffReply, String> {
+    let before = shared.lock().desired.clone();
+    let (mut desired, report) = match file {
+        None => (before.as_deref().cloned().ok_or("no good file has been read yet")?, String::new()),
+        Some((Some(platform), report)) => (platform, report),
+        Some((None, report)) => return Ok(DiffReply { report, invalid: true, ..DiffReply::default() }),
+    };
+    let needs_confirmation = before.as_deref().and_then(|before| needs_confirmation(before, &desired));
+    desired.removals = Removals::From(Timestamp::ZERO);
+    desired.settings.mode = aiplat_core::spec::Mode::Auto;
+    look_for_images(shared, &desired).await;
+    let now = shared.now();
+    let (observed, ledger) = {
+        let state = shared.lock();
+        if !state.observed.engine.listed {
+            let why = state.observed.engine.away.clone().unwrap_or_else(|| "it has not been listed yet".to_owned());
+            return Err(format!("the engine does not answer: {why}"));
+        }
+        (state.observed.clone(), state.ledger.clone())
+    };
+    let preview = aiplat_core::preview::preview(&desired, &observed, &ledger, now);
+    Ok(DiffReply { preview, report, invalid: false, needs_confirmation })
+}
+
+/// Judges a file that is not the daemon's own. A newcomer's Compose file is planned as it is; only what is put in
+/// force must say `apiVersion`.
+#[must_use]
+pub fn examine(shared: &Shared, root: &Path, files: &dyn Files) -> (Option<Platform>, String) {
+    let facts = Facts { accept_compose: true, ..facts(shared) };
+    let loaded = load::load(root, files, &facts);
+    let report = load::render(&loaded.diagnostics, &loaded.sources, false, REPORT_WIDTH);
+    (loaded.platform, report)
+}
+
+/// Images of a file that is not in force have not been looked for; failures to look leave them unknown.
+async fn look_for_images(shared: &Shared, desired: &Platform) {
+    for id in desired.images.keys() {
+        let known = shared.lock().observed.images.contains_key(id.key());
+        if !known && let Err(error) = shared.look(id).await {
+            tracing::info!(image = id.key(), error = %error, "It could not be looked for.");
+        }
+    }
+}
+
+/// Validates `content`, writes it to the daemon's path atomically, and puts it in force; `None`: the file as it is.
+///
+/// # Errors
+/// When the file cannot be written.
+pub async fn apply(shared: &Shared, content: Option<String>, confirm: bool) -> Result<ApplyReply, String> {
+    if let Some(content) = &content {
+        if let Some(refused) = refused_content(shared, content, confirm) {
+            return Ok(refused);
+        }
+        let root = shared.source.root().display();
+        shared.source.replace(content.as_bytes()).map_err(|error| format!("cannot write {root}: {error}"))?;
+    }
+    reload(shared, Intent { commanded: true, confirmed: confirm, immediate: false }).await;
+    let state = shared.lock();
+    let refused = state.spec.refused.clone();
+    Ok(ApplyReply {
+        generation: state.spec.generation,
+        report: state.spec.report.clone(),
+        invalid: refused.as_ref().is_some_and(|refusal| refusal.reason != Reason::ConfirmationNeeded),
+        needs_confirmation: refused.filter(|r| r.reason == Reason::ConfirmationNeeded).map(|r| r.message),
+    })
+}
+
+/// Why `content` is not to be written, if it is not.
+fn refused_content(shared: &Shared, content: &str, confirm: bool) -> Option<ApplyReply> {
+    let root = shared.source.root();
+    let edited = Edited { files: &*shared.source, root, content: content.as_bytes() };
+    let loaded = load::load(root, &edited, &facts(shared));
+    let report = load::render(&loaded.diagnostics, &loaded.sources, false, REPORT_WIDTH);
+    let Some(platform) = loaded.platform else {
+        return Some(ApplyReply { report, invalid: true, ..ApplyReply::default() });
+    };
+    let before = shared.lock().desired.clone();
+    let question = before.as_deref().and_then(|before| needs_confirmation(before, &platform)).filter(|_| !confirm);
+    question.map(|question| ApplyReply { report, needs_confirmation: Some(question), ..ApplyReply::default() })
+}
+
+/// The files on disk, with another content of the main one.
+struct Edited<'a> {
+    files: &'a dyn Files,
+    root: &'a Path,
+    content: &'a [u8],
+}
+
+impl Files for Edited<'_> {
+    fn read(&self, path: &Path) -> Result<Option<Vec<u8>>, String> {
+        if path == self.root { Ok(Some(self.content.to_vec())) } else { self.files.read(path) }
+    }
+}

@@ -1,0 +1,355 @@
+//! The status document: computed from the state when somebody asks, never stored.
+
+use aiplat_api::v1::{
+    GateStatus, PlatformStatus, ResourceStatus, ServiceDetail, ServiceStatus, StatusCondition, StatusDoc,
+};
+use aiplat_core::{
+    Kind, ResourceId,
+    condition::{Condition, ConditionType, Reason, Status, Word},
+    observed::ObservedContainer,
+    plan::{self, Members, Requeue, Step, World},
+    spec::{ContainerSpec, DependencyCondition, Mode, MountSource, Platform},
+    status,
+    time::human,
+};
+
+use crate::{
+    events::rfc3339,
+    state::{Shared, State},
+};
+
+/// Events that a status document carries; all of them are at `/v1/events`.
+const EVENTS: usize = 200;
+
+/// Everything, now.
+#[must_use]
+pub fn document(shared: &Shared, version: u64) -> StatusDoc {
+    let now = shared.now();
+    let state = shared.lock();
+    let events = state.events.newest(EVENTS);
+    let time = rfc3339(shared.clock.wall_ms());
+    let (services, resources, gates) = match state.world(now) {
+        Some(world) => {
+            let resources = resources(&state, &world);
+            (services(&state, &world), resources, gates(&world))
+        }
+        None => (Vec::new(), Vec::new(), Vec::new()),
+    };
+    let platform = platform(shared, &state, &services, &gates);
+    StatusDoc { version, time, platform, services, resources, gates, events }
+}
+
+fn platform(shared: &Shared, state: &State, services: &[ServiceStatus], gates: &[GateStatus]) -> PlatformStatus {
+    let desired = state.desired.as_deref();
+    let generation = desired.map_or(0, |desired| desired.generation);
+    let said = |condition| StatusCondition { condition, last_transition_time: None, observed_generation: generation };
+    let conditions = vec![
+        spec_valid(state),
+        docker_reachable(state),
+        ledger(state),
+        instance_mismatch(services, state),
+        ready(state, services, gates),
+    ];
+    let sentence = sentence(state, services);
+    PlatformStatus {
+        name: desired.map(|desired| desired.name.clone()).unwrap_or_default(),
+        instance: shared.instance.to_string(),
+        daemon: env!("CARGO_PKG_VERSION").to_owned(),
+        config: shared.source.root().display().to_string(),
+        generation,
+        mode: match desired.map(|desired| desired.settings.mode) {
+            Some(Mode::Observe) => "observe".to_owned(),
+            Some(Mode::Auto) | None => "auto".to_owned(),
+        },
+        conditions: conditions.into_iter().map(said).collect(),
+        spec_report: state.spec.report.clone(),
+        sentence,
+        engine: shared.host.version(),
+    }
+}
+
+fn condition(kind: ConditionType, status: Status, reason: Reason, message: String) -> Condition {
+    Condition { kind, status, reason, message }
+}
+
+fn spec_valid(state: &State) -> Condition {
+    let kind = ConditionType::SpecValid;
+    match (&state.spec.refused, &state.desired) {
+        (Some(refusal), _) => condition(kind, Status::False, refusal.reason, refusal.message.clone()),
+        (None, Some(_)) => condition(kind, Status::True, Reason::SpecAccepted, String::new()),
+        (None, None) => condition(kind, Status::Unknown, Reason::NotObserved, "no file has been read yet".to_owned()),
+    }
+}
+
+fn docker_reachable(state: &State) -> Condition {
+    let kind = ConditionType::DockerReachable;
+    match &state.observed.engine.away {
+        Some(reason) => condition(
+            kind,
+            Status::False,
+            Reason::EngineUnreachable,
+            format!("the engine does not answer: {reason}; see `systemctl status docker`"),
+        ),
+        None if state.observed.engine.listed => condition(kind, Status::True, Reason::EngineReachable, String::new()),
+        None => condition(kind, Status::Unknown, Reason::NotObserved, "the engine has not been listed yet".to_owned()),
+    }
+}
+
+fn ledger(state: &State) -> Condition {
+    let kind = ConditionType::LedgerLost;
+    match (&state.ledger_lost, &state.store_failing) {
+        (Some(why), _) => condition(kind, Status::True, Reason::LedgerDamaged, why.clone()),
+        (None, Some(why)) => condition(
+            kind,
+            Status::Unknown,
+            Reason::DiskFull,
+            format!("the ledger cannot be written: {why}; healing goes on from memory"),
+        ),
+        (None, None) => condition(kind, Status::False, Reason::LedgerIntact, String::new()),
+    }
+}
+
+fn instance_mismatch(services: &[ServiceStatus], state: &State) -> Condition {
+    let kind = ConditionType::InstanceMismatch;
+    let mut all = services.iter().flat_map(|service| &service.conditions).map(|c| &c.condition);
+    match all.find(|c| c.kind == ConditionType::NameTaken && c.reason == Reason::InstanceMismatch) {
+        Some(found) => condition(kind, Status::True, Reason::InstanceMismatch, found.message.clone()),
+        None if state.observed.engine.listed => condition(kind, Status::False, Reason::AsDesired, String::new()),
+        None => condition(kind, Status::Unknown, Reason::NotObserved, String::new()),
+    }
+}
+
+fn ready(state: &State, services: &[ServiceStatus], gates: &[GateStatus]) -> Condition {
+    let kind = ConditionType::Ready;
+    if state.desired.is_none() {
+        return condition(kind, Status::Unknown, Reason::NotObserved, "no good file has been read yet".to_owned());
+    }
+    let not: Vec<&str> =
+        services.iter().filter(|service| !is_well(service.status)).map(|service| service.name.as_str()).collect();
+    let closed = gates.iter().filter(|gate| gate.condition.condition.status != Status::True).count();
+    match not.as_slice() {
+        [] if closed == 0 => condition(kind, Status::True, Reason::AllReady, String::new()),
+        [] => condition(kind, Status::False, Reason::MembersNotReady, format!("{closed} gates are closed")),
+        names => condition(kind, Status::False, Reason::MembersNotReady, format!("not ready: {}", names.join(", "))),
+    }
+}
+
+/// Whether a service with this word does what it is there for.
+#[must_use]
+pub fn is_well(word: Word) -> bool {
+    matches!(word, Word::Ready | Word::Completed | Word::Degraded)
+}
+
+/// One sentence for `systemctl status` and the head of `aiplatctl status`.
+fn sentence(state: &State, services: &[ServiceStatus]) -> String {
+    let Some(desired) = state.desired.as_deref() else {
+        return match &state.spec.refused {
+            Some(refusal) => format!("no good file yet: {}", refusal.message),
+            None => "starting".to_owned(),
+        };
+    };
+    let well = services.iter().filter(|service| is_well(service.status)).count();
+    let mut text = format!("{}: {well} of {} services ready", desired.name, services.len());
+    let first = services.iter().find(|service| !is_well(service.status));
+    if let Some(reason) = &state.observed.engine.away {
+        text.push_str(&format!("; the engine does not answer ({reason})"));
+    } else if let Some(service) = first {
+        text.push_str(&format!("; {} {}", service.name, service.status));
+        if !service.message.is_empty() {
+            text.push_str(&format!(": {}", service.message));
+        }
+    }
+    if let Some(refusal) = &state.spec.refused {
+        text.push_str(&format!("; the file on disk is not in force ({})", refusal.reason));
+    }
+    text
+}
+
+fn services(state: &State, world: &World<'_>) -> Vec<ServiceStatus> {
+    world.desired.containers.iter().map(|(id, spec)| service(state, world, id, spec)).collect()
+}
+
+fn service(state: &State, world: &World<'_>, id: &ResourceId, spec: &ContainerSpec) -> ServiceStatus {
+    let step = plan::plan(world, id);
+    let summary = status::summary(world, id, &step);
+    let why = match summary.word {
+        Word::Ready | Word::Completed => Vec::new(),
+        _ => status::why(world, id).into_iter().map(|link| link.sentence).collect(),
+    };
+    let record = state.ledger.get(id);
+    let transition = record.and_then(|record| record.transitions.get(&ConditionType::Ready));
+    let ports: Vec<String> = spec.runtime.ports.iter().map(ToString::to_string).collect();
+    ServiceStatus {
+        name: spec.service.clone(),
+        kind: "ctr".to_owned(),
+        status: summary.word,
+        since: transition.map(|transition| rfc3339(transition.wall_ms)),
+        restarts: record.map_or(0, |record| record.restarts.total),
+        endpoint: ports.join(","),
+        message: summary.message,
+        why,
+        conditions: with_times(state, world.desired, id, &step),
+        detail: detail(state, world, id, spec, &step),
+    }
+}
+
+fn with_times(state: &State, desired: &Platform, id: &ResourceId, step: &Step) -> Vec<StatusCondition> {
+    let transitions = state.ledger.get(id).map(|record| &record.transitions);
+    let since = |condition: &Condition| {
+        let transition = transitions?.get(&condition.kind)?;
+        (transition.status == condition.status).then(|| rfc3339(transition.wall_ms))
+    };
+    let conditions = step.conditions.iter().map(|condition| StatusCondition {
+        condition: condition.clone(),
+        last_transition_time: since(condition),
+        observed_generation: desired.generation,
+    });
+    conditions.collect()
+}
+
+fn detail(state: &State, world: &World<'_>, id: &ResourceId, spec: &ContainerSpec, step: &Step) -> ServiceDetail {
+    let current = Members::of(world, id, spec).current;
+    let facts = state.observed.probes.get(id);
+    let record = state.ledger.get(id);
+    let restarts = record.map(|record| record.restarts.recent.as_slice()).unwrap_or_default();
+    ServiceDetail {
+        image: spec.runtime.image.clone(),
+        container: spec.host_name.clone(),
+        container_id: current.map(|current| current.id.short().to_owned()),
+        state: current.map(|current| format!("{:?}", current.state).to_lowercase()),
+        depends_on: depends_on(spec),
+        dependants: dependants(world, id),
+        networks: spec.live.networks.values().map(|network| network_line(&network.host_name, current)).collect(),
+        volumes: volumes(spec),
+        ports: spec.runtime.ports.iter().map(|port| format!("{port}->{}/{}", port.container_port, port.protocol)).collect(),
+        probe: spec.policy.probe.as_ref().map(|probe| {
+            format!("{} every {}, {} to become ready", probe.kind, human(probe.interval), human(probe.budget()))
+        }),
+        last_probe: facts.and_then(|facts| facts.last.clone()),
+        probe_attempts: facts.map_or(0, |facts| facts.attempts),
+        endings: restarts.iter().rev().take(5).rev().map(|restart| {
+            format!("{} after {}", restart.ending, human(restart.ran))
+        }).collect(),
+        next: next(step),
+        fingerprint: current.and_then(|current| current.fingerprint().map(ToString::to_string)),
+    }
+}
+
+fn dependants(world: &World<'_>, id: &ResourceId) -> Vec<String> {
+    let others = world.desired.containers.values().filter(|other| other.policy.dependencies.contains_key(id));
+    others.map(|other| other.service.clone()).collect()
+}
+
+fn depends_on(spec: &ContainerSpec) -> Vec<String> {
+    let line = |(on, edge): (&ResourceId, &aiplat_core::spec::Dependency)| {
+        let condition = match edge.condition {
+            DependencyCondition::Started => "service_started",
+            DependencyCondition::Healthy => "service_healthy",
+            DependencyCondition::CompletedSuccessfully => "service_completed_successfully",
+        };
+        let mut line = format!("{} ({condition})", on.key());
+        if edge.restart {
+            line.push_str(", restart");
+        }
+        if !edge.required {
+            line.push_str(", not required");
+        }
+        line
+    };
+    spec.policy.dependencies.iter().map(line).collect()
+}
+
+fn network_line(name: &str, current: Option<&ObservedContainer>) -> String {
+    match current.and_then(|current| current.networks.get(name)?.ip) {
+        Some(ip) => format!("{name} ({ip})"),
+        None => name.to_owned(),
+    }
+}
+
+fn volumes(spec: &ContainerSpec) -> Vec<String> {
+    let line = |mount: &aiplat_core::spec::Mount| {
+        let source = match &mount.source {
+            MountSource::Volume { host_name, .. } => host_name.clone(),
+            MountSource::Bind { path, .. } => path.clone(),
+            MountSource::Anonymous => "(anonymous)".to_owned(),
+            MountSource::Tmpfs { .. } => "(memory)".to_owned(),
+        };
+        format!("{source}:{}{}", mount.target, if mount.read_only { ":ro" } else { "" })
+    };
+    spec.runtime.mounts.iter().map(line).collect()
+}
+
+fn next(step: &Step) -> String {
+    match (&step.action, step.requeue) {
+        (Some(planned), _) => format!("{} because {}", planned.action, planned.cause),
+        (None, Requeue::After(wait)) => format!("{} (in {})", status::sentence(step), human(wait)),
+        (None, Requeue::Now | Requeue::OnChange) => String::new(),
+    }
+}
+
+fn resources(state: &State, world: &World<'_>) -> Vec<ResourceStatus> {
+    state.ids().iter().map(|id| resource(state, world, id)).collect()
+}
+
+fn resource(state: &State, world: &World<'_>, id: &ResourceId) -> ResourceStatus {
+    let step = plan::plan(world, id);
+    let (word, message) = match id.kind {
+        Kind::Container => {
+            let summary = status::summary(world, id, &step);
+            (summary.word, summary.message)
+        }
+        Kind::Network | Kind::Volume | Kind::Image => passive(id, &step),
+    };
+    let users = world.desired.containers.values().filter(|spec| spec.needs(id));
+    ResourceStatus {
+        id: id.clone(),
+        host_name: state.host_name(id),
+        desired: world.desired.wants(id),
+        status: word,
+        message,
+        conditions: with_times(state, world.desired, id, &step),
+        used_by: users.map(|spec| spec.service.clone()).collect(),
+        pull: state.observed.pulls.get(id).copied(),
+    }
+}
+
+/// The word of something that does not run.
+fn passive(id: &ResourceId, step: &Step) -> (Word, String) {
+    let Some(condition) = status::first_abnormal(step) else { return (Word::Ready, String::new()) };
+    let word = match (condition.status, condition.reason) {
+        (Status::Unknown, _) => Word::Unknown,
+        (_, Reason::Pulling) => Word::Pulling,
+        // A volume that the file no longer has keeps its data and is well.
+        (_, Reason::NotInFile) if id.kind == Kind::Volume => Word::Ready,
+        (_, _) => Word::Pending,
+    };
+    (word, condition.message.clone())
+}
+
+fn gates(world: &World<'_>) -> Vec<GateStatus> {
+    world.desired.gates.iter().map(|(name, members)| gate(world, name, members)).collect()
+}
+
+fn gate(world: &World<'_>, name: &str, members: &[ResourceId]) -> GateStatus {
+    let closed: Vec<String> = members
+        .iter()
+        .filter_map(|id| {
+            let readiness = plan::readiness(world, id);
+            (readiness.status != Status::True).then(|| id.key().to_owned())
+        })
+        .collect();
+    let condition = if closed.is_empty() {
+        condition(ConditionType::Ready, Status::True, Reason::AllReady, String::new())
+    } else {
+        condition(ConditionType::Ready, Status::False, Reason::MembersNotReady, format!("not ready: {}", closed.join(", ")))
+    };
+    GateStatus {
+        name: name.to_owned(),
+        condition: StatusCondition {
+            condition,
+            last_transition_time: None,
+            observed_generation: world.desired.generation,
+        },
+        members: members.to_vec(),
+    }
+}

@@ -1,0 +1,68 @@
+//! The commands of this repository: `cargo xtask VERB`.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command line tool talks to its user")]
+
+mod demo;
+mod docker;
+mod engine;
+mod foreign;
+mod image;
+mod leaks;
+mod licences;
+mod options;
+mod process;
+mod sources;
+mod spdx;
+mod step;
+mod tar;
+mod test;
+mod wait;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+
+use options::Verb;
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let verb = match options::parse(&arguments) {
+        Ok(verb) => verb,
+        Err(message) => {
+            eprintln!("{message}");
+            return ExitCode::from(2);
+        }
+    };
+    match run(verb) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(verb: Verb) -> Result<bool> {
+    let root = root()?;
+    match verb {
+        Verb::Help => println!("{}", options::USAGE),
+        Verb::Test { only, yes } => return test::test(&root, &test::select(&only)?, engine::consent(yes)),
+        Verb::Check => return test::test(&root, &test::QUICK, engine::consent(false)),
+        Verb::Licences => println!("{}", licences::check(&root)?),
+        Verb::Image { yes } => {
+            let (docker, version) = engine::ensure(engine::consent(yes))?;
+            println!("engine {version}\n{}", image::import(&docker, &image::build(&root)?)?);
+        }
+        Verb::Demo(options) => demo::run(&root, &options)?,
+        Verb::DemoDown => demo::down()?,
+    }
+    Ok(true)
+}
+
+/// The repository: where cargo says our manifest is, two folders up.
+fn root() -> Result<PathBuf> {
+    let manifest =
+        std::env::var("CARGO_MANIFEST_DIR").unwrap_or_else(|_| env!("CARGO_MANIFEST_DIR").to_owned());
+    Path::new(&manifest).join("../..").canonicalize().context("cannot find the repository: use `cargo xtask`")
+}

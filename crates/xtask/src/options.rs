@@ -1,0 +1,148 @@
+//! What was typed after `cargo xtask`.
+
+use std::path::PathBuf;
+
+/// The usage text.
+pub const USAGE: &str = "usage: cargo xtask VERB
+
+  demo [--yes] [--compose FILE]   a stack on a real engine, broken and healed before your eyes
+  demo --down                     remove all that the demo made
+  test [--only a,b] [--yes]       everything that CI checks, step by step
+  check                           format, clippy and unit tests only
+  licences                        licences, sources, bans and duplicates of the dependencies
+  image [--yes]                   build and import the images aiplat-demo:1 and :2
+
+  --yes   install and start a container engine without asking, if none answers (CI=true means the same)";
+
+/// One invocation.
+#[derive(Debug, PartialEq)]
+pub enum Verb {
+    /// Print the usage.
+    Help,
+    /// `test`.
+    Test {
+        /// The steps to run; none means all.
+        only: Vec<String>,
+        /// Install without asking.
+        yes: bool,
+    },
+    /// `check`.
+    Check,
+    /// `licences`.
+    Licences,
+    /// `image`.
+    Image {
+        /// Install without asking.
+        yes: bool,
+    },
+    /// `demo`.
+    Demo(Demo),
+    /// `demo --down`.
+    DemoDown,
+}
+
+/// The options of the demo.
+#[derive(Debug, Default, PartialEq)]
+pub struct Demo {
+    /// Install without asking.
+    pub yes: bool,
+    /// The newcomer's own compose file.
+    pub compose: Option<PathBuf>,
+}
+
+/// Parses argv; the error is what to print.
+pub fn parse(arguments: &[String]) -> Result<Verb, String> {
+    let mut words = arguments.iter().map(String::as_str);
+    let verb = words.next().unwrap_or("help");
+    let flags = Flags::read(words)?;
+    let verb = match verb {
+        "demo" if flags.down => Verb::DemoDown,
+        "demo" => Verb::Demo(Demo { yes: flags.yes, compose: flags.compose.clone() }),
+        "test" => Verb::Test { only: flags.only.clone(), yes: flags.yes },
+        "check" => Verb::Check,
+        "licences" | "licenses" => Verb::Licences,
+        "image" => Verb::Image { yes: flags.yes },
+        "help" | "--help" | "-h" => Verb::Help,
+        other => return Err(format!("no verb is called `{other}`\n{USAGE}")),
+    };
+    match flags.foreign_to(&verb) {
+        Some(flag) => Err(format!("`{flag}` does not belong there\n{USAGE}")),
+        None => Ok(verb),
+    }
+}
+
+#[derive(Default)]
+struct Flags {
+    yes: bool,
+    down: bool,
+    compose: Option<PathBuf>,
+    only: Vec<String>,
+}
+
+impl Flags {
+    fn read<'a>(mut words: impl Iterator<Item = &'a str>) -> Result<Self, String> {
+        let mut flags = Self::default();
+        while let Some(word) = words.next() {
+            let (flag, inline) =
+                word.split_once('=').map_or((word, None), |(flag, value)| (flag, Some(value)));
+            let mut value =
+                || inline.or_else(|| words.next()).ok_or_else(|| format!("`{flag}` needs a value\n{USAGE}"));
+            match flag {
+                "--yes" | "-y" => flags.yes = true,
+                "--down" => flags.down = true,
+                "--compose" => flags.compose = Some(value()?.into()),
+                "--only" => flags.only.extend(value()?.split(',').map(|name| name.trim().to_owned())),
+                other => return Err(format!("`{other}` is not understood\n{USAGE}")),
+            }
+        }
+        Ok(flags)
+    }
+
+    /// A flag that was given and that this verb does not take.
+    fn foreign_to(&self, verb: &Verb) -> Option<&'static str> {
+        let (yes, down, compose, only) = match verb {
+            Verb::Help | Verb::Check | Verb::Licences => (false, false, false, false),
+            Verb::Test { .. } => (true, false, false, true),
+            Verb::Image { .. } => (true, false, false, false),
+            Verb::Demo(_) => (true, false, true, false),
+            Verb::DemoDown => (true, true, false, false),
+        };
+        let given = [
+            ("--yes", self.yes, yes),
+            ("--down", self.down, down),
+            ("--compose", self.compose.is_some(), compose),
+            ("--only", !self.only.is_empty(), only),
+        ];
+        given.into_iter().find(|(_, given, taken)| *given && !*taken).map(|(flag, ..)| flag)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn typed(line: &str) -> Result<Verb, String> {
+        parse(&line.split_whitespace().map(str::to_owned).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn verbs_take_their_flags() {
+        assert_eq!(
+            typed("test --only fmt,clippy"),
+            Ok(Verb::Test { only: vec!["fmt".into(), "clippy".into()], yes: false })
+        );
+        assert_eq!(typed("demo --down"), Ok(Verb::DemoDown));
+        assert_eq!(
+            typed("demo --compose=x.yml -y"),
+            Ok(Verb::Demo(Demo { yes: true, compose: Some("x.yml".into()) }))
+        );
+        assert_eq!(typed(""), Ok(Verb::Help));
+    }
+
+    #[test]
+    fn mistakes_print_the_usage() {
+        for line in ["tset", "check --yes", "demo --only x", "test --only", "test extra"] {
+            assert!(typed(line).unwrap_err().contains("usage: cargo xtask"), "{line}");
+        }
+    }
+}

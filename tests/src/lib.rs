@@ -1,0 +1,3 @@
+//! What the tests of this workspace share: a simulated machine, builders, generators, checkers.
+
+pub mod sim;

@@ -1,0 +1,484 @@
+//! A model of the Docker Engine, as `facts/docker-systemd-nvidia.md` found it. Pure: time and randomness are arguments.
+//!
+//! What the table says is modelled, traps included: a name index, ports that conflict only at the start, networks
+//! that can be removed under stopped containers, labels of volumes that stick, volumes that appear because a
+//! container names them.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    net::{IpAddr, Ipv4Addr},
+    time::Duration,
+};
+
+use aiplat_core::{
+    Timestamp,
+    observed::PublishedPort,
+    spec::{Limits, PortBinding},
+};
+
+use super::{app::App, rng};
+
+/// An engine's refusal: a status and its sentence.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// HTTP status.
+    pub status: u16,
+    /// The engine's words.
+    pub message: String,
+}
+
+/// The answer to a call that changes something.
+pub type Answer<T> = Result<T, Refusal>;
+
+pub(crate) fn refuse<T>(status: u16, message: impl Into<String>) -> Answer<T> {
+    Err(Refusal { status, message: message.into() })
+}
+
+/// The whole engine.
+#[derive(Debug, Clone, Default)]
+pub struct Engine {
+    /// Its clock.
+    pub now: Timestamp,
+    /// By id.
+    pub containers: BTreeMap<String, Container>,
+    /// By id.
+    pub networks: BTreeMap<String, Network>,
+    /// By name.
+    pub volumes: BTreeMap<String, Volume>,
+    /// On this machine, by reference.
+    pub images: BTreeMap<String, Image>,
+    /// In the registry, by reference.
+    pub registry: BTreeMap<String, Image>,
+    /// How programs behave: by service (the key of our resource label), else by container name, else by image.
+    pub apps: BTreeMap<String, App>,
+    /// Folders of the host.
+    pub paths: BTreeSet<String>,
+    /// Host ports that processes outside of containers hold.
+    pub processes: Vec<PublishedPort>,
+    /// What has happened and nobody has been told yet.
+    pub events: VecDeque<Event>,
+    /// Starts so far, by name of the program (see `apps`).
+    pub runs: BTreeMap<String, u32>,
+    ids_given: u64,
+}
+
+/// A container.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Container {
+    /// 64 hex digits.
+    pub id: String,
+    /// Without the slash.
+    pub name: String,
+    /// Reference.
+    pub image: String,
+    /// All labels.
+    pub labels: BTreeMap<String, String>,
+    /// Seconds since 1970.
+    pub created: i64,
+    /// Counts creations: the engine lists the youngest first.
+    pub serial: u64,
+    /// Its state.
+    pub state: State,
+    /// When it was last started, if it ever was.
+    pub started: Option<Timestamp>,
+    /// When it last ended.
+    pub finished: Option<Timestamp>,
+    /// Of the last run.
+    pub exit_code: i64,
+    /// Of the last start.
+    pub error: String,
+    /// The kernel ended the last run for memory.
+    pub oom_killed: bool,
+    /// By network name; no entry: none.
+    pub networks: BTreeMap<String, Connection>,
+    /// Mounts.
+    pub mounts: Vec<Mounted>,
+    /// What it publishes when it runs.
+    pub bindings: Vec<PortBinding>,
+    /// What it publishes now.
+    pub ports: Vec<PublishedPort>,
+    /// In force.
+    pub limits: Limits,
+    /// When its program ends by itself, and how.
+    pub ends: Option<(Timestamp, i64, bool)>,
+    /// The engine starts it again (`always`); ours never have it.
+    pub restart_always: bool,
+    /// The engine checks its health.
+    pub engine_health: bool,
+}
+
+/// The states of the model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    /// Made.
+    Created,
+    /// Runs.
+    Running,
+    /// Frozen.
+    Paused,
+    /// Ended.
+    Exited,
+    /// Could not be removed.
+    Dead,
+}
+
+/// A container's connection.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Connection {
+    /// Empty until the first start.
+    pub network_id: String,
+    /// While it runs.
+    pub ip: Option<IpAddr>,
+    /// Names.
+    pub aliases: Vec<String>,
+}
+
+/// A mount.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mounted {
+    /// Volume name.
+    pub volume: Option<String>,
+    /// Host path.
+    pub bind: Option<String>,
+    /// Inside.
+    pub target: String,
+    /// Writable.
+    pub writable: bool,
+}
+
+/// A network.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Network {
+    /// Engine id.
+    pub id: String,
+    /// Name.
+    pub name: String,
+    /// Labels.
+    pub labels: BTreeMap<String, String>,
+    /// Driver.
+    pub driver: String,
+    /// No way out.
+    pub internal: bool,
+}
+
+/// A volume.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Volume {
+    /// Name.
+    pub name: String,
+    /// Labels; those of the first creation.
+    pub labels: BTreeMap<String, String>,
+    /// Driver.
+    pub driver: String,
+}
+
+/// An image.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Image {
+    /// It has a HEALTHCHECK.
+    pub healthcheck: bool,
+    /// Its VOLUMEs.
+    pub volumes: Vec<String>,
+}
+
+/// What is said on the event stream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Event {
+    /// `start`, `die`, `destroy`, ...
+    pub action: &'static str,
+    /// Labels of what it is about.
+    pub labels: BTreeMap<String, String>,
+}
+
+/// How to make a container.
+#[derive(Debug, Clone, Default)]
+pub struct NewContainer {
+    /// Name.
+    pub name: String,
+    /// Reference.
+    pub image: String,
+    /// Labels.
+    pub labels: BTreeMap<String, String>,
+    /// The first network, by name, and the names there.
+    pub network: Option<(String, Vec<String>)>,
+    /// Mounts; a volume without a name is anonymous.
+    pub mounts: Vec<Mounted>,
+    /// Published ports.
+    pub bindings: Vec<PortBinding>,
+    /// Limits.
+    pub limits: Limits,
+    /// The engine restarts it.
+    pub restart_always: bool,
+    /// The image's health check is switched off.
+    pub health_off: bool,
+}
+
+/// 1 January 2026: the wall time of boot.
+const BOOT_SECS: i64 = 1_767_225_600;
+
+impl Engine {
+    /// An id that is unlike the ones before it, and not in their order.
+    pub(crate) fn new_id(&mut self) -> String {
+        self.ids_given += 1;
+        let word = |n: u64| format!("{:016x}", rng::mix(self.ids_given.wrapping_mul(31).wrapping_add(n) ^ 0x5eed));
+        (0..4).map(word).collect()
+    }
+
+    /// The key under which `apps` describes the program of `container`.
+    pub(crate) fn program(&self, container: &Container) -> String {
+        let service = container.labels.get(aiplat_core::action::label::RESOURCE);
+        let service = service.and_then(|resource| resource.split_once('/')).map(|(_, key)| key.to_owned());
+        let known = |key: &String| self.apps.contains_key(key);
+        service.clone().filter(known).or_else(|| Some(container.name.clone()).filter(known)).unwrap_or_else(|| {
+            if self.apps.contains_key(&container.image) { container.image.clone() } else { service.unwrap_or_default() }
+        })
+    }
+
+    pub(crate) fn app(&self, container: &Container) -> App {
+        self.apps.get(&self.program(container)).cloned().unwrap_or_default()
+    }
+
+    /// Whether the program in `container` answers probes now.
+    #[must_use]
+    pub fn answers(&self, container: &Container) -> bool {
+        let boot = self.app(container).boot;
+        container.state == State::Running && container.started.is_some_and(|at| self.now.since(at) >= boot)
+    }
+
+    /// The container of that id, or of that name.
+    #[must_use]
+    pub fn find(&self, id_or_name: &str) -> Option<&Container> {
+        let by_name = || self.containers.values().find(|container| container.name == id_or_name);
+        self.containers.get(id_or_name).or_else(by_name)
+    }
+
+    pub(crate) fn find_mut(&mut self, id_or_name: &str) -> Answer<&mut Container> {
+        match self.find(id_or_name).map(|container| container.id.clone()) {
+            Some(id) => Ok(self.containers.get_mut(&id).expect("found above")),
+            None => refuse(404, format!("No such container: {id_or_name}")),
+        }
+    }
+
+    /// The network of that id, or of that name.
+    #[must_use]
+    pub fn find_network(&self, id_or_name: &str) -> Option<&Network> {
+        let by_name = || self.networks.values().find(|network| network.name == id_or_name);
+        self.networks.get(id_or_name).or_else(by_name)
+    }
+
+    pub(crate) fn tell(&mut self, action: &'static str, labels: BTreeMap<String, String>) {
+        self.events.push_back(Event { action, labels });
+    }
+
+    /// Makes a container. A network that does not exist is only missed at the start; a volume appears.
+    pub fn create_container(&mut self, new: NewContainer) -> Answer<String> {
+        let NewContainer { name, image, labels, network, mounts, bindings, limits, restart_always, health_off } = new;
+        if let Some(holder) = self.containers.values().find(|container| container.name == name) {
+            let holder = &holder.id;
+            return refuse(
+                409,
+                format!("Conflict. The container name \"/{name}\" is already in use by container \"{holder}\"."),
+            );
+        }
+        let Some(found) = self.images.get(&image).cloned() else {
+            return refuse(404, format!("No such image: {image}"));
+        };
+        if let Some(path) = mounts.iter().filter_map(|mount| mount.bind.as_ref()).find(|path| !self.paths.contains(*path))
+        {
+            return refuse(
+                400,
+                format!("invalid mount config for type \"bind\": bind source path does not exist: {path}"),
+            );
+        }
+        let mut mounts = mounts;
+        for target in &found.volumes {
+            if !mounts.iter().any(|mount| mount.target == *target) {
+                mounts.push(Mounted { volume: None, bind: None, target: target.clone(), writable: true });
+            }
+        }
+        for mount in mounts.iter_mut().filter(|mount| mount.bind.is_none()) {
+            let volume = mount.volume.get_or_insert_with(|| String::new());
+            if volume.is_empty() {
+                *volume = self.new_id();
+            }
+            // The engine makes a volume that a container names, and writes none of our labels on it.
+            let made = Volume { name: volume.clone(), labels: BTreeMap::new(), driver: "local".to_owned() };
+            self.volumes.entry(volume.clone()).or_insert(made);
+        }
+        let id = self.new_id();
+        let secs = i64::try_from(self.now.since_boot().as_secs()).unwrap_or(0);
+        let networks = network.map(|(name, aliases)| (name, Connection { aliases, ..Connection::default() }));
+        let container = Container {
+            id: id.clone(),
+            name,
+            image,
+            labels: labels.clone(),
+            created: BOOT_SECS + secs,
+            serial: self.ids_given,
+            state: State::Created,
+            started: None,
+            finished: None,
+            exit_code: 0,
+            error: String::new(),
+            oom_killed: false,
+            networks: networks.into_iter().collect(),
+            mounts,
+            bindings,
+            ports: Vec::new(),
+            limits,
+            ends: None,
+            restart_always,
+            engine_health: found.healthcheck && !health_off,
+        };
+        self.containers.insert(id.clone(), container);
+        self.tell("create", labels);
+        Ok(id)
+    }
+
+    /// Starts it. 304 (it runs already) is `Ok`.
+    pub fn start(&mut self, id: &str) -> Answer<()> {
+        let container = self.find_mut(id)?.clone();
+        match container.state {
+            State::Running => return Ok(()),
+            State::Paused => return refuse(409, "cannot start a paused container, try unpause instead"),
+            State::Dead => return refuse(409, "container is marked for removal and cannot be started"),
+            State::Created | State::Exited => {}
+        }
+        let program = self.program(&container);
+        let app = self.app(&container);
+        let started = self.publish(&container).and_then(|ports| Ok((ports, self.attach(&container)?)));
+        let started = if app.missing_executable && started.is_ok() {
+            refuse(400, "failed to create task for container: exec: \"/nope\": stat /nope: no such file or directory")
+        } else {
+            started
+        };
+        let now = self.now;
+        match started {
+            Err(refusal) => {
+                let container = self.find_mut(id)?;
+                container.error.clone_from(&refusal.message);
+                container.exit_code = if refusal.status == 400 { 127 } else { 128 };
+                Err(refusal)
+            }
+            Ok((ports, networks)) => {
+                let runs = self.runs.entry(program).or_default();
+                *runs += 1;
+                let run = *runs;
+                let ends = app.ends.filter(|ending| run <= ending.times);
+                let container = self.find_mut(id)?;
+                container.state = State::Running;
+                container.started = Some(now);
+                container.finished = None;
+                container.exit_code = 0;
+                container.error.clear();
+                container.oom_killed = false;
+                container.ports = ports;
+                container.networks = networks;
+                container.ends = ends.map(|ending| (now + ending.after, ending.exit_code, ending.oom));
+                let labels = container.labels.clone();
+                self.tell("start", labels);
+                Ok(())
+            }
+        }
+    }
+
+    fn publish(&self, container: &Container) -> Answer<Vec<PublishedPort>> {
+        let mut ports = Vec::new();
+        for binding in &container.bindings {
+            let in_use: Vec<PublishedPort> = self.ports_in_use().cloned().chain(ports.iter().cloned()).collect();
+            let taken = |port: u16| {
+                in_use.iter().any(|held| {
+                    held.host_port == port && held.protocol == binding.protocol && same_address(held.host_ip, binding.host_ip)
+                })
+            };
+            let host_port = match binding.host_port {
+                Some(port) if taken(port) => {
+                    let ip = binding.host_ip;
+                    return refuse(500, format!("Bind for {ip}:{port} failed: port is already allocated"));
+                }
+                Some(port) => port,
+                None => (32_768..u16::MAX).find(|port| !taken(*port)).unwrap_or(0),
+            };
+            ports.push(PublishedPort { host_ip: binding.host_ip, host_port, protocol: binding.protocol });
+        }
+        Ok(ports)
+    }
+
+    fn ports_in_use(&self) -> impl Iterator<Item = &PublishedPort> {
+        self.containers.values().flat_map(|container| &container.ports).chain(&self.processes)
+    }
+
+    /// A stopped container keeps the id of its network: one that was made anew under the same name is not found.
+    fn attach(&self, container: &Container) -> Answer<BTreeMap<String, Connection>> {
+        let mut networks = container.networks.clone();
+        for (name, connection) in &mut networks {
+            let wanted = if connection.network_id.is_empty() { name } else { &connection.network_id };
+            let Some(network) = self.find_network(wanted) else {
+                return refuse(404, format!("network {wanted} not found"));
+            };
+            connection.network_id.clone_from(&network.id);
+            connection.ip = Some(address(network, container.serial));
+        }
+        Ok(networks)
+    }
+
+    /// How long a stop takes, and what the program then exits with.
+    #[must_use]
+    pub fn stopping(&self, id: &str, grace: Duration) -> (Duration, i64) {
+        let Some(container) = self.find(id) else { return (Duration::ZERO, 0) };
+        let app = self.app(container);
+        match container.state {
+            State::Running if app.stop_takes <= grace => (app.stop_takes, app.stop_exit),
+            State::Running | State::Paused => (grace, 137),
+            State::Created | State::Exited | State::Dead => (Duration::ZERO, 0),
+        }
+    }
+
+    /// Its process is gone. Nothing if none ran.
+    pub fn end(&mut self, id: &str, exit_code: i64, oom: bool) {
+        let now = self.now;
+        let Ok(container) = self.find_mut(id) else { return };
+        if !matches!(container.state, State::Running | State::Paused) {
+            return;
+        }
+        container.state = State::Exited;
+        container.finished = Some(now);
+        container.exit_code = exit_code;
+        container.oom_killed = oom;
+        container.ends = None;
+        container.ports.clear();
+        container.networks.values_mut().for_each(|connection| connection.ip = None);
+        let labels = container.labels.clone();
+        self.tell("die", labels);
+    }
+
+    /// When the next program ends by itself.
+    #[must_use]
+    pub fn next_end(&self) -> Option<Timestamp> {
+        let running = self.containers.values().filter(|container| container.state == State::Running);
+        running.filter_map(|container| container.ends.map(|(at, ..)| at)).min()
+    }
+
+    /// Time passes up to `to`; programs end when their time has come.
+    pub fn advance(&mut self, to: Timestamp) {
+        while let Some(at) = self.next_end().filter(|at| *at <= to) {
+            self.now = self.now.max(at);
+            let due = self.containers.values().filter(|c| c.state == State::Running);
+            let due = due.filter_map(|c| Some((c.id.clone(), c.ends?))).find(|(_, (when, ..))| *when == at);
+            let Some((id, (_, exit_code, oom))) = due else { break };
+            self.end(&id, exit_code, oom);
+        }
+        self.now = self.now.max(to);
+    }
+}
+
+pub(crate) fn same_address(a: IpAddr, b: IpAddr) -> bool {
+    a.is_ipv4() == b.is_ipv4() && (a == b || a.is_unspecified() || b.is_unspecified())
+}
+
+pub(crate) fn address(network: &Network, serial: u64) -> IpAddr {
+    let subnet = network.id.bytes().map(u64::from).sum::<u64>() % 200;
+    let host = serial % 60_000 + 2;
+    let byte = |n: u64| u8::try_from(n % 256).unwrap_or(0);
+    IpAddr::V4(Ipv4Addr::new(10, byte(subnet), byte(host / 256), byte(host)))
+}

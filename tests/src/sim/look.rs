@@ -1,0 +1,166 @@
+//! What the Docker adapter would report of the model: listings without detail, looks with.
+
+use std::collections::BTreeMap;
+
+use aiplat_core::{
+    Kind, ResourceId, Timestamp,
+    action::label,
+    observed::{
+        ComposeOrigin, ContainerDetail, ContainerId, ContainerState, Endpoint, EngineHealth, Listing, Observed,
+        ObservedContainer, ObservedImage, ObservedMount, ObservedNetwork, ObservedVolume, Ownership,
+    },
+    spec::InstanceId,
+};
+use aiplat_host::Target;
+
+use super::engine::{Container, Engine, Network, State, Volume};
+
+impl Engine {
+    /// Three lists.
+    #[must_use]
+    pub fn listing(&self) -> Listing {
+        Listing {
+            containers: self.listed(),
+            networks: self.networks.values().map(network).collect(),
+            volumes: self.volumes.values().map(volume).collect(),
+        }
+    }
+
+    /// A look at one resource.
+    #[must_use]
+    pub fn look(&self, target: &Target, instance: &InstanceId) -> Observed {
+        let Target { id, host_name } = target;
+        match id.kind {
+            Kind::Container => Observed::Containers(self.listed_with_detail_of(id, instance)),
+            Kind::Network => {
+                let found = self.networks.values().find(|network| network.name == *host_name).map(network);
+                Observed::Network(host_name.clone(), found)
+            }
+            Kind::Volume => Observed::Volume(host_name.clone(), self.volumes.get(host_name).map(volume)),
+            Kind::Image => {
+                let image = self.images.get(host_name).map_or(ObservedImage::Absent, |image| ObservedImage::Present {
+                    id: format!("sha256:{host_name}"),
+                    has_healthcheck: image.healthcheck,
+                });
+                Observed::Image(host_name.clone(), image)
+            }
+        }
+    }
+
+    /// The youngest first, as the engine lists them.
+    fn listed(&self) -> Vec<ObservedContainer> {
+        let mut containers: Vec<&Container> = self.containers.values().collect();
+        containers.sort_by_key(|container| std::cmp::Reverse(container.serial));
+        containers.into_iter().map(listed).collect()
+    }
+
+    fn listed_with_detail_of(&self, id: &ResourceId, instance: &InstanceId) -> Vec<ObservedContainer> {
+        let mut all = self.listed();
+        for observed in &mut all {
+            let ours = observed.owner.as_ref().is_some_and(|owner| owner.instance == *instance && owner.resource == *id);
+            if let Some(container) = self.containers.get(&observed.id.0).filter(|_| ours) {
+                self.add_detail(container, observed);
+            }
+        }
+        all
+    }
+
+    /// What an inspect shows of `container` and a listing does not.
+    pub(crate) fn add_detail(&self, container: &Container, observed: &mut ObservedContainer) {
+        for (name, connection) in &container.networks {
+            if let Some(endpoint) = observed.networks.get_mut(name) {
+                endpoint.aliases = Some(connection.aliases.clone());
+            }
+        }
+        let health = || if self.answers(container) { EngineHealth::Healthy } else { EngineHealth::Starting };
+        observed.detail = Some(ContainerDetail {
+            started_at: time(container.started),
+            finished_at: time(container.finished),
+            exit_code: container.exit_code,
+            error: container.error.clone(),
+            oom_killed: container.oom_killed,
+            health: container.engine_health.then(health),
+            limits: container.limits,
+        });
+    }
+}
+
+/// The engine's text for a time; for one that never was, Go's zero.
+fn time(at: Option<Timestamp>) -> String {
+    match at {
+        None => "0001-01-01T00:00:00Z".to_owned(),
+        Some(at) => format!("2026-01-01T00:00:00Z+{}ns", at.since_boot().as_nanos()),
+    }
+}
+
+fn listed(container: &Container) -> ObservedContainer {
+    let state = match container.state {
+        State::Created => ContainerState::Created,
+        State::Running => ContainerState::Running,
+        State::Paused => ContainerState::Paused,
+        State::Exited => ContainerState::Exited,
+        State::Dead => ContainerState::Dead,
+    };
+    let networks = container.networks.iter().map(|(name, connection)| {
+        let endpoint = Endpoint { network_id: connection.network_id.clone(), ip: connection.ip, aliases: None };
+        (name.clone(), endpoint)
+    });
+    let mounts = container.mounts.iter().map(|mount| ObservedMount {
+        volume: mount.volume.clone(),
+        bind: mount.bind.clone(),
+        target: mount.target.clone(),
+        writable: mount.writable,
+    });
+    ObservedContainer {
+        id: ContainerId(container.id.clone()),
+        name: container.name.clone(),
+        image: container.image.clone(),
+        state,
+        owner: ownership(&container.labels, Kind::Container),
+        compose: compose(&container.labels),
+        created: container.created,
+        networks: networks.collect(),
+        mounts: mounts.collect(),
+        ports: container.ports.clone(),
+        detail: None,
+    }
+}
+
+fn network(network: &Network) -> ObservedNetwork {
+    ObservedNetwork {
+        id: network.id.clone(),
+        name: network.name.clone(),
+        owner: ownership(&network.labels, Kind::Network),
+        compose: compose(&network.labels),
+        driver: network.driver.clone(),
+        internal: network.internal,
+    }
+}
+
+fn volume(volume: &Volume) -> ObservedVolume {
+    ObservedVolume {
+        name: volume.name.clone(),
+        owner: ownership(&volume.labels, Kind::Volume),
+        compose: compose(&volume.labels),
+        driver: volume.driver.clone(),
+    }
+}
+
+/// What our labels say; `None` unless they are whole and of that kind.
+#[must_use]
+pub fn ownership(labels: &BTreeMap<String, String>, kind: Kind) -> Option<Ownership> {
+    let instance = labels.get(label::INSTANCE).filter(|instance| !instance.is_empty())?;
+    let resource: ResourceId = labels.get(label::RESOURCE)?.parse().ok()?;
+    let depends_on = labels.get(label::DEPENDS_ON).map(String::as_str).unwrap_or_default();
+    (resource.kind == kind).then(|| Ownership {
+        instance: InstanceId(instance.clone()),
+        resource,
+        fingerprint: labels.get(label::FINGERPRINT).and_then(|text| text.parse().ok()),
+        depends_on: depends_on.split(',').filter_map(|id| id.parse().ok()).collect(),
+    })
+}
+
+fn compose(labels: &BTreeMap<String, String>) -> Option<ComposeOrigin> {
+    let project = labels.get("com.docker.compose.project")?.clone();
+    Some(ComposeOrigin { project, folder: labels.get("com.docker.compose.project.working_dir").cloned() })
+}

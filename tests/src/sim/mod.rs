@@ -1,0 +1,12 @@
+//! A simulated machine.
+
+pub mod act;
+pub mod app;
+pub mod engine;
+pub mod look;
+pub mod operations;
+pub mod rng;
+
+pub use app::{App, Ending};
+pub use engine::Engine;
+pub use rng::Rng;
