@@ -1,3 +1,5 @@
 //! What the tests of this workspace share: a simulated machine, builders, generators, checkers.
 
+pub mod build;
+pub mod scene;
 pub mod sim;

@@ -171,6 +171,14 @@ fn waited_for(world: &World<'_>, id: &ResourceId, step: &Step) -> Option<Resourc
 
 fn cause(id: &ResourceId, step: &Step, verdict: &Verdict) -> Option<String> {
     let name = id.key();
+    let blocked_by_failure = match verdict {
+        Verdict::Blocked { on } => on.iter().any(|gate| matches!(gate, Gate::Failed { .. })),
+        Verdict::Held { .. } => true,
+        Verdict::Converged | Verdict::Progressing | Verdict::Unsatisfied { .. } => false,
+    };
+    if blocked_by_failure {
+        return Some(format!("{name}: {}", sentence(step)));
+    }
     if let Some(condition) = first_abnormal(step) {
         let Condition { kind, status, message, reason } = condition;
         let said = if message.is_empty() { reason.to_string() } else { message.clone() };

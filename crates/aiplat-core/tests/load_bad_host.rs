@@ -14,10 +14,33 @@ fn mount(volume: &str, allow: &str) -> String {
 #[test]
 fn guarded_paths_are_refused_however_they_are_written() {
     let paths = [
-        "/", "//", "/etc", "/etc/", "//etc", "/etc/../etc", "/srv/../etc/passwd", "/proc", "/sys/fs/cgroup", "/dev", "/boot",
-        "/root", "/root/.ssh", "/run", "/run/docker.sock", "/var/run", "/var/run/docker.sock", "/var/lib/docker",
-        "/var/lib/docker/volumes", "/var", "/var/lib", "/srv/proxy/docker.sock", "/run/containerd/containerd.sock",
-        "../../etc", "../../../../..", "./../../proc/1/root", "/var/lib/containerd",
+        "/",
+        "//",
+        "/etc",
+        "/etc/",
+        "//etc",
+        "/etc/../etc",
+        "/srv/../etc/passwd",
+        "/proc",
+        "/sys/fs/cgroup",
+        "/dev",
+        "/boot",
+        "/root",
+        "/root/.ssh",
+        "/run",
+        "/run/docker.sock",
+        "/var/run",
+        "/var/run/docker.sock",
+        "/var/lib/docker",
+        "/var/lib/docker/volumes",
+        "/var",
+        "/var/lib",
+        "/srv/proxy/docker.sock",
+        "/run/containerd/containerd.sock",
+        "../../etc",
+        "../../../../..",
+        "./../../proc/1/root",
+        "/var/lib/containerd",
     ];
     for path in paths {
         let text = mount(&format!("\"{path}:/x\""), "");
@@ -29,7 +52,17 @@ fn guarded_paths_are_refused_however_they_are_written() {
 
 #[test]
 fn other_paths_are_nobodys_business() {
-    for path in ["/srv/other", "/srv/data", "/home/me/etc", "./etc", "/etcetera", "/runner", "/mnt/var/run", "/opt/app", "/var/log"] {
+    for path in [
+        "/srv/other",
+        "/srv/data",
+        "/home/me/etc",
+        "./etc",
+        "/etcetera",
+        "/runner",
+        "/mnt/var/run",
+        "/opt/app",
+        "/var/log",
+    ] {
         assert_eq!(codes(&mount(&format!("\"{path}:/x\""), "")), Vec::<&str>::new(), "{path}");
     }
 }
@@ -37,13 +70,25 @@ fn other_paths_are_nobodys_business() {
 #[test]
 fn a_guarded_path_that_is_named_is_mounted() {
     for (path, allow) in [
-        ("/etc", "/etc"), ("/etc/ssl", "/etc"), ("/etc/", "/etc/../etc/"), ("/", "/"), ("/etc", "/"),
-        ("/var/run/docker.sock", "/var/run/docker.sock"), ("/var", "/var"),
+        ("/etc", "/etc"),
+        ("/etc/ssl", "/etc"),
+        ("/etc/", "/etc/../etc/"),
+        ("/", "/"),
+        ("/etc", "/"),
+        ("/var/run/docker.sock", "/var/run/docker.sock"),
+        ("/var", "/var"),
     ] {
-        assert_eq!(codes(&mount(&format!("\"{path}:/x\""), allow)), Vec::<&str>::new(), "{path} with {allow}");
+        assert_eq!(
+            codes(&mount(&format!("\"{path}:/x\""), allow)),
+            Vec::<&str>::new(),
+            "{path} with {allow}"
+        );
     }
     for (path, allow) in [("/etc", "/etc/ssl"), ("/etc", "/etcetera"), ("/var", "/var/run")] {
-        assert!(codes(&mount(&format!("\"{path}:/x\""), allow)).contains(&"host-access"), "{path} with {allow}");
+        assert!(
+            codes(&mount(&format!("\"{path}:/x\""), allow)).contains(&"host-access"),
+            "{path} with {allow}"
+        );
     }
 }
 
@@ -56,8 +101,13 @@ fn the_clock_may_be_read_but_not_written() {
 
 #[test]
 fn our_own_state_is_never_mounted() {
-    for (path, allow) in [("/var/lib/aiplatd", "/var/lib/aiplatd"), ("/var/lib/aiplatd/x", "/"), ("/var/lib/aiplatd", "")] {
-        assert!(codes(&mount(&format!("\"{path}:/x\""), allow)).contains(&"state-folder"), "{path} with {allow}");
+    for (path, allow) in
+        [("/var/lib/aiplatd", "/var/lib/aiplatd"), ("/var/lib/aiplatd/x", "/"), ("/var/lib/aiplatd", "")]
+    {
+        assert!(
+            codes(&mount(&format!("\"{path}:/x\""), allow)).contains(&"state-folder"),
+            "{path} with {allow}"
+        );
     }
     // What contains it can be named, as what contains the engine's files can.
     assert_eq!(codes(&mount("\"/var/lib:/x\"", "/var/lib")), Vec::<&str>::new());
@@ -76,12 +126,17 @@ fn the_file_that_decides_what_runs_is_not_written_by_what_runs() {
 #[test]
 fn files_beside_a_platform_in_etc_may_be_read() {
     let codes = |volume: &str| {
-        let disk = Disk { files: [("/etc/aiplatd/platform.yaml".into(), mount(volume, "").into())].into(), ..Disk::default() };
+        let disk = Disk {
+            files: [("/etc/aiplatd/platform.yaml".into(), mount(volume, "").into())].into(),
+            ..Disk::default()
+        };
         let loaded = load(Path::new("/etc/aiplatd/platform.yaml"), &disk, &facts());
         loaded.diagnostics.iter().map(|diagnostic| diagnostic.code).collect::<Vec<_>>()
     };
     assert_eq!(codes("\"./prometheus.yml:/x:ro\""), Vec::<&str>::new());
-    for refused in ["./prometheus.yml:/x", ".:/x:ro", "./platform.yaml:/x:ro", "../passwd:/x:ro", "/etc:/x:ro"] {
+    for refused in
+        ["./prometheus.yml:/x", ".:/x:ro", "./platform.yaml:/x:ro", "../passwd:/x:ro", "/etc:/x:ro"]
+    {
         assert_eq!(codes(&format!("\"{refused}\"")), ["host-access"], "{refused}");
     }
 }

@@ -35,6 +35,7 @@ bad! {
     a_value_that_starts_with_an_at_sign: "apiVersion: aiplat/v1\nname: @home\nservices: {}\n";
     a_percent_sign: "apiVersion: aiplat/v1\nname: %home\nservices: {}\n";
     a_template: "apiVersion: aiplat/v1\nname: {{ name }}\nservices: {}\n";
+    a_variable_in_braces_without_quotes: "apiVersion: aiplat/v1\nname: home\nservices:\n  web: {image: nginx, environment: {TOKEN: ${TOKEN}}}\n";
     an_unknown_escape: "apiVersion: aiplat/v1\nname: \"a\\home\"\nservices: {}\n";
     an_unknown_anchor: "apiVersion: aiplat/v1\nname: home\nservices:\n  web: *base\n";
     a_glob_without_quotes: "apiVersion: aiplat/v1\nname: home\nservices:\n  web: {image: nginx, command: [ls, *.txt]}\n";
@@ -71,7 +72,8 @@ fn a_file_that_is_too_large() {
 
 #[test]
 fn the_one_line_form_is_what_editors_jump_to() {
-    let loaded = Disk::with("apiVersion: aiplat/v1\nname: home\nversion: '3'\nservices: {w: {imgae: x}}\n").load();
+    let loaded =
+        Disk::with("apiVersion: aiplat/v1\nname: home\nversion: '3'\nservices: {w: {imgae: x}}\n").load();
     let lines: Vec<String> = loaded.diagnostics.iter().map(ToString::to_string).collect();
     assert_eq!(
         lines,

@@ -122,7 +122,11 @@ pub trait Backend: Send + Sync + 'static {
     ) -> BoxFuture<'a, Result<String, String>>;
 
     /// A container's log.
-    fn logs<'a>(&'a self, container: &'a ContainerId, options: &'a LogOptions) -> BoxFuture<'a, Result<LogStream, HostError>>;
+    fn logs<'a>(
+        &'a self,
+        container: &'a ContainerId,
+        options: &'a LogOptions,
+    ) -> BoxFuture<'a, Result<LogStream, HostError>>;
 
     /// Whose objects are ours.
     fn instance(&self) -> &InstanceId;

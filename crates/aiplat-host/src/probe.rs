@@ -19,7 +19,11 @@ use tokio::net::TcpStream;
 const MAX_HEAD: usize = 64 << 10;
 
 /// One request, of which only the head of the answer is read. Neither redirects nor proxies are followed.
-pub(crate) async fn http(address: Option<IpAddr>, probe: &HttpProbe, timeout: Duration) -> Result<String, String> {
+pub(crate) async fn http(
+    address: Option<IpAddr>,
+    probe: &HttpProbe,
+    timeout: Duration,
+) -> Result<String, String> {
     let HttpProbe { scheme: Scheme::Http, port, path, method, host: _, headers: _, status } = probe;
     let Some(address) = address else { return Err(format!("{method} http :{port}{path}: {NO_ADDRESS}")) };
     let address = SocketAddr::new(address, *port);
@@ -60,7 +64,8 @@ async fn ask(address: SocketAddr, probe: &HttpProbe) -> Result<Response<Incoming
     let stream = TcpStream::connect(address).await.map_err(|error| plain(&error))?;
     let mut client = hyper::client::conn::http1::Builder::new();
     client.max_buf_size(MAX_HEAD);
-    let (mut sender, connection) = client.handshake(TokioIo::new(stream)).await.map_err(|error| error.to_string())?;
+    let (mut sender, connection) =
+        client.handshake(TokioIo::new(stream)).await.map_err(|error| error.to_string())?;
     let mut answer = std::pin::pin!(sender.send_request(request));
     let mut connection = std::pin::pin!(connection);
     // The connection is moved here and not by a task, so that it ends with this probe. When it ends first, the answer,

@@ -184,3 +184,44 @@ pub(crate) fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> O
     let known: Vec<&str> = known.collect();
     similar::get_close_matches(name, &known, 1, 0.6).into_iter().next()
 }
+
+impl Found<'_> {
+    /// Whether it is as one wants it.
+    pub(crate) fn is_ready(&self) -> bool {
+        use aiplat_core::condition::{Status, Word};
+        match self {
+            Self::Service(service) => crate::render::why::is_ready(service),
+            Self::Resource(resource) => matches!(resource.status, Word::Ready | Word::Completed),
+            Self::Gate(gate) => gate.condition.condition.status == Status::True,
+        }
+    }
+
+    /// Its conditions.
+    pub(crate) fn conditions(&self) -> Vec<&aiplat_api::v1::StatusCondition> {
+        match self {
+            Self::Service(service) => service.conditions.iter().collect(),
+            Self::Resource(resource) => resource.conditions.iter().collect(),
+            Self::Gate(gate) => vec![&gate.condition],
+        }
+    }
+}
+
+impl Target {
+    /// Whether an event's `resource` is what this names. Whether it still exists does not matter.
+    pub(crate) fn is_of(&self, resource: &str) -> bool {
+        let (kind, key) = resource.split_once('/').unwrap_or(("", resource));
+        let same_kind = match self.listed {
+            None => true,
+            Some(Listed::Services | Listed::Endpoints) => kind == "container",
+            Some(Listed::Resources(wanted)) => kind == wanted.as_str(),
+            Some(Listed::Gates) => kind == "gate",
+            Some(Listed::Events) => false,
+        };
+        same_kind && key == self.name
+    }
+
+    /// As it was typed, without the kind.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+}

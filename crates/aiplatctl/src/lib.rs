@@ -15,7 +15,6 @@ mod find;
 mod offline;
 pub mod render;
 mod source;
-mod spec;
 
 use std::process::ExitCode;
 

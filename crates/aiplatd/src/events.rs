@@ -59,6 +59,7 @@ impl Events {
     /// Takes note of a condition that has changed its status, and writes capability I1's line to the log.
     pub fn transition(&mut self, wall_ms: i64, id: &ResourceId, condition: &Condition) {
         let Some((reason, kind)) = name(condition) else { return };
+        // Capability I1: one word, the service, a sentence; level and time are the log line's own.
         let said = if condition.message.is_empty() {
             format!("{}={} ({})", condition.kind, condition.status, condition.reason)
         } else {
@@ -66,8 +67,8 @@ impl Events {
         };
         let service = id.key();
         match kind {
-            EventType::Normal => tracing::info!(event = reason, service, message_text = %said, "State changed."),
-            EventType::Warning => tracing::warn!(event = reason, service, message_text = %said, "State changed."),
+            EventType::Normal => tracing::info!(event = reason, service, "{said}"),
+            EventType::Warning => tracing::warn!(event = reason, service, "{said}"),
         }
         self.push(wall_ms, kind, reason, &id.to_string(), said);
     }
@@ -96,7 +97,11 @@ fn name(condition: &Condition) -> Option<(&'static str, EventType)> {
             Some(("RECOVERY_NEEDED", Warning))
         }
         (ConditionType::CrashLoop, Status::False) => Some(("Recovered", Normal)),
-        (ConditionType::StorageReady | ConditionType::PortsFree, Status::False) => Some(("RECOVERY_NEEDED", Warning)),
+        (ConditionType::StorageReady | ConditionType::PortsFree, Status::False) => match condition.reason {
+            // On its way, like any first start.
+            Reason::Missing | Reason::NotObserved => None,
+            _ => Some(("RECOVERY_NEEDED", Warning)),
+        },
         (ConditionType::ImageAvailable, Status::False) if condition.reason != Reason::Pulling => {
             Some(("DEPLOY_FAIL", Warning))
         }

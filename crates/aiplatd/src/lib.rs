@@ -5,6 +5,8 @@
 
 pub mod args;
 pub mod clock;
+#[cfg(debug_assertions)]
+pub mod crash;
 pub mod daemon;
 pub mod events;
 pub mod failure;

@@ -2,7 +2,7 @@
 
 use std::{process::ExitCode, sync::Arc};
 
-use aiplat_host::docker::DockerBackend;
+use aiplat_host::{Backend, docker::DockerBackend};
 use aiplatd::{
     args::Args,
     clock::SystemClock,
@@ -45,7 +45,7 @@ async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let stored = ledger.load().await.context("cannot read the ledger")?;
     let config = std::path::absolute(&args.config).context("cannot resolve --config")?;
     let ports = Ports {
-        host: Arc::new(DockerBackend::new(args.docker_socket.clone(), instance.clone())),
+        host: host(DockerBackend::new(args.docker_socket.clone(), instance.clone())),
         clock: Arc::new(SystemClock),
         store: Arc::new(ledger),
         source: Arc::new(DiskSource::new(config)),
@@ -77,6 +77,20 @@ async fn run(args: Args) -> anyhow::Result<ExitCode> {
         drop(std::fs::remove_file(&args.socket));
     }
     Ok(ended.code())
+}
+
+#[cfg(not(debug_assertions))]
+fn host(backend: DockerBackend) -> Arc<dyn Backend> {
+    Arc::new(backend)
+}
+
+/// Test builds can be told to die around the n-th action.
+#[cfg(debug_assertions)]
+fn host(backend: DockerBackend) -> Arc<dyn Backend> {
+    match std::env::var("AIPLATD_CRASH_AT").ok().and_then(|at| at.parse().ok()) {
+        Some(at) => Arc::new(aiplatd::crash::CrashAt::new(backend, at)),
+        None => Arc::new(backend),
+    }
 }
 
 /// SIGHUP reads the file again; SIGTERM and SIGINT stop the daemon, and no workload.

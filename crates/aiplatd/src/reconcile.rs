@@ -95,6 +95,7 @@ impl Passes {
         let state = &mut *state;
         let changed = state.note_conditions(id, step, self.shared.clock.wall_ms());
         state.note_waiting(id, step);
+        state.forget_if_gone(id, step);
         let wake = if state.readiness_changed(id, self.shared.now()) {
             state.desired.as_deref().map(|desired| desired.dependants(id)).unwrap_or_default()
         } else {
@@ -123,7 +124,7 @@ impl Passes {
     /// outcome is observed, never assumed.
     async fn carry_out(&self, id: &ResourceId, planned: &Planned) {
         let Planned { action, cause } = planned;
-        info!(event = event_of(planned), service = id.key(), %action, %cause, "Applying action.");
+        info!(event = event_of(planned), service = id.key(), "{action}: {cause}");
         let call = self.shared.host.apply(id, action, self.progress(id), self.shutdown.child_token());
         let result = match tokio::time::timeout(action.deadline(), call).await {
             Ok(result) => result,
@@ -148,10 +149,12 @@ impl Passes {
                 state.events.note(self.shared.clock.wall_ms(), event_of(planned), &id.to_string(), text);
             }
             Err(error) => {
-                warn!(%action, class = ?error.class, error = %error, "The action failed.");
                 let failed = failure(id, action.verb(), &error, fingerprint, record.failure.as_ref(), now);
                 let news = record.failure.as_ref().is_none_or(|before| before.message != failed.message);
                 record.failure = Some(failed);
+                if news {
+                    warn!(%action, class = ?error.class, "{error}");
+                }
                 if news && error.class != ErrorClass::Changed {
                     let text = format!("cannot {action}: {error}");
                     state.events.warn(self.shared.clock.wall_ms(), "DEPLOY_FAIL", &id.to_string(), text);

@@ -225,7 +225,7 @@ fn same(before: &Platform, after: &Platform) -> bool {
 fn refuse(shared: &Shared, refusal: Refusal, report: String) {
     let mut state = shared.lock();
     if state.spec.refused.as_ref() != Some(&refusal) {
-        tracing::warn!(event = "SpecRefused", reason = %refusal.reason, message_text = %refusal.message, "The file is not put in force.");
+        tracing::warn!(event = "SpecRefused", reason = %refusal.reason, "{}", refusal.message);
         let text = refusal.message.clone();
         state.events.warn(shared.clock.wall_ms(), &refusal.reason.to_string(), "platform", text);
     }

@@ -359,6 +359,15 @@ impl State {
         }
     }
 
+    /// What is neither in the file nor on the host needs no memory.
+    pub fn forget_if_gone(&mut self, id: &ResourceId, step: &Step) {
+        let wanted = self.desired.as_deref().is_none_or(|desired| desired.wants(id));
+        if !wanted && step.verdict == Verdict::Converged && self.ledger.records.remove(id).is_some() {
+            self.seen.remove(id);
+            self.unsaved.insert(id.clone());
+        }
+    }
+
     /// How urgent `id` is: what many services wait for comes first, and what a container is made from before it.
     #[must_use]
     pub fn priority(&self, id: &ResourceId) -> u32 {

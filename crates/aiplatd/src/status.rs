@@ -47,7 +47,7 @@ fn platform(shared: &Shared, state: &State, services: &[ServiceStatus], gates: &
         spec_valid(state),
         docker_reachable(state),
         ledger(state),
-        instance_mismatch(services, state),
+        instance_mismatch(shared, state),
         ready(state, services, gates),
     ];
     let sentence = sentence(state, services);
@@ -109,13 +109,14 @@ fn ledger(state: &State) -> Condition {
     }
 }
 
-fn instance_mismatch(services: &[ServiceStatus], state: &State) -> Condition {
+fn instance_mismatch(shared: &Shared, state: &State) -> Condition {
     let kind = ConditionType::InstanceMismatch;
-    let mut all = services.iter().flat_map(|service| &service.conditions).map(|c| &c.condition);
-    match all.find(|c| c.kind == ConditionType::NameTaken && c.reason == Reason::InstanceMismatch) {
-        Some(found) => condition(kind, Status::True, Reason::InstanceMismatch, found.message.clone()),
-        None if state.observed.engine.listed => condition(kind, Status::False, Reason::AsDesired, String::new()),
+    match state.world(shared.now()).filter(|world| world.observed.engine.listed) {
         None => condition(kind, Status::Unknown, Reason::NotObserved, String::new()),
+        Some(world) => match plan::instance_mismatch(&world) {
+            Some(gate) => condition(kind, Status::True, gate.reason(), gate.to_string()),
+            None => condition(kind, Status::False, Reason::AsDesired, String::new()),
+        },
     }
 }
 

@@ -66,6 +66,7 @@ impl StateFolder {
             Err(rustix::io::Errno::WOULDBLOCK) => return Err(OpenError::Taken(path.display().to_string())),
             Err(errno) => return Err(unusable(errno.into())),
         }
+        remove_leftovers(path);
         // The group may pass through to status.json and read nothing else.
         fs::set_permissions(path, fs::Permissions::from_mode(0o710)).map_err(unusable)?;
         crate::server::auth::give_to_group(path);
@@ -100,6 +101,14 @@ impl StateFolder {
         file.persist(&path).map_err(|error| unusable(error.error))?;
         sync_folder(&self.path).map_err(unusable)?;
         Ok(InstanceId(id))
+    }
+}
+
+/// A kill in the middle of an atomic write leaves its temporary file. The folder is ours alone, so it is nobody's.
+fn remove_leftovers(folder: &Path) {
+    let Ok(entries) = fs::read_dir(folder) else { return };
+    for entry in entries.flatten().filter(|entry| entry.file_name().to_string_lossy().starts_with(".tmp")) {
+        drop(fs::remove_file(entry.path()));
     }
 }
 

@@ -59,7 +59,8 @@ pub struct Engine {
     pub events: VecDeque<Event>,
     /// Starts so far, by name of the program (see `apps`).
     pub runs: BTreeMap<String, u32>,
-    ids_given: u64,
+    /// Ids are made from this.
+    pub ids_given: u64,
 }
 
 /// A container.

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use super::{
     check::{DEFAULT_NETWORK, Scene, container_name, network_name, networks_of, volume_name},
-    draft::{AttachmentDraft, Draft, Health, MountDraft, NetworkDraft, ServiceDraft, SourceDraft, VolumeDraft},
+    draft::{
+        AttachmentDraft, Draft, Health, MountDraft, NetworkDraft, ServiceDraft, SourceDraft, VolumeDraft,
+    },
 };
 use crate::{
     Kind, ResourceId, Timestamp,
@@ -62,7 +64,8 @@ fn gates(scene: &Scene<'_>) -> BTreeMap<String, Vec<ResourceId>> {
         (!is_left_out).then(|| ResourceId::new(kind, key))
     };
     let gates = scene.draft.gates.iter().map(|(name, gate)| {
-        let mut members: Vec<ResourceId> = gate.members.iter().filter_map(|text| member(&text.value)).collect();
+        let mut members: Vec<ResourceId> =
+            gate.members.iter().filter_map(|text| member(&text.value)).collect();
         members.sort();
         members.dedup();
         (name.clone(), members)
@@ -81,7 +84,10 @@ fn container(scene: &Scene<'_>, name: &str, service: &ServiceDraft) -> Container
         service: name.to_owned(),
         host_name,
         runtime: runtime(draft, service),
-        live: ContainerLive { networks: networks.into_iter().map(attachment).collect(), limits: service.limits },
+        live: ContainerLive {
+            networks: networks.into_iter().map(attachment).collect(),
+            limits: service.limits,
+        },
         policy: policy(scene, service),
     }
 }

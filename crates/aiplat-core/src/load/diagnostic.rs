@@ -144,7 +144,10 @@ impl SourceMap {
             private,
             line_starts: std::iter::once(0).chain(starts).collect(),
         });
-        FileId(u32::try_from(self.files.len() - 1).expect("the number of files is bounded by the size of the root"))
+        FileId(
+            u32::try_from(self.files.len() - 1)
+                .expect("the number of files is bounded by the size of the root"),
+        )
     }
 
     pub(super) fn file(&self, id: FileId) -> &SourceFile {
@@ -311,7 +314,8 @@ impl Sink {
         let position = |problem: &Problem| (problem.file, problem.place.map(|place| place.span));
         self.problems.sort_by_key(position);
         let mut seen = BTreeSet::new();
-        let fresh = self.problems.into_iter().filter(|it| seen.insert((position(it), it.code, it.message.clone())));
+        let fresh =
+            self.problems.into_iter().filter(|it| seen.insert((position(it), it.code, it.message.clone())));
         let problems = fresh.map(|problem| problem.finish(sources)).collect();
         self.differences.sort_by_key(|(problem, _)| position(problem));
         let differences = self.differences.into_iter().map(|(problem, more)| {

@@ -136,6 +136,8 @@ impl ServiceDraft {
     /// Whether one of its profiles is active, or it has none.
     pub(super) fn is_active(&self, active: &[Spanned<String>]) -> bool {
         self.profiles.is_empty()
-            || active.iter().any(|on| on.value == "*" || self.profiles.iter().any(|profile| profile.value == on.value))
+            || active
+                .iter()
+                .any(|on| on.value == "*" || self.profiles.iter().any(|profile| profile.value == on.value))
     }
 }

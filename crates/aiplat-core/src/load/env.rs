@@ -34,7 +34,10 @@ pub(super) fn parse(
             Some((text, false)) => Some(text),
             Some((text, true)) => {
                 let lookup = |var: &str| {
-                    above.get(var).map(String::as_str).or_else(|| base.get(var).map(|known| known.value.as_str()))
+                    above
+                        .get(var)
+                        .map(String::as_str)
+                        .or_else(|| base.get(var).map(|known| known.value.as_str()))
                 };
                 match expand(&text, &lookup) {
                     Ok((value, _)) => Some(value),
@@ -80,7 +83,8 @@ pub(super) fn parse_raw(file: FileId, sources: &SourceMap, sink: &mut Sink) -> V
 
 /// Whether a name can stand before `=`.
 pub(super) fn is_name(name: &str) -> bool {
-    !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-' | '[' | ']'))
+    !name.is_empty()
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-' | '[' | ']'))
 }
 
 fn place(file: FileId, range: std::ops::Range<usize>) -> Place {
@@ -155,15 +159,17 @@ impl Reader<'_> {
                 );
                 return None;
             };
-            let tail = inner[end + 1..].find('\n').map_or(self.text.len(), |newline| from + 1 + end + 1 + newline + 1);
+            let tail = inner[end + 1..]
+                .find('\n')
+                .map_or(self.text.len(), |newline| from + 1 + end + 1 + newline + 1);
             self.at = self.at.max(tail);
             let inner = &inner[..end];
             return Some(if quote == '"' { (unescape(inner), true) } else { (inner.to_owned(), false) });
         }
         // A `#` is a comment only after a space: passwords may hold one.
-        let comment = value.char_indices().find(|(at, c)| {
-            *c == '#' && (*at == 0 || value[..*at].ends_with([' ', '\t']))
-        });
+        let comment = value
+            .char_indices()
+            .find(|(at, c)| *c == '#' && (*at == 0 || value[..*at].ends_with([' ', '\t'])));
         let value = comment.map_or(value, |(at, _)| &value[..at]);
         Some((value.trim_end().to_owned(), true))
     }
@@ -179,15 +185,16 @@ impl Reader<'_> {
         let message = match kind {
             TroubleKind::Undefined(name) => format!("the variable `{name}` has no value"),
             TroubleKind::Required(name, message) => format!("`{name}` has no value: {message}"),
-            TroubleKind::Reference(name) => format!("the reference `${{{name}}}` is not supported in env files"),
+            TroubleKind::Reference(name) => {
+                format!("the reference `${{{name}}}` is not supported in env files")
+            }
             TroubleKind::Unclosed => "a `${` is not closed".to_owned(),
             TroubleKind::Invalid => "a `$` is not the start of a variable".to_owned(),
             TroubleKind::TooLarge => "with its variables put in, the value is too large".to_owned(),
         };
-        self.sink.add(
-            Problem::error("variable-undefined", place, message)
-                .help("set it in a line above; if the `$` belongs to the value, put single quotes around the value"),
-        );
+        self.sink.add(Problem::error("variable-undefined", place, message).help(
+            "set it in a line above; if the `$` belongs to the value, put single quotes around the value",
+        ));
     }
 }
 

@@ -92,8 +92,8 @@ impl Run<'_, '_> {
                 let value = self.value(&after[..name], offset + dollar..offset + dollar + 1 + name);
                 out.push_str(&value);
                 name
-            } else if after.starts_with('{') {
-                self.braces(&after[1..], offset + dollar, nesting, &mut out)
+            } else if let Some(inner) = after.strip_prefix('{') {
+                self.braces(inner, offset + dollar, nesting, &mut out)
             } else {
                 self.trouble(offset + dollar..offset + dollar + 1, TroubleKind::Invalid);
                 0
@@ -118,7 +118,14 @@ impl Run<'_, '_> {
         let value = (self.lookup)(name).map(str::to_owned);
         let filled = value.as_ref().is_some_and(|value| !value.is_empty());
         if name.is_empty() || operation.starts_with('.') {
-            self.trouble(at, if is_reference(content) { TroubleKind::Reference(content.to_owned()) } else { TroubleKind::Invalid });
+            self.trouble(
+                at,
+                if is_reference(content) {
+                    TroubleKind::Reference(content.to_owned())
+                } else {
+                    TroubleKind::Invalid
+                },
+            );
         } else if operation.is_empty() {
             out.push_str(&self.value(name, at));
         } else {
@@ -174,7 +181,8 @@ impl Run<'_, '_> {
 
 fn name_length(text: &str) -> usize {
     let first = text.bytes().next().is_some_and(|byte| byte.is_ascii_alphabetic() || byte == b'_');
-    let end = text.bytes().position(|byte| !byte.is_ascii_alphanumeric() && byte != b'_').unwrap_or(text.len());
+    let end =
+        text.bytes().position(|byte| !byte.is_ascii_alphanumeric() && byte != b'_').unwrap_or(text.len());
     if first { end } else { 0 }
 }
 
@@ -208,7 +216,15 @@ fn is_reference(content: &str) -> bool {
 /// they are copies of their own.
 pub(super) fn interpolate(root: &mut Node, variables: &Variables, sources: &SourceMap, sink: &mut Sink) {
     let mut pass = Pass { variables, sources, sink, missing: BTreeMap::new(), size: 0 };
-    pass.node(root);
+    match &mut root.value {
+        // Where the variables come from cannot depend on them.
+        Value::Map(entries) => {
+            let others =
+                entries.iter_mut().filter(|entry| entry.name != "env_file" && !entry.name.starts_with("x-"));
+            others.for_each(|entry| pass.node(&mut entry.node));
+        }
+        Value::Scalar(_) | Value::Seq(_) | Value::Broken => pass.node(root),
+    }
     pass.finish();
 }
 
@@ -244,10 +260,15 @@ impl Pass<'_> {
             Ok((text, used)) => {
                 self.size += text.len();
                 if self.size > OUTPUT_MAX {
-                    self.report(&Trouble { at: 0..scalar.text.len(), kind: TroubleKind::TooLarge }, scalar, place);
+                    self.report(
+                        &Trouble { at: 0..scalar.text.len(), kind: TroubleKind::TooLarge },
+                        scalar,
+                        place,
+                    );
                     return false;
                 }
-                let origin = |name: &String| known.get(name).map(|var| format!("`{name}` is set at {}", var.origin));
+                let origin =
+                    |name: &String| known.get(name).map(|var| format!("`{name}` is set at {}", var.origin));
                 let origins = used.iter().filter_map(origin).collect();
                 let written = std::mem::replace(&mut scalar.text, text);
                 // Only `$$` was there: nothing to hide.
@@ -273,25 +294,35 @@ impl Pass<'_> {
                 self.missing.entry(name.clone()).or_default().push(at);
                 return;
             }
-            TroubleKind::Required(name, message) if message.is_empty() => {
-                Problem::error("variable-required", at, format!("`{name}` has no value, and the file requires one"))
-                    .help(self.where_to_set(name))
-            }
+            TroubleKind::Required(name, message) if message.is_empty() => Problem::error(
+                "variable-required",
+                at,
+                format!("`{name}` has no value, and the file requires one"),
+            )
+            .help(self.where_to_set(name)),
             TroubleKind::Required(name, message) => {
                 Problem::error("variable-required", at, format!("`{name}` has no value: {message}"))
                     .help(self.where_to_set(name))
             }
-            TroubleKind::Reference(_) => {
-                Problem::error("not-supported", at, format!("the reference `{shown}` is not supported by this version"))
-                    .help("write the value here, or set a variable in an env file")
-            }
+            TroubleKind::Reference(_) => Problem::error(
+                "not-supported",
+                at,
+                format!("the reference `{shown}` is not supported by this version"),
+            )
+            .help("write the value here, or set a variable in an env file"),
             TroubleKind::Unclosed => Problem::error("interpolation", at, "this `${` is not closed")
                 .help("add the `}`; to mean a `$` itself, write `$$`"),
-            TroubleKind::Invalid => Problem::error("interpolation", at, format!("`{shown}` is not a variable"))
-                .help("to mean a `$` itself, write `$$`; a variable is `$NAME`, `${NAME}` or `${NAME:-default}`"),
-            TroubleKind::TooLarge => {
-                Problem::error("file-too-complex", at, "with its variables put in, the file has more than 16 MiB")
-            }
+            TroubleKind::Invalid => Problem::error(
+                "interpolation",
+                at,
+                format!("`{shown}` is not a variable"),
+            )
+            .help("to mean a `$` itself, write `$$`; a variable is `$NAME`, `${NAME}` or `${NAME:-default}`"),
+            TroubleKind::TooLarge => Problem::error(
+                "file-too-complex",
+                at,
+                "with its variables put in, the file has more than 16 MiB",
+            ),
         });
     }
 
@@ -307,15 +338,21 @@ impl Pass<'_> {
 
     fn where_to_set(&self, name: &str) -> String {
         match self.variables.files.as_slice() {
-            [] => format!("write `{name}=...` into a file `.env` beside this one, or name a file with `env_file:`"),
+            [] => format!(
+                "write `{name}=...` into a file `.env` beside this one, or name a file with `env_file:`"
+            ),
             files => format!("write `{name}=...` into {}", files.join(" or ")),
         }
     }
 
     fn finish(self) {
         for (name, places) in &self.missing {
-            let mut problem = Problem::error("variable-undefined", places[0], format!("the variable `{name}` has no value"))
-                .because("variables come from env files, never from the environment of the daemon");
+            let mut problem = Problem::error(
+                "variable-undefined",
+                places[0],
+                format!("the variable `{name}` has no value"),
+            )
+            .because("variables come from env files, never from the environment of the daemon");
             for place in places.iter().skip(1).take(USES_SHOWN) {
                 problem = problem.also(*place, "and here");
             }
@@ -325,7 +362,8 @@ impl Pass<'_> {
             if let Some(known) = nearest(name, self.variables.known.keys().map(String::as_str)) {
                 problem = problem.label(format!("did you mean `{known}`?"));
             }
-            let default = format!("or give a default, as in `${{{name}:-default}}`; an empty one is `${{{name}:-}}`");
+            let default =
+                format!("or give a default, as in `${{{name}:-default}}`; an empty one is `${{{name}:-}}`");
             self.sink.add(problem.help(self.where_to_set(name)).help(default));
         }
     }

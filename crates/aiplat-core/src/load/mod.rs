@@ -105,7 +105,13 @@ pub fn load(root: &Path, files: &dyn Files, facts: &Facts) -> Loaded {
     Loaded { platform, diagnostics, differences, read, sources, services_profile_off }
 }
 
-fn draft(root: &Path, files: &dyn Files, reader: &mut Reader, facts: &Facts, sink: &mut Sink) -> Option<Draft> {
+fn draft(
+    root: &Path,
+    files: &dyn Files,
+    reader: &mut Reader,
+    facts: &Facts,
+    sink: &mut Sink,
+) -> Option<Draft> {
     let file = match reader.read(files, root, None, sink) {
         Content::Text(file) => file,
         Content::Missing => {

@@ -66,6 +66,8 @@ struct Builder<'a> {
     open: Vec<Place>,
 }
 
+// `Event` is not exhaustive: a kind that we do not know is answered like one that is out of place.
+#[allow(clippy::wildcard_enum_match_arm)]
 impl<'a> Builder<'a> {
     fn document(mut self) -> Result<Node, Stop> {
         let mut root = None;
@@ -90,16 +92,24 @@ impl<'a> Builder<'a> {
     fn second_document(&mut self, span: granit_parser::Span) -> Stop {
         let place = self.place(span);
         self.stop(
-            Problem::error("several-documents", place, "a second YAML document starts here; a platform is one")
-                .help("join the two, or keep the second in a file of its own"),
+            Problem::error(
+                "several-documents",
+                place,
+                "a second YAML document starts here; a platform is one",
+            )
+            .help("join the two, or keep the second in a file of its own"),
         )
     }
 
     fn empty(&mut self) -> Stop {
         self.stop(
-            Problem::of_file("file-empty", self.file, "the file is empty, and an empty file is not an empty platform")
-                .because("nothing is stopped or removed because of it: it may be half-written")
-                .help("to run nothing at all, write `apiVersion: aiplat/v1`, a `name:` and `services: {}`"),
+            Problem::of_file(
+                "file-empty",
+                self.file,
+                "the file is empty, and an empty file is not an empty platform",
+            )
+            .because("nothing is stopped or removed because of it: it may be half-written")
+            .help("to run nothing at all, write `apiVersion: aiplat/v1`, a `name:` and `services: {}`"),
         )
     }
 
@@ -121,7 +131,12 @@ impl<'a> Builder<'a> {
             }
             None => {
                 let end = self.text.len();
-                Err(self.stop(syntax::problem(self.file, self.text, &granit_parser::ErrorKind::UnexpectedEof, end)))
+                Err(self.stop(syntax::problem(
+                    self.file,
+                    self.text,
+                    &granit_parser::ErrorKind::UnexpectedEof,
+                    end,
+                )))
             }
         }
     }
@@ -138,7 +153,8 @@ impl<'a> Builder<'a> {
         let to = (end.span.end as usize).max(from);
         let text = self.text.get(from..to).unwrap_or_default();
         let line = text.split('\n').next().unwrap_or_default().trim_end();
-        let span = Span { end: start.span.start + u32::try_from(line.len()).unwrap_or_default(), ..start.span };
+        let span =
+            Span { end: start.span.start + u32::try_from(line.len()).unwrap_or_default(), ..start.span };
         Place::new(span)
     }
 
@@ -152,7 +168,11 @@ impl<'a> Builder<'a> {
             Event::Scalar(text, style, _, tag) => {
                 let written_plain = style == ScalarStyle::Plain;
                 let (plain, known) = self.tag(tag.as_deref(), tagged, written_plain);
-                let text = if written_plain && start.span.start == start.span.end { Cow::Borrowed("") } else { text };
+                let text = if written_plain && start.span.start == start.span.end {
+                    Cow::Borrowed("")
+                } else {
+                    text
+                };
                 let scalar = Scalar { text: text.into_owned(), plain, written: None };
                 Node { place: start, value: if known { Value::Scalar(scalar) } else { Value::Broken } }
             }
@@ -194,10 +214,12 @@ impl<'a> Builder<'a> {
             Some("str") => return (false, true),
             Some("int" | "float" | "bool" | "null" | "map" | "seq") => return (plain, true),
             _ if written == "!" => return (false, true),
-            _ if written == "!reset" || written == "!override" => {
-                Problem::error("not-supported", place, format!("`{written}` is not supported by this version"))
-                    .help("it belongs to overlays, which come later: write the final value here")
-            }
+            _ if written == "!reset" || written == "!override" => Problem::error(
+                "not-supported",
+                place,
+                format!("`{written}` is not supported by this version"),
+            )
+            .help("it belongs to overlays, which come later: write the final value here"),
             _ => Problem::error("unknown-tag", place, format!("the tag `{written}` means nothing here"))
                 .help("remove it; a text that starts with `!` needs quotes"),
         };
@@ -252,7 +274,8 @@ impl<'a> Builder<'a> {
                 known.insert(name.clone(), entries.len());
                 // A merge stays in the list as a placeholder, so that a second `<<` finds it; `merge` takes it out.
                 if is_merge {
-                    merges = Some(std::mem::replace(&mut node, Node { place: key.place, value: Value::Broken }));
+                    merges =
+                        Some(std::mem::replace(&mut node, Node { place: key.place, value: Value::Broken }));
                 }
                 entries.push(Entry { name, place: key.place, node });
             }
@@ -265,7 +288,9 @@ impl<'a> Builder<'a> {
                 self.open.pop();
                 self.first_line(start, end)
             }
-            StructureStyle::Block => self.first_line(start, Place::new(Span { start: end.span.start, ..end.span })),
+            StructureStyle::Block => {
+                self.first_line(start, Place::new(Span { start: end.span.start, ..end.span }))
+            }
         }
     }
 
@@ -280,10 +305,10 @@ impl<'a> Builder<'a> {
             }
             Value::Scalar(scalar) => Some((scalar.text.clone(), scalar.plain && scalar.text == "<<")),
             Value::Seq(_) | Value::Map(_) => {
-                self.sink.add(
-                    Problem::error("yaml-key", key.place, "a list or a mapping cannot be a key")
-                        .help("is this a `{{ template }}`? templates are not filled in here; put the text in quotes"),
-                );
+                self.sink
+                    .add(Problem::error("yaml-key", key.place, "a list or a mapping cannot be a key").help(
+                    "is this a `{{ template }}`? templates are not filled in here; put the text in quotes",
+                ));
                 None
             }
             Value::Broken => None,
@@ -367,6 +392,8 @@ impl<'a> Builder<'a> {
         } else {
             return Ok(());
         };
-        Err(self.stop(Problem::error("file-too-complex", place, message).help("write less of it through aliases")))
+        Err(self.stop(
+            Problem::error("file-too-complex", place, message).help("write less of it through aliases"),
+        ))
     }
 }

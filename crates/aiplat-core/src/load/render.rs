@@ -66,8 +66,14 @@ struct Mark<'a> {
 /// The carets by file, that of the diagnostic first.
 fn places<'a>(diagnostic: &'a Diagnostic) -> Vec<(&'a Path, Vec<Mark<'a>>)> {
     let mut files: Vec<(&Path, Vec<Mark<'_>>)> = Vec::new();
-    let primary = diagnostic.location.iter().map(|location| (&diagnostic.file, location, &diagnostic.label, AnnotationKind::Primary));
-    let further = diagnostic.secondary.iter().map(|label| (&label.file, &label.location, &label.text, AnnotationKind::Context));
+    let primary = diagnostic
+        .location
+        .iter()
+        .map(|location| (&diagnostic.file, location, &diagnostic.label, AnnotationKind::Primary));
+    let further = diagnostic
+        .secondary
+        .iter()
+        .map(|label| (&label.file, &label.location, &label.text, AnnotationKind::Context));
     for (file, location, label, kind) in primary.chain(further) {
         let (start, end) = (location.span.start, location.span.end);
         let mark = Mark { kind, start, end, line: location.line, column: location.column, label };
@@ -88,7 +94,8 @@ fn snippets<'a>(path: &'a Path, source: Option<&'a SourceFile>, marks: Vec<Mark<
     // The caret of the diagnostic leads; the others join it where they are near.
     let mut windows: Vec<(usize, usize, Vec<Mark<'a>>)> = Vec::new();
     for mark in marks {
-        let near = windows.iter_mut().find(|(from, to, _)| mark.line + WINDOW >= *from && mark.line <= *to + WINDOW);
+        let near =
+            windows.iter_mut().find(|(from, to, _)| mark.line + WINDOW >= *from && mark.line <= *to + WINDOW);
         match near {
             Some((from, to, marks)) => {
                 (*from, *to) = ((*from).min(mark.line), (*to).max(mark.line));
@@ -114,7 +121,11 @@ fn snippet<'a>(
     let mut merged: BTreeMap<(usize, usize), (AnnotationKind, Vec<&str>)> = BTreeMap::new();
     for mark in marks {
         let start = mark.start.clamp(bytes.start, bytes.end) - bytes.start;
-        let end = mark.end.clamp(mark.start, bytes.end.max(mark.start)).saturating_sub(bytes.start).clamp(start, text.len());
+        let end = mark
+            .end
+            .clamp(mark.start, bytes.end.max(mark.start))
+            .saturating_sub(bytes.start)
+            .clamp(start, text.len());
         let entry = merged.entry((start, end)).or_insert((mark.kind, Vec::new()));
         if matches!(mark.kind, AnnotationKind::Primary) {
             entry.0 = AnnotationKind::Primary;

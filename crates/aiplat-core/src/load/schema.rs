@@ -11,7 +11,7 @@ use super::keys::{Grammar, ROOT, Row, Shape};
 pub fn json_schema() -> Value {
     let mut schema = shape(&ROOT);
     schema.insert("$schema".to_owned(), json!("http://json-schema.org/draft-07/schema#"));
-    schema.insert("$id".to_owned(), json!("https://aiplat.io/schema/v1/platform.json"));
+    schema.insert("$id".to_owned(), json!("urn:aiplat:v1:platform"));
     schema.insert("title".to_owned(), json!("aiplat platform, aiplat/v1"));
     schema.insert("required".to_owned(), json!(["apiVersion", "services"]));
     Value::Object(schema)
@@ -56,9 +56,15 @@ fn grammar(of: Grammar) -> Map<String, Value> {
         Grammar::Text => json!({"type": "string"}),
         Grammar::Scalar => json!({"type": ["string", "number"]}),
         Grammar::Anything => json!({"type": ["string", "number", "boolean", "null"]}),
-        Grammar::Flag => json!({"anyOf": [{"type": "boolean"}, {"type": "string", "pattern": format!("^(true|false)$|{VARIABLE}")}]}),
-        Grammar::Integer => json!({"anyOf": [{"type": "integer"}, {"type": "string", "pattern": format!("^-?[0-9]+$|{VARIABLE}")}]}),
-        Grammar::Number => json!({"anyOf": [{"type": "number"}, {"type": "string", "pattern": format!(r"^[0-9]*\.?[0-9]+$|{VARIABLE}")}]}),
+        Grammar::Flag => {
+            json!({"anyOf": [{"type": "boolean"}, {"type": "string", "pattern": format!("^(true|false)$|{VARIABLE}")}]})
+        }
+        Grammar::Integer => {
+            json!({"anyOf": [{"type": "integer"}, {"type": "string", "pattern": format!("^-?[0-9]+$|{VARIABLE}")}]})
+        }
+        Grammar::Number => {
+            json!({"anyOf": [{"type": "number"}, {"type": "string", "pattern": format!(r"^[0-9]*\.?[0-9]+$|{VARIABLE}")}]})
+        }
         Grammar::Duration => json!({
             "type": ["string", "integer"],
             "pattern": format!(r"^(0|([0-9]+(\.[0-9]+)?(ns|us|µs|ms|s|m|h|d|w))+)$|{VARIABLE}"),

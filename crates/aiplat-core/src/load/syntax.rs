@@ -25,9 +25,18 @@ pub(super) fn problem(file: FileId, text: &str, kind: &ErrorKind, at: usize) -> 
             .label("this is a tab")
             .help("indent with spaces");
     }
+    if text[..at].ends_with('$') && text[at..].starts_with('{') {
+        return Problem::error(
+            "yaml-syntax",
+            place(file, text, at),
+            "within `[ ]` and `{ }`, a `${VAR}` needs quotes",
+        )
+        .help("write `\"${VAR}\"`: to YAML, the `{` alone begins a mapping");
+    }
     let at = opening_quote(text, kind, at).unwrap_or(at);
     let Advice { message, help } = explain(kind);
-    let problem = Problem::error("yaml-syntax", place(file, text, at), message).maybe_help(
+    let code = if *kind == ErrorKind::RecursionLimitExceeded { "file-too-complex" } else { "yaml-syntax" };
+    let problem = Problem::error(code, place(file, text, at), message).maybe_help(
         // The caret of an unclosed bracket or quote stands at its start; everything else that ends at the end is cut off.
         if help.is_empty() { None } else { Some(help.to_owned()) },
     );
@@ -62,7 +71,7 @@ fn tab(text: &str, kind: &ErrorKind, at: usize) -> Option<usize> {
     let line = text[..at].rfind('\n').map_or(0, |newline| newline + 1);
     let found = || text[at..].find('\t').map(|offset| at + offset);
     // Also where the parser got over the tab and stumbled later in the same line.
-    let indented = text[line..].starts_with(|c: char| c == '\t') && !text[line..at].trim_start().is_empty();
+    let indented = text[line..].starts_with('\t') && !text[line..at].trim_start().is_empty();
     if is_tab {
         found().or_else(|| text[line..at].find('\t').map(|offset| line + offset))
     } else if indented || text[line..].starts_with('\t') {
@@ -91,7 +100,7 @@ fn is_cut_off(kind: &ErrorKind) -> bool {
     )
 }
 
-// The parser's enum is not exhaustive and has a hundred variants, most of which nobody will ever meet.
+// A table, and longer than sixty lines for that. The parser's enum is not exhaustive and has a hundred variants, most of which nobody will ever meet.
 #[allow(clippy::wildcard_enum_match_arm)]
 fn explain(kind: &ErrorKind) -> Advice {
     match kind {
@@ -103,9 +112,10 @@ fn explain(kind: &ErrorKind) -> Advice {
         }
         ErrorKind::UnexpectedEofFlowMapping
         | ErrorKind::UnexpectedEofImplicitFlowMapping
-        | ErrorKind::ExpectedFlowMappingSeparator => {
-            advice("a mapping in `{ }` goes wrong here", "separate its entries with `,` and close it with `}`")
-        }
+        | ErrorKind::ExpectedFlowMappingSeparator => advice(
+            "a mapping in `{ }` goes wrong here",
+            "separate its entries with `,` and close it with `}`",
+        ),
         ErrorKind::MismatchedFlowCollectionEnd { open, close } => {
             advice(format!("`{open}` is closed with `{close}`"), "close a bracket with its own kind")
         }
@@ -123,7 +133,10 @@ fn explain(kind: &ErrorKind) -> Advice {
             advice("a quoted text runs into `---`", "add the closing quote before it")
         }
         ErrorKind::InvalidTrailingSingleQuotedScalar | ErrorKind::InvalidTrailingDoubleQuotedScalar => {
-            advice("text follows a closing quote", "put the whole value in one pair of quotes; write `''` for a single quote within single quotes")
+            advice(
+                "text follows a closing quote",
+                "put the whole value in one pair of quotes; write `''` for a single quote within single quotes",
+            )
         }
         ErrorKind::UnknownQuotedScalarEscape
         | ErrorKind::InvalidQuotedScalarHexEscape
@@ -140,9 +153,10 @@ fn explain(kind: &ErrorKind) -> Advice {
         | ErrorKind::SimpleKeyExpected
         | ErrorKind::InvalidSimpleKey
         | ErrorKind::InvalidIndentation
-        | ErrorKind::UnexpectedEofBlockMapping => {
-            advice("a `key: value` was expected here", "check the indentation, and that a `:` and a space follow the key")
-        }
+        | ErrorKind::UnexpectedEofBlockMapping => advice(
+            "a `key: value` was expected here",
+            "check the indentation, and that a `:` and a space follow the key",
+        ),
         ErrorKind::ExpectedBlockSequenceEntry
         | ErrorKind::BlockSequenceEntryNotAllowed
         | ErrorKind::BlockEntryInFlowCollection
@@ -155,15 +169,17 @@ fn explain(kind: &ErrorKind) -> Advice {
         ErrorKind::UnexpectedCharacter { character } => {
             advice(format!("no value can start with `{character}`"), "put the value in quotes")
         }
-        ErrorKind::MissingAnchorOrAliasName => {
-            advice("`*` and `&` start the name of an alias or an anchor, and none follows", "put the value in quotes")
-        }
+        ErrorKind::MissingAnchorOrAliasName => advice(
+            "`*` and `&` start the name of an alias or an anchor, and none follows",
+            "put the value in quotes",
+        ),
         ErrorKind::RecursionLimitExceeded => {
             advice("the file is nested more than 64 levels deep", "a platform needs fewer than ten")
         }
-        ErrorKind::InvalidBlockScalarIndent | ErrorKind::InvalidBlockScalarHeader => {
-            advice("a text block after `|` or `>` goes wrong here", "indent all of its lines deeper than its key")
-        }
+        ErrorKind::InvalidBlockScalarIndent | ErrorKind::InvalidBlockScalarHeader => advice(
+            "a text block after `|` or `>` goes wrong here",
+            "indent all of its lines deeper than its key",
+        ),
         ErrorKind::BomInsideDocument => advice("a byte order mark in the middle of the file", "remove it"),
         other => advice(format!("this is not YAML: {other}"), ""),
     }

@@ -20,7 +20,9 @@ impl std::str::FromStr for ByteSize {
             "g" => 3,
             "t" => 4,
             "p" => 5,
-            _ => return Err("write a number and `b`, `k`, `m`, `g` or `t`, as in `512m` or `1.5g`".to_owned()),
+            _ => {
+                return Err("write a number and `b`, `k`, `m`, `g` or `t`, as in `512m` or `1.5g`".to_owned());
+            }
         };
         let bytes = decimal(number, 1024_i128.pow(power)).ok_or("write a number and a unit, as in `512m`")?;
         i64::try_from(bytes).map(Self).map_err(|_| "this is more than any machine has".to_owned())

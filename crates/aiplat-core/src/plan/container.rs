@@ -186,7 +186,7 @@ impl Look<'_> {
         let cause = match running::ended(self.world, self.id, self.spec, current) {
             Ended::Completed => return self.retire_previous().unwrap_or_else(Step::converged),
             Ended::Failed(how) => {
-                return Step::unsatisfied(Reason::Failed, format!("it ended ({how}), and its restart policy leaves it so"));
+                return Step::unsatisfied(Reason::Failed, format!("it ended with {how}, and its restart policy leaves it so"));
             }
             Ended::Exhausted { how, attempt } => {
                 let message = format!(
@@ -196,7 +196,7 @@ impl Look<'_> {
             }
             Ended::BackOff { until, how, attempt } => {
                 let wait = human(self.world.now.until(until));
-                let message = format!("it ended ({how}), restart {} in {wait}", attempt + 1);
+                let message = format!("it ended with {how}, restart {} in {wait}", attempt + 1);
                 return Step::blocked(self.world, vec![Gate::BackOff { until, message }]);
             }
             Ended::Start(cause) => cause,
@@ -321,8 +321,14 @@ impl Look<'_> {
                 None => Condition::normal(kind, Reason::AsDesired),
                 Some(first) => {
                     let reason = first.reason();
-                    let messages: Vec<String> = closed.map(ToString::to_string).collect();
-                    Condition::abnormal(kind, reason, messages.join("; "))
+                    let closed: Vec<&Gate> = closed.collect();
+                    let messages: Vec<String> = closed.iter().map(ToString::to_string).collect();
+                    // A dependency that has not been asked yet is not one that is not ready.
+                    if closed.iter().all(|gate| gate.is_unknown()) {
+                        Condition::unknown(kind, Reason::NotObserved, messages.join("; "))
+                    } else {
+                        Condition::abnormal(kind, reason, messages.join("; "))
+                    }
                 }
             });
         }
@@ -359,10 +365,11 @@ impl Look<'_> {
         }
         match running::ended(self.world, self.id, self.spec, current) {
             Ended::Completed => Condition::normal(kind, Reason::Completed),
-            Ended::Failed(how) => Condition::abnormal(kind, Reason::Failed, format!("it ended ({how})")),
+            Ended::Failed(how) => Condition::abnormal(kind, Reason::Failed, format!("it ended with {how}")),
             Ended::BackOff { until, how, attempt } => {
                 let wait = human(self.world.now.until(until));
-                Condition::abnormal(kind, Reason::BackOff, format!("it ended ({how}), restart {} in {wait}", attempt + 1))
+                // The same reason as when the attempt is due: waiting is no news.
+                Condition::abnormal(kind, Reason::Exited, format!("it ended with {how}, restart {} in {wait}", attempt + 1))
             }
             Ended::Exhausted { how, attempt } => {
                 Condition::abnormal(kind, Reason::CrashLoop, format!("it ended {attempt} times in a row (last: {how})"))
@@ -371,6 +378,9 @@ impl Look<'_> {
                 Condition::abnormal(kind, Reason::EngineStopped, "it ended with the engine and is started again")
             }
             Ended::Start(Cause::NotStarted) => Condition::abnormal(kind, Reason::Starting, "it is not started yet"),
+            Ended::Start(Cause::StoppedByUs) => {
+                Condition::abnormal(kind, Reason::Starting, "aiplatd stopped it to start it again")
+            }
             Ended::Start(cause) => Condition::abnormal(kind, Reason::Exited, cause.to_string()),
         }
     }

@@ -60,6 +60,8 @@ pub enum Gate {
         on: ResourceId,
         /// Its own sentence.
         message: String,
+        /// It has not been asked yet.
+        unknown: bool,
     },
     /// A disruptive action waits for the replacement of a dependency, so that one edit restarts a service once.
     ReplacementPending {
@@ -134,6 +136,15 @@ impl Gate {
             | Self::ConfirmationNeeded
             | Self::StillUsed { .. } => None,
         }
+    }
+
+    /// Whether it is closed only because nobody has been asked yet.
+    #[must_use]
+    pub fn is_unknown(&self) -> bool {
+        matches!(
+            self,
+            Self::Dependency { unknown: true, .. } | Self::Image { reason: Reason::NotObserved, .. }
+        )
     }
 
     /// The condition that says it, if it has one of its own.
@@ -300,9 +311,10 @@ fn resources(world: &World<'_>, spec: &ContainerSpec) -> Vec<Gate> {
 pub(super) fn dependencies(world: &World<'_>, spec: &ContainerSpec) -> Vec<Gate> {
     let closed = |(on, edge): (&ResourceId, &Dependency)| {
         let Readiness { status, message, progressing, .. } = readiness::of_dependency(world, on, edge.condition);
+        let unknown = status == Status::Unknown;
         // What is not required is waited for only while it is on its way: its failure must not keep us down.
         let open = status == Status::True || (!edge.required && !progressing);
-        (!open).then(|| Gate::Dependency { on: on.clone(), message })
+        (!open).then(|| Gate::Dependency { on: on.clone(), message, unknown })
     };
     spec.policy.dependencies.iter().filter_map(closed).collect()
 }

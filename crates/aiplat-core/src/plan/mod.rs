@@ -120,7 +120,7 @@ pub enum Cause {
     NotStarted,
     /// Its process has ended.
     Ended {
-        /// `exit 1`, `killed (137)`, `out of memory`.
+        /// `exit 1`, `exit 137 (SIGKILL)`, `exit 137 (out of memory)`.
         how: String,
         /// Whether it counts as a restart.
         counted: bool,
@@ -129,6 +129,8 @@ pub enum Cause {
     },
     /// It ended with the engine.
     EngineStopped,
+    /// We stopped it to start it again, or to try another one first.
+    StoppedByUs,
     /// A dependency with `restart: true` runs anew.
     DependencyRestarted {
         /// Which.
@@ -181,9 +183,10 @@ impl fmt::Display for Cause {
             Self::Replacement { changed } => write!(f, "{}; made beside the old one", fields(changed)),
             Self::Replaced { changed } => write!(f, "{}; its replacement is made and may start", fields(changed)),
             Self::NotStarted => f.write_str("it is not started and all it needs is ready"),
-            Self::Ended { how, counted: true, attempt } => write!(f, "it ended ({how}), restart {}", attempt + 1),
-            Self::Ended { how, counted: false, .. } => write!(f, "it ended ({how}), not counted as a restart"),
+            Self::Ended { how, counted: true, attempt } => write!(f, "it ended with {how}, restart {}", attempt + 1),
+            Self::Ended { how, counted: false, .. } => write!(f, "it ended with {how}, not counted as a restart"),
             Self::EngineStopped => f.write_str("it ended with the engine"),
+            Self::StoppedByUs => f.write_str("aiplatd stopped it to start it again"),
             Self::DependencyRestarted { dependency } => write!(f, "{dependency} was restarted (restart: true)"),
             Self::NotInFile => f.write_str("it is no longer in the file"),
             Self::Superseded => f.write_str("its replacement is ready"),
@@ -205,6 +208,25 @@ impl fmt::Display for Cause {
 #[must_use]
 pub fn closed_dependencies(world: &World<'_>, id: &ResourceId) -> Vec<Gate> {
     world.desired.containers.get(id).map(|spec| gate::dependencies(world, spec)).unwrap_or_default()
+}
+
+/// An object of this platform's that belongs to another aiplatd instance, if there is one: our state folder was
+/// lost, or another daemon manages the same platform.
+#[must_use]
+pub fn instance_mismatch(world: &World<'_>) -> Option<Gate> {
+    let World { desired, observed, .. } = world;
+    let names = |name: &str| {
+        desired.containers.values().any(|spec| spec.host_name == name)
+            || desired.networks.values().any(|spec| !spec.external && spec.host_name == name)
+            || desired.volumes.values().any(|spec| !spec.external && spec.host_name == name)
+    };
+    let containers = observed.foreign.iter().map(|c| ("container", &c.name, &c.owner));
+    let networks = observed.networks.values().map(|n| ("network", &n.name, &n.owner));
+    let volumes = observed.volumes.values().map(|v| ("volume", &v.name, &v.owner));
+    let (what, name, owner) = containers.chain(networks).chain(volumes).find(|(_, name, owner)| {
+        owner.as_ref().is_some_and(|owner| owner.instance != desired.instance) && names(name)
+    })?;
+    Some(gate::name_taken(world, what, name, owner.as_ref(), None))
 }
 
 /// Decides the next step for `id`. Total: any world gives a step, and the same world gives the same step.

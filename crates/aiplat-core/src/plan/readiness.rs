@@ -75,7 +75,7 @@ fn started(world: &World<'_>, id: &ResourceId, spec: &ContainerSpec, current: &O
     }
     match running::ended(world, id, spec, current) {
         running::Ended::Completed => Readiness::ready(Reason::Completed),
-        running::Ended::Failed(how) => Readiness::not_ready(Reason::Failed, format!("{} has failed ({how})", id.key())),
+        running::Ended::Failed(how) => Readiness::not_ready(Reason::Failed, format!("{} has failed with {how}", id.key())),
         running::Ended::Start(_) | running::Ended::BackOff { .. } | running::Ended::Exhausted { .. } => {
             Readiness::progressing(Reason::Exited, format!("{} does not run", id.key()))
         }

@@ -10,6 +10,7 @@ use crate::{
     fingerprint::{self, FieldHashes, Fingerprint},
     ledger::{Ledger, Restart},
     observed::{ContainerId, Incarnation},
+    spec::ContainerRuntime,
 };
 
 /// One change of a resource's record.
@@ -26,8 +27,8 @@ pub enum Entry {
     Stopping(Incarnation),
     /// What its dependencies ran as when it was started, or when it was first seen.
     Dependencies(BTreeMap<ResourceId, Incarnation>),
-    /// What a container is made from, field by field.
-    Fields(Fingerprint, FieldHashes),
+    /// What its containers are made from, field by field: the one about to be made, and those that exist.
+    Fields(BTreeMap<Fingerprint, FieldHashes>),
     /// A pull for these users.
     Pulled(Vec<Fingerprint>),
 }
@@ -42,8 +43,7 @@ pub fn entries(world: &World<'_>, id: &ResourceId, step: &Step) -> Vec<Entry> {
             incarnation(world, id, container).map(Entry::Stopping).into_iter().collect()
         }
         Action::CreateContainer(create) => {
-            let runtime = &create.spec.runtime;
-            vec![Entry::Fields(fingerprint::of(runtime), fingerprint::fields(runtime))]
+            vec![Entry::Fields(fields(world, id, &create.spec.runtime))]
         }
         Action::PullImage { .. } => vec![Entry::Pulled(image::users(world, id))],
         Action::CreateNetwork { .. }
@@ -56,6 +56,14 @@ pub fn entries(world: &World<'_>, id: &ResourceId, step: &Step) -> Vec<Entry> {
         | Action::Disconnect { .. }
         | Action::UpdateLimits { .. } => Vec::new(),
     }
+}
+
+fn fields(world: &World<'_>, id: &ResourceId, made: &ContainerRuntime) -> BTreeMap<Fingerprint, FieldHashes> {
+    let mut fields = world.ledger.get(id).map(|record| record.fields.clone()).unwrap_or_default();
+    let members = world.observed.owned.get(id).map(Vec::as_slice).unwrap_or_default();
+    fields.retain(|print, _| members.iter().any(|member| member.fingerprint() == Some(print)));
+    fields.insert(fingerprint::of(made), fingerprint::fields(made));
+    fields
 }
 
 fn starting(world: &World<'_>, id: &ResourceId, container: &ContainerId, cause: &Cause) -> Vec<Entry> {
@@ -105,7 +113,7 @@ impl Ledger {
             Entry::Restart { restart, fingerprint } => record.restarts.count(restart, &fingerprint),
             Entry::Stopping(incarnation) => record.stopping = Some(incarnation),
             Entry::Dependencies(dependencies) => record.dependencies = dependencies,
-            Entry::Fields(fingerprint, fields) => drop(record.fields.insert(fingerprint, fields)),
+            Entry::Fields(fields) => record.fields = fields,
             Entry::Pulled(users) => record.pulled_for = users,
         }
     }

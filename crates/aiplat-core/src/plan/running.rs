@@ -110,7 +110,7 @@ pub(super) fn ended(world: &World<'_>, id: &ResourceId, spec: &ContainerSpec, cu
     let how = ending(detail);
     if ours {
         // We ended it to start it again, or to try another one first: neither is a crash.
-        return Ended::Start(Cause::Ended { how: "stopped by aiplatd".to_owned(), counted: false, attempt: 0 });
+        return Ended::Start(Cause::StoppedByUs);
     }
     let sighting = world.observed.sightings.get(&current.id).cloned().unwrap_or_default();
     let ran = run_length(&sighting);
@@ -157,13 +157,13 @@ fn ended_with_engine(world: &World<'_>, sighting: &Sighting) -> bool {
 
 /// How a process ended, in a few words.
 pub(super) fn ending(detail: &ContainerDetail) -> String {
-    if detail.oom_killed {
-        return "out of memory".to_owned();
-    }
-    match detail.exit_code {
-        137 => "killed (137)".to_owned(),
-        139 => "segmentation fault (139)".to_owned(),
-        143 => "terminated (143)".to_owned(),
-        code => format!("exit {code}"),
-    }
+    let because = match detail.exit_code {
+        _ if detail.oom_killed => " (out of memory)",
+        134 => " (SIGABRT)",
+        137 => " (SIGKILL)",
+        139 => " (SIGSEGV)",
+        143 => " (SIGTERM)",
+        _ => "",
+    };
+    format!("exit {}{because}", detail.exit_code)
 }

@@ -96,7 +96,8 @@ impl Step {
             conditions.push(Condition::abnormal(ConditionType::Held, failure.reason, failure.message.clone()));
         }
         for condition in &mut conditions {
-            if condition.kind == ConditionType::Ready && condition.status != Status::True {
+            let follows = matches!(condition.kind, ConditionType::Started | ConditionType::Ready);
+            if follows && condition.status != Status::True {
                 condition.reason = failure.reason;
                 condition.message.clone_from(&failure.message);
             }

@@ -23,10 +23,14 @@ use super::{
 };
 use crate::port::{HostError, Progress};
 
-const CHANGED: Meaning = Meaning { class: ErrorClass::Changed, reason: Reason::Missing, next: "aiplatd looks again" };
+const CHANGED: Meaning =
+    Meaning { class: ErrorClass::Changed, reason: Reason::Missing, next: "aiplatd looks again" };
 const NOT_OURS: Meaning = Meaning { reason: Reason::NameTaken, ..CHANGED };
-const NAME_TAKEN: Meaning =
-    Meaning { class: ErrorClass::Rejected, reason: Reason::NameTaken, next: "remove it, or choose another name" };
+const NAME_TAKEN: Meaning = Meaning {
+    class: ErrorClass::Rejected,
+    reason: Reason::NameTaken,
+    next: "remove it, or choose another name",
+};
 
 impl DockerBackend {
     pub(super) async fn act(
@@ -58,18 +62,28 @@ impl DockerBackend {
     }
 
     /// Looks at the container by id; only what carries our labels for `id` is handed on to be acted upon.
-    async fn guard(&self, id: &ResourceId, container: &ContainerId, verb: &str) -> Result<ContainerInspect, HostError> {
+    async fn guard(
+        &self,
+        id: &ResourceId,
+        container: &ContainerId,
+        verb: &str,
+    ) -> Result<ContainerInspect, HostError> {
         let doing = || format!("{verb} container {container}");
-        let inspected = found(self.inspect_container(container).await).map_err(|error| self.error(&doing(), error))?;
+        let inspected =
+            found(self.inspect_container(container).await).map_err(|error| self.error(&doing(), error))?;
         let Some(inspect) = inspected else {
-            return Err(errors::refused(CHANGED, format!("cannot {}: it is gone; aiplatd looks again", doing())));
+            return Err(errors::refused(
+                CHANGED,
+                format!("cannot {}: it is gone; aiplatd looks again", doing()),
+            ));
         };
         let owner = observe::ownership(&inspect.config.labels, Kind::Container);
         if self.is_of(owner.as_ref(), id) && inspect.id == container.0 {
             return Ok(inspect);
         }
         let name = inspect.name.trim_start_matches('/');
-        let message = format!("cannot {}: `{name}` does not carry our labels for {id}; nothing was done", doing());
+        let message =
+            format!("cannot {}: `{name}` does not carry our labels for {id}; nothing was done", doing());
         Err(errors::refused(NOT_OURS, message))
     }
 
@@ -134,7 +148,12 @@ impl DockerBackend {
         }
     }
 
-    async fn connect(&self, id: &ResourceId, container: &ContainerId, attachment: &Attachment) -> Result<(), HostError> {
+    async fn connect(
+        &self,
+        id: &ResourceId,
+        container: &ContainerId,
+        attachment: &Attachment,
+    ) -> Result<(), HostError> {
         let inspect = self.guard(id, container, "connect").await?;
         let doing = format!("{} to network `{}`", doing("connect", &inspect), attachment.host_name);
         // A container that was made without any network has to leave the engine's stand-in for none first.
@@ -145,12 +164,18 @@ impl DockerBackend {
         self.call(&doing, Call::new(Endpoint::ConnectNetwork(&attachment.host_name)).json(&body)).await
     }
 
-    async fn disconnect(&self, id: &ResourceId, container: &ContainerId, network: &str) -> Result<(), HostError> {
+    async fn disconnect(
+        &self,
+        id: &ResourceId,
+        container: &ContainerId,
+        network: &str,
+    ) -> Result<(), HostError> {
         let inspect = self.guard(id, container, "disconnect").await?;
         if !inspect.network_settings.networks.contains_key(network) {
             return Ok(());
         }
-        self.leave(&format!("{} from network {network}", doing("disconnect", &inspect)), container, network).await
+        self.leave(&format!("{} from network {network}", doing("disconnect", &inspect)), container, network)
+            .await
     }
 
     async fn leave(&self, doing: &str, container: &ContainerId, network: &str) -> Result<(), HostError> {
@@ -158,13 +183,19 @@ impl DockerBackend {
         self.call(doing, Call::new(Endpoint::DisconnectNetwork(network)).json(&body)).await
     }
 
-    async fn update(&self, id: &ResourceId, container: &ContainerId, limits: &Limits) -> Result<(), HostError> {
+    async fn update(
+        &self,
+        id: &ResourceId,
+        container: &ContainerId,
+        limits: &Limits,
+    ) -> Result<(), HostError> {
         let inspect = self.guard(id, container, "update").await?;
         let body = create_body::update(limits, &observe::limits(&inspect.host_config));
         if body.is_empty() {
             return Ok(());
         }
-        self.call(&doing("update", &inspect), Call::new(Endpoint::UpdateContainer(&container.0)).json(&body)).await
+        self.call(&doing("update", &inspect), Call::new(Endpoint::UpdateContainer(&container.0)).json(&body))
+            .await
     }
 
     async fn create_container(&self, create: &CreateContainer) -> Result<(), HostError> {
@@ -174,7 +205,9 @@ impl DockerBackend {
                 prepare_host_path(&doing, path, *create).await?;
             }
         }
-        let call = Call::new(Endpoint::CreateContainer).query("name", &create.name).json(&create_body::container(create));
+        let call = Call::new(Endpoint::CreateContainer)
+            .query("name", &create.name)
+            .json(&create_body::container(create));
         match self.client.read::<Created>(call).await {
             Ok(Created { id, warnings }) => {
                 self.memory.learn_container(&id, &create.labels.resource);
@@ -185,7 +218,9 @@ impl DockerBackend {
             }
             Err(error) if is_name_taken(&error) => self.accept_or_explain(create, error).await,
             Err(error) => match start::missing_path(&error) {
-                Some(path) => Err(errors::refused(start::HOST_PATH_MISSING, start::host_path_missing(&doing, path))),
+                Some(path) => {
+                    Err(errors::refused(start::HOST_PATH_MISSING, start::host_path_missing(&doing, path)))
+                }
                 None => Err(self.error(&doing, error)),
             },
         }
@@ -218,15 +253,25 @@ impl DockerBackend {
     }
 
     /// Ours: somebody looked too long ago. Foreign: a person decides.
-    fn name_taken(&self, what: &str, name: &str, owner: Option<&Ownership>, compose: Option<&ComposeOrigin>) -> HostError {
+    fn name_taken(
+        &self,
+        what: &str,
+        name: &str,
+        owner: Option<&Ownership>,
+        compose: Option<&ComposeOrigin>,
+    ) -> HostError {
         let (meaning, whose) = match (owner, compose) {
             (Some(owner), _) if owner.instance == *self.instance_id() => {
                 let resource = &owner.resource;
-                return errors::refused(NOT_OURS, format!("the name is taken: {what} `{name}` is ours for {resource}; aiplatd looks again"));
+                return errors::refused(
+                    NOT_OURS,
+                    format!("the name is taken: {what} `{name}` is ours for {resource}; aiplatd looks again"),
+                );
             }
-            (Some(owner), _) => {
-                (Meaning { reason: Reason::InstanceMismatch, ..NAME_TAKEN }, format!("another aiplatd instance ({})", owner.instance))
-            }
+            (Some(owner), _) => (
+                Meaning { reason: Reason::InstanceMismatch, ..NAME_TAKEN },
+                format!("another aiplatd instance ({})", owner.instance),
+            ),
             (None, Some(ComposeOrigin { project, folder })) => {
                 let folder = folder.as_ref().map(|folder| format!(" in {folder}")).unwrap_or_default();
                 (NAME_TAKEN, format!("Docker Compose's project `{project}`{folder}"))
@@ -235,9 +280,13 @@ impl DockerBackend {
         };
         let way_in = match (what, compose) {
             ("container", Some(ComposeOrigin { project, folder: _ })) => {
-                format!("take it down there with `docker compose -p {project} down` (volumes stay), or set `container_name`")
+                format!(
+                    "take it down there with `docker compose -p {project} down` (volumes stay), or set `container_name`"
+                )
             }
-            ("container", None) => format!("remove it with `docker rm {name}`, or set another `container_name`"),
+            ("container", None) => {
+                format!("remove it with `docker rm {name}`, or set another `container_name`")
+            }
             _ => format!("use it as it is with `external: true` and `name: {name}`"),
         };
         errors::refused(meaning, format!("the name is taken: {what} `{name}` belongs to {whose}; {way_in}"))
@@ -265,11 +314,15 @@ impl DockerBackend {
     /// The engine removes a network that only stopped containers name, and these can then never start again: so we ask.
     async fn remove_network(&self, id: &ResourceId, engine_id: &str, name: &str) -> Result<(), HostError> {
         let doing = format!("remove network `{name}`");
-        let inspected = found(self.client.read::<Network>(Call::new(Endpoint::InspectNetwork(engine_id))).await);
+        let inspected =
+            found(self.client.read::<Network>(Call::new(Endpoint::InspectNetwork(engine_id))).await);
         let Some(network) = inspected.map_err(|error| self.error(&doing, error))? else { return Ok(()) };
         let network = observe::network(network);
         if !self.is_of(network.owner.as_ref(), id) || network.id != engine_id {
-            return Err(errors::refused(NOT_OURS, format!("cannot {doing}: it does not carry our labels for {id}; nothing was done")));
+            return Err(errors::refused(
+                NOT_OURS,
+                format!("cannot {doing}: it does not carry our labels for {id}; nothing was done"),
+            ));
         }
         let containers = self.list_containers().await.map_err(|error| self.error(&doing, error))?;
         let names_it = |(other, endpoint): (&String, &aiplat_core::observed::Endpoint)| {
@@ -278,7 +331,10 @@ impl DockerBackend {
         if let Some(user) = containers.iter().find(|container| container.networks.iter().any(names_it)) {
             let user = ports::describe(&user.name, user.compose.as_ref());
             let in_use = Meaning { reason: Reason::InUse, ..CHANGED };
-            return Err(errors::refused(in_use, format!("cannot {doing}: {user} names it; it goes when the last container has left it")));
+            return Err(errors::refused(
+                in_use,
+                format!("cannot {doing}: {user} names it; it goes when the last container has left it"),
+            ));
         }
         let removed = found(self.client.send(Call::new(Endpoint::RemoveNetwork(engine_id))).await);
         removed.map(drop).map_err(|error| self.error(&doing, error))
@@ -319,7 +375,10 @@ fn is_name_taken(error: &CallError) -> bool {
 fn refuse_external(external: bool, doing: &str) -> Result<(), HostError> {
     let bug = Meaning { class: ErrorClass::Bug, reason: Reason::InternalError, next: "please report it" };
     if external {
-        return Err(errors::refused(bug, format!("cannot {doing}: it is external; this is a mistake of aiplatd, please report it")));
+        return Err(errors::refused(
+            bug,
+            format!("cannot {doing}: it is external; this is a mistake of aiplatd, please report it"),
+        ));
     }
     Ok(())
 }
@@ -341,11 +400,17 @@ async fn prepare_host_path(doing: &str, path: &str, create: bool) -> Result<(), 
 }
 
 fn cannot_make(doing: &str, path: &str, error: &io::Error) -> HostError {
-    let (class, reason) = match error.kind() {
-        io::ErrorKind::StorageFull => (ErrorClass::Transient, Reason::DiskFull),
-        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => (ErrorClass::Denied, Reason::PermissionDenied),
-        _ => (ErrorClass::Rejected, Reason::HostPathMissing),
+    let is = |kind| error.kind() == kind;
+    let (class, reason) = if is(io::ErrorKind::StorageFull) {
+        (ErrorClass::Transient, Reason::DiskFull)
+    } else if is(io::ErrorKind::PermissionDenied) || is(io::ErrorKind::ReadOnlyFilesystem) {
+        (ErrorClass::Denied, Reason::PermissionDenied)
+    } else {
+        (ErrorClass::Rejected, Reason::HostPathMissing)
     };
     let meaning = Meaning { class, reason, next: "make it yourself" };
-    errors::refused(meaning, format!("cannot {doing}: {path} cannot be made ({error}); make it with `mkdir -p '{path}'`"))
+    errors::refused(
+        meaning,
+        format!("cannot {doing}: {path} cannot be made ({error}); make it with `mkdir -p '{path}'`"),
+    )
 }

@@ -199,7 +199,10 @@ mod tests {
     #[test]
     fn a_name_cannot_leave_its_place_in_the_path() {
         assert_eq!(Endpoint::StartContainer("a?b#c/d").path(), "/containers/a%3Fb%23c%2Fd/start");
-        assert_eq!(Endpoint::InspectImage("localhost:5000/a/b@sha256:0").path(), "/images/localhost:5000/a/b@sha256:0/json");
+        assert_eq!(
+            Endpoint::InspectImage("localhost:5000/a/b@sha256:0").path(),
+            "/images/localhost:5000/a/b@sha256:0/json"
+        );
     }
 
     #[test]

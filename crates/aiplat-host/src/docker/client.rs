@@ -134,7 +134,8 @@ impl<'a> Call<'a> {
         for (index, (name, value)) in self.query.iter().enumerate() {
             target.push_str(&format!("{}{name}={}", if index == 0 { '?' } else { '&' }, escape_query(value)));
         }
-        let mut request = Request::builder().method(self.endpoint.method()).uri(target).header(header::HOST, "docker");
+        let mut request =
+            Request::builder().method(self.endpoint.method()).uri(target).header(header::HOST, "docker");
         for (name, value) in &self.headers {
             request = request.header(*name, value);
         }
@@ -179,7 +180,9 @@ impl Client {
         let version = self.agreed_version().await?;
         match self.exchange(&call, Some(version)).await {
             // The engine was replaced under us. Its version check comes before anything else, so nothing was done.
-            Err(CallError::Answered { status: StatusCode::BAD_REQUEST, message }) if is_version_refusal(&message) => {
+            Err(CallError::Answered { status: StatusCode::BAD_REQUEST, message })
+                if is_version_refusal(&message) =>
+            {
                 self.forget_version();
                 let version = self.agreed_version().await?;
                 self.exchange(&call, Some(version)).await
@@ -217,7 +220,8 @@ impl Client {
         let body = self.exchange(&Call::new(Endpoint::Version), None).await?.rest(MAX_ANSWER).await?;
         let malformed = |reason: String| CallError::Malformed { reason };
         let version: Version = serde_json::from_slice(&body).map_err(|error| malformed(error.to_string()))?;
-        ApiVersion::parse(&version.api_version).ok_or_else(|| malformed(format!("API version `{}`", version.api_version)))
+        ApiVersion::parse(&version.api_version)
+            .ok_or_else(|| malformed(format!("API version `{}`", version.api_version)))
     }
 
     async fn exchange(&self, call: &Call<'_>, version: Option<ApiVersion>) -> Result<Stream, CallError> {
@@ -233,8 +237,13 @@ impl Client {
         }
     }
 
-    async fn connect_and_send(&self, request: Request<Full<Bytes>>, mutating: bool) -> Result<Stream, CallError> {
-        let socket = UnixStream::connect(&self.socket).await.map_err(|source| CallError::Connect { source })?;
+    async fn connect_and_send(
+        &self,
+        request: Request<Full<Bytes>>,
+        mutating: bool,
+    ) -> Result<Stream, CallError> {
+        let socket =
+            UnixStream::connect(&self.socket).await.map_err(|source| CallError::Connect { source })?;
         let broken = |error: hyper::Error| CallError::Broken { reason: chain(&error), mutating };
         let (mut sender, connection) =
             hyper::client::conn::http1::handshake(TokioIo::new(socket)).await.map_err(broken)?;
@@ -266,7 +275,8 @@ impl Stream {
     /// The next piece of the body; `None` at its end.
     pub(crate) async fn next(&mut self) -> Result<Option<Bytes>, CallError> {
         while let Some(frame) = self.response.body_mut().frame().await {
-            let frame = frame.map_err(|error| CallError::Broken { reason: chain(&error), mutating: self.mutating })?;
+            let frame = frame
+                .map_err(|error| CallError::Broken { reason: chain(&error), mutating: self.mutating })?;
             if let Ok(data) = frame.into_data() {
                 return Ok(Some(data));
             }

@@ -6,8 +6,8 @@ use std::{collections::BTreeMap, time::Duration};
 use aiplat_core::{
     action::{CreateContainer, OwnLabels},
     spec::{
-        Attachment, ContainerLive, ContainerPolicy, ContainerRuntime, ContainerSpec, Limits, Mount, MountSource,
-        NetworkSpec, PortBinding, Subnet, VolumeSpec,
+        Attachment, ContainerLive, ContainerPolicy, ContainerRuntime, ContainerSpec, Limits, Mount,
+        MountSource, NetworkSpec, PortBinding, Subnet, VolumeSpec,
     },
 };
 use serde_json::{Map, Value, json};
@@ -15,8 +15,11 @@ use serde_json::{Map, Value, json};
 /// The network mode, and the name of the pseudo-network, of a container without one.
 pub(super) const NO_NETWORK: &str = "none";
 
-/// What a lifted memory limit is set to: the kernel's own "unlimited". The engine takes a zero for "as it is".
-pub(super) const MEMORY_LIFTED: i64 = i64::MAX - 4095;
+/// What a lifted memory limit is set to, for the engine takes a zero for "as it is". Half of what the kernel has for
+/// "unlimited", so that there is room for swap above it.
+pub(super) const MEMORY_LIFTED: i64 = 1 << 62;
+/// The kernel's own "unlimited": whole pages. (The engine leaves swap as it is when it is given the documented -1.)
+const SWAP_LIFTED: i64 = i64::MAX - 4095;
 
 /// The body of `POST /containers/create`.
 pub(super) fn container(create: &CreateContainer) -> Value {
@@ -64,7 +67,10 @@ pub(super) fn container(create: &CreateContainer) -> Value {
         put("Healthcheck", json!({"Test": ["NONE"]}));
     }
     if let Some(attachment) = network {
-        put("NetworkingConfig", json!({"EndpointsConfig": {(attachment.host_name.as_str()): endpoint(attachment)}}));
+        put(
+            "NetworkingConfig",
+            json!({"EndpointsConfig": {(attachment.host_name.as_str()): endpoint(attachment)}}),
+        );
     }
     Value::Object(body)
 }
@@ -111,7 +117,9 @@ fn one_mount(mount: &Mount, inherited: Option<&str>) -> Value {
             Some(name) => json!({"Type": "volume", "Source": name}),
             None => json!({"Type": "volume"}),
         },
-        MountSource::Tmpfs { size: Some(size) } => json!({"Type": "tmpfs", "TmpfsOptions": {"SizeBytes": size}}),
+        MountSource::Tmpfs { size: Some(size) } => {
+            json!({"Type": "tmpfs", "TmpfsOptions": {"SizeBytes": size}})
+        }
         MountSource::Tmpfs { size: None } => json!({"Type": "tmpfs"}),
     };
     body["Target"] = json!(target);
@@ -168,7 +176,8 @@ pub(super) fn update(limits: &Limits, current: &Limits) -> Map<String, Value> {
     let mut body = Map::new();
     let mut put = |name: &str, value: i64| drop(body.insert(name.to_owned(), json!(value)));
     if *memory != current.memory {
-        let (memory, swap) = if *memory > 0 { (*memory, memory.saturating_mul(2)) } else { (MEMORY_LIFTED, -1) };
+        let (memory, swap) =
+            if *memory > 0 { (*memory, memory.saturating_mul(2)) } else { (MEMORY_LIFTED, SWAP_LIFTED) };
         put("Memory", memory);
         put("MemorySwap", swap);
     }
@@ -280,7 +289,12 @@ mod tests {
         let spec = ContainerSpec { service, host_name, runtime, live: ContainerLive::default(), policy };
         CreateContainer {
             name: "p-web-1".to_owned(),
-            labels: OwnLabels { instance: InstanceId("i".to_owned()), resource, fingerprint: None, depends_on: vec![] },
+            labels: OwnLabels {
+                instance: InstanceId("i".to_owned()),
+                resource,
+                fingerprint: None,
+                depends_on: vec![],
+            },
             spec: Arc::new(spec),
             network: None,
             inherit: Vec::new(),
@@ -293,8 +307,12 @@ mod tests {
 
     #[test]
     fn the_least_body_asks_for_nothing_of_the_engines_own() {
-        let body = container(&create(ContainerRuntime { image: "a:1".to_owned(), ..ContainerRuntime::default() }));
-        assert_eq!(body["HostConfig"], json!({"NetworkMode": "none", "RestartPolicy": {"Name": "no"}, "Mounts": [], "PortBindings": {}}));
+        let body =
+            container(&create(ContainerRuntime { image: "a:1".to_owned(), ..ContainerRuntime::default() }));
+        assert_eq!(
+            body["HostConfig"],
+            json!({"NetworkMode": "none", "RestartPolicy": {"Name": "no"}, "Mounts": [], "PortBindings": {}})
+        );
         assert_eq!(body["StopTimeout"], json!(11));
         assert_eq!(body.get("Cmd"), None, "the image's own");
         assert_eq!(body.get("Healthcheck"), None, "the image's own");
@@ -305,17 +323,25 @@ mod tests {
         let mut create = create(ContainerRuntime {
             mounts: vec![
                 mount("/anonymous", MountSource::Anonymous),
-                mount("/data", MountSource::Volume { volume: ResourceId::volume("d"), host_name: "p_d".to_owned() }),
+                mount(
+                    "/data",
+                    MountSource::Volume { volume: ResourceId::volume("d"), host_name: "p_d".to_owned() },
+                ),
                 mount("/new", MountSource::Anonymous),
             ],
             ..ContainerRuntime::default()
         });
-        create.inherit =
-            [("v1", "/anonymous"), ("v2", "/data"), ("v3", "/image")].map(|(v, t)| (v.to_owned(), t.to_owned())).to_vec();
+        create.inherit = [("v1", "/anonymous"), ("v2", "/data"), ("v3", "/image")]
+            .map(|(v, t)| (v.to_owned(), t.to_owned()))
+            .to_vec();
         let body = container(&create);
         let mounts = body["HostConfig"]["Mounts"].as_array().expect("a list");
-        let seen: Vec<_> = mounts.iter().map(|m| (m["Source"].as_str(), m["Target"].as_str().unwrap_or(""))).collect();
-        assert_eq!(seen, [(Some("v1"), "/anonymous"), (Some("p_d"), "/data"), (None, "/new"), (Some("v3"), "/image")]);
+        let seen: Vec<_> =
+            mounts.iter().map(|m| (m["Source"].as_str(), m["Target"].as_str().unwrap_or(""))).collect();
+        assert_eq!(
+            seen,
+            [(Some("v1"), "/anonymous"), (Some("p_d"), "/data"), (None, "/new"), (Some("v3"), "/image")]
+        );
     }
 
     #[test]
@@ -338,7 +364,8 @@ mod tests {
 
     #[test]
     fn an_empty_entrypoint_is_none_and_not_the_images() {
-        let body = container(&create(ContainerRuntime { entrypoint: Some(vec![]), ..ContainerRuntime::default() }));
+        let body =
+            container(&create(ContainerRuntime { entrypoint: Some(vec![]), ..ContainerRuntime::default() }));
         assert_eq!(body["Entrypoint"], json!([""]));
     }
 
@@ -349,7 +376,7 @@ mod tests {
         let body = Value::from(update(&limits(100, 0, 7), &limits(50, 0, 7)));
         assert_eq!(body, json!({"Memory": 100, "MemorySwap": 200}));
         let lifted = update(&limits(0, 0, 0), &limits(50, 1, 7));
-        assert_eq!((&lifted["MemorySwap"], &lifted["PidsLimit"]), (&json!(-1), &json!(-1)));
+        assert_eq!((&lifted["Memory"], &lifted["PidsLimit"]), (&json!(MEMORY_LIFTED), &json!(-1)));
         assert!(is_cpu_lifted(lifted["NanoCpus"].as_i64().unwrap_or(0)));
     }
 }

@@ -61,7 +61,9 @@ fn find(bytes: &[u8], registry: &str, path: &str) -> Credentials {
         return Credentials::Header(header);
     }
     let helper = config.cred_helpers.iter().find(|(name, _)| host(name) == registry_key(registry));
-    let helper = helper.map(|(_, helper)| helper.clone()).or((!config.creds_store.is_empty()).then_some(config.creds_store));
+    let helper = helper
+        .map(|(_, helper)| helper.clone())
+        .or((!config.creds_store.is_empty()).then_some(config.creds_store));
     match helper {
         Some(helper) => Credentials::Unusable(format!(
             "{path} keeps the credentials in the helper `docker-credential-{helper}`, and aiplatd runs no programs: \
@@ -128,13 +130,17 @@ mod tests {
 
     #[test]
     fn docker_hub_is_found_under_its_old_name() {
-        let expected = json!({"username": "ann", "password": "s:3cret", "serveraddress": "https://index.docker.io/v1/"});
+        let expected =
+            json!({"username": "ann", "password": "s:3cret", "serveraddress": "https://index.docker.io/v1/"});
         assert_eq!(found("docker.io"), Ok(expected));
     }
 
     #[test]
     fn a_token_is_handed_on() {
-        assert_eq!(found("localhost:5000"), Ok(json!({"identitytoken": "t", "serveraddress": "localhost:5000"})));
+        assert_eq!(
+            found("localhost:5000"),
+            Ok(json!({"identitytoken": "t", "serveraddress": "localhost:5000"}))
+        );
     }
 
     #[test]

@@ -38,7 +38,11 @@ const MAX_CHANGED: usize = 4096;
 const MAX_EVENT: usize = 1 << 20;
 
 /// Hints from now on, for ever. The reader ends when the stream is dropped.
-pub(super) fn subscribe(client: Arc<Client>, memory: Arc<Memory>, instance: InstanceId) -> BoxStream<'static, Hint> {
+pub(super) fn subscribe(
+    client: Arc<Client>,
+    memory: Arc<Memory>,
+    instance: InstanceId,
+) -> BoxStream<'static, Hint> {
     let mailbox = Arc::new(Mailbox::default());
     let reader = Reader { client, memory, instance, mailbox: mailbox.clone() };
     // The task starts with the first look at the stream, so that `hints()` needs no runtime of its own.
@@ -96,10 +100,13 @@ impl Reader {
         let types = ["container", "network", "volume", "image"];
         // The engine answers before it has subscribed us. With a moment already past it hands out what it still
         // remembers since then, and so the gap is closed.
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs().saturating_sub(1);
+        let since =
+            SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs().saturating_sub(1);
         let call = Call::new(Endpoint::Events).filters(&[("type", &types)]).query("since", since.to_string());
         match tokio::time::timeout(SUBSCRIBE_DEADLINE, self.client.open(call)).await {
-            Err(_) => format!("the engine does not answer within {}", aiplat_core::time::human(SUBSCRIBE_DEADLINE)),
+            Err(_) => {
+                format!("the engine does not answer within {}", aiplat_core::time::human(SUBSCRIBE_DEADLINE))
+            }
             Ok(Err(error)) => said(&error, self.client.socket()),
             Ok(Ok(stream)) => {
                 self.mailbox.connected();
@@ -186,7 +193,8 @@ fn meaning(event: &Event, instance: &InstanceId, memory: &Memory) -> Meaning {
 
 fn container_event(word: &str, event: &Event, instance: &InstanceId, memory: &Memory) -> Meaning {
     let Event { kind: _, action: _, actor } = event;
-    let owner = observe::ownership(&actor.attributes, Kind::Container).filter(|owner| owner.instance == *instance);
+    let owner =
+        observe::ownership(&actor.attributes, Kind::Container).filter(|owner| owner.instance == *instance);
     let ours = owner.is_some();
     match (word, &owner) {
         ("destroy", _) => memory.forget_container(&actor.id),
@@ -195,8 +203,10 @@ fn container_event(word: &str, event: &Event, instance: &InstanceId, memory: &Me
     }
     match word {
         // What people and probes do to look at a container, or with its files.
-        "exec_create" | "exec_start" | "exec_die" | "exec_detach" | "attach" | "detach" | "resize" | "top" | "copy"
-        | "export" | "commit" | "archive-path" | "extract-to-dir" | "checkpoint" => Meaning::Nothing,
+        "exec_create" | "exec_start" | "exec_die" | "exec_detach" | "attach" | "detach" | "resize"
+        | "top" | "copy" | "export" | "commit" | "archive-path" | "extract-to-dir" | "checkpoint" => {
+            Meaning::Nothing
+        }
         _ if ours => changed(owner.map(|owner| owner.resource).into_iter().collect()),
         // They may take or free our names, ports and volumes.
         "create" | "start" | "restart" | "die" | "stop" | "destroy" | "remove" | "rename" => Meaning::Relist,
@@ -329,7 +339,8 @@ mod tests {
     const CONTAINER: &str = "c0ffee";
 
     fn event(kind: &str, action: &str, id: &str, attributes: &[(&str, &str)]) -> Event {
-        let attributes = attributes.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let attributes =
+            attributes.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         let actor = super::super::wire::Actor { id: id.to_owned(), attributes };
         Event { kind: kind.to_owned(), action: action.to_owned(), actor }
     }
@@ -356,10 +367,14 @@ mod tests {
     #[test]
     fn events_of_ours_name_their_resource_and_noise_names_nothing() {
         let memory = Memory::default();
-        for action in ["create", "start", "die", "oom", "destroy", "pause", "health_status: healthy", "update"] {
+        for action in
+            ["create", "start", "die", "oom", "destroy", "pause", "health_status: healthy", "update"]
+        {
             check(&memory, &ours(action), "container/web");
         }
-        for action in ["exec_create: /bin/true", "exec_start: /bin/true", "exec_die", "top", "attach", "resize"] {
+        for action in
+            ["exec_create: /bin/true", "exec_start: /bin/true", "exec_die", "top", "attach", "resize"]
+        {
             check(&memory, &ours(action), "nothing");
         }
     }
@@ -420,7 +435,16 @@ mod tests {
         mailbox.lost("gone".to_owned());
         mailbox.connected();
         let seen = drain(&mut super::super::lock(&mailbox.pending));
-        assert_eq!(seen, ["lost: gone", "connected", "changed container/s0", "changed container/s1", "changed container/s2"]);
+        assert_eq!(
+            seen,
+            [
+                "lost: gone",
+                "connected",
+                "changed container/s0",
+                "changed container/s1",
+                "changed container/s2"
+            ]
+        );
     }
 
     #[tokio::test]

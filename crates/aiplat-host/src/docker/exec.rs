@@ -69,7 +69,8 @@ impl DockerBackend {
 
     async fn run_exec(&self, turn: &mut Turn<'_>, argv: &[String]) -> Result<(i64, Vec<u8>), CallError> {
         let body = json!({"AttachStdout": true, "AttachStderr": true, "Cmd": argv});
-        let created: Created = self.client.read(Call::new(Endpoint::CreateExec(&turn.container.0)).json(&body)).await?;
+        let created: Created =
+            self.client.read(Call::new(Endpoint::CreateExec(&turn.container.0)).json(&body)).await?;
         turn.running = Some(created.id.clone());
         let start = Call::new(Endpoint::StartExec(&created.id)).json(&json!({"Detach": false, "Tty": false}));
         let mut stream = self.client.open(start).await?;
@@ -117,12 +118,17 @@ fn kill(container: &ContainerId, pid: i32) -> bool {
 
 fn said(asked: &str, code: i64, output: &[u8]) -> String {
     let output = one_line(output);
-    if output.is_empty() { format!("{asked}: exit {code}") } else { format!("{asked}: exit {code}: {output}") }
+    if output.is_empty() {
+        format!("{asked}: exit {code}")
+    } else {
+        format!("{asked}: exit {code}: {output}")
+    }
 }
 
 fn one_line(text: &[u8]) -> String {
     let text = String::from_utf8_lossy(text);
-    let words: Vec<&str> = text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|w| !w.is_empty()).collect();
+    let words: Vec<&str> =
+        text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|w| !w.is_empty()).collect();
     words.join(" ")
 }
 

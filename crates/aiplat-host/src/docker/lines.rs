@@ -53,9 +53,12 @@ mod tests {
         let mut lines = Lines::new(5);
         let mut seen = Vec::new();
         for piece in ["ab", "c\r\nd", "", "efghijk\n\nl"] {
-            lines.push(piece.as_bytes(), |line, cut| seen.push((String::from_utf8_lossy(line).into_owned(), cut)));
+            lines.push(piece.as_bytes(), |line, cut| {
+                seen.push((String::from_utf8_lossy(line).into_owned(), cut))
+            });
         }
-        let expected = [("abc", false), ("defgh", true), ("", false)].map(|(line, cut)| (line.to_owned(), cut));
+        let expected =
+            [("abc", false), ("defgh", true), ("", false)].map(|(line, cut)| (line.to_owned(), cut));
         assert_eq!(seen, expected);
         assert!(!lines.is_empty());
     }

@@ -23,7 +23,11 @@ const MAX_STAMP: usize = 40;
 const MAX_PIECE: usize = 64 << 10;
 
 impl DockerBackend {
-    pub(super) async fn read_log(&self, container: &ContainerId, options: &LogOptions) -> Result<LogStream, HostError> {
+    pub(super) async fn read_log(
+        &self,
+        container: &ContainerId,
+        options: &LogOptions,
+    ) -> Result<LogStream, HostError> {
         let LogOptions { follow, tail, since } = options;
         let doing = format!("read the log of container {container}");
         // Only with a terminal is the stream not multiplexed; before API 1.42 nothing in the answer says which it is.
@@ -93,7 +97,12 @@ struct Decoder {
 impl Decoder {
     fn new(tty: bool) -> Self {
         let lines = || Lines::new(MAX_LINE + MAX_STAMP);
-        Self { frames: (!tty).then(Frames::default), stdout: lines(), stderr: lines(), ready: VecDeque::new() }
+        Self {
+            frames: (!tty).then(Frames::default),
+            stdout: lines(),
+            stderr: lines(),
+            ready: VecDeque::new(),
+        }
     }
 
     fn take(&mut self, piece: &Bytes) {
@@ -209,8 +218,11 @@ mod tests {
             let mut decoder = Decoder::new(tty);
             bytes.chunks(size).for_each(|piece| decoder.take(&Bytes::copy_from_slice(piece)));
             decoder.finish();
-            let seen: Vec<_> =
-                decoder.ready.iter().map(|line| (line.timestamp.as_str(), line.stderr, line.text.as_str())).collect();
+            let seen: Vec<_> = decoder
+                .ready
+                .iter()
+                .map(|line| (line.timestamp.as_str(), line.stderr, line.text.as_str()))
+                .collect();
             assert_eq!(seen, expected, "in pieces of {size}");
         }
     }

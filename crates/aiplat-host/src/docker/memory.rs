@@ -65,10 +65,12 @@ impl Memory {
 
     /// The images of ours that an event about `names` (references or content ids) may concern.
     pub(crate) fn images_named(&self, names: &[&str]) -> BTreeSet<ResourceId> {
-        let canonical: BTreeSet<String> = names.iter().filter_map(|name| Some(Reference::parse(name)?.canonical())).collect();
+        let canonical: BTreeSet<String> =
+            names.iter().filter_map(|name| Some(Reference::parse(name)?.canonical())).collect();
         let concerns = |(reference, id): &(&String, &Option<String>)| {
             names.iter().any(|name| id.as_deref() == Some(name))
-                || Reference::parse(reference).is_some_and(|reference| canonical.contains(&reference.canonical()))
+                || Reference::parse(reference)
+                    .is_some_and(|reference| canonical.contains(&reference.canonical()))
         };
         let images = super::lock(&self.images);
         images.iter().filter(concerns).map(|(reference, _)| ResourceId::image(reference)).collect()
@@ -85,7 +87,9 @@ mod tests {
         memory.learn_image("redis", &ObservedImage::Absent);
         let present = ObservedImage::Present { id: "sha256:1".to_owned(), has_healthcheck: false };
         memory.learn_image("docker.io/library/nginx:1", &present);
-        let named = |name: &str| memory.images_named(&[name]).into_iter().map(|id| id.to_string()).collect::<Vec<_>>();
+        let named = |name: &str| {
+            memory.images_named(&[name]).into_iter().map(|id| id.to_string()).collect::<Vec<_>>()
+        };
         assert_eq!(named("redis:latest"), ["image/redis"]);
         assert_eq!(named("nginx:1"), ["image/docker.io/library/nginx:1"]);
         assert_eq!(named("sha256:1"), ["image/docker.io/library/nginx:1"]);

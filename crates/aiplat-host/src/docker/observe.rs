@@ -6,8 +6,9 @@ use aiplat_core::{
     Kind, ResourceId,
     action::label,
     observed::{
-        ComposeOrigin, ContainerDetail, ContainerId, ContainerState, Endpoint, EngineHealth, Listing, Observed,
-        ObservedContainer, ObservedImage, ObservedMount, ObservedNetwork, ObservedVolume, Ownership, PublishedPort,
+        ComposeOrigin, ContainerDetail, ContainerId, ContainerState, Endpoint, EngineHealth, Listing,
+        Observed, ObservedContainer, ObservedImage, ObservedMount, ObservedNetwork, ObservedVolume,
+        Ownership, PublishedPort,
     },
     spec::{InstanceId, Limits, Protocol},
 };
@@ -18,8 +19,8 @@ use super::{
     client::{Call, CallError},
     create_body,
     wire::{
-        ContainerInspect, ContainerSummary, EndpointSettings, HostConfig, ImageInspect, Labels, List, MountPoint, Network, Port,
-        Volume, VolumeList,
+        ContainerInspect, ContainerSummary, EndpointSettings, HostConfig, ImageInspect, Labels, List,
+        MountPoint, Network, Port, Volume, VolumeList,
     },
 };
 use crate::port::{HostError, Target};
@@ -29,25 +30,31 @@ impl DockerBackend {
         let Target { id, host_name } = target;
         let observed = match id.kind {
             Kind::Container => self.containers_with_detail_of(id).await.map(Observed::Containers),
-            Kind::Network => {
-                self.network_named(host_name).await.map(|network| Observed::Network(host_name.clone(), network))
-            }
+            Kind::Network => self
+                .network_named(host_name)
+                .await
+                .map(|network| Observed::Network(host_name.clone(), network)),
             Kind::Volume => {
                 self.volume_named(host_name).await.map(|volume| Observed::Volume(host_name.clone(), volume))
             }
-            Kind::Image => self.image_of(host_name).await.map(|image| Observed::Image(host_name.clone(), image)),
+            Kind::Image => {
+                self.image_of(host_name).await.map(|image| Observed::Image(host_name.clone(), image))
+            }
         };
         observed.map_err(|error| self.error(&format!("look at {id}"), error))
     }
 
     pub(super) async fn list_everything(&self) -> Result<Listing, HostError> {
-        let lists = futures_util::try_join!(self.list_containers(), self.list_networks(), self.list_volumes());
-        let (containers, networks, volumes) = lists.map_err(|error| self.error("list what the engine has", error))?;
+        let lists =
+            futures_util::try_join!(self.list_containers(), self.list_networks(), self.list_volumes());
+        let (containers, networks, volumes) =
+            lists.map_err(|error| self.error("list what the engine has", error))?;
         Ok(Listing { containers, networks, volumes })
     }
 
     pub(super) async fn list_containers(&self) -> Result<Vec<ObservedContainer>, CallError> {
-        let List(listed) = self.client.read::<List<_>>(Call::new(Api::ListContainers).query("all", "1")).await?;
+        let List(listed) =
+            self.client.read::<List<_>>(Call::new(Api::ListContainers).query("all", "1")).await?;
         let containers: Vec<ObservedContainer> = listed.into_iter().filter_map(container).collect();
         self.memory.learn_containers(&containers, self.instance_id());
         Ok(containers)
@@ -131,7 +138,8 @@ fn is_of(container: &ObservedContainer, id: &ResourceId, instance: &InstanceId) 
 }
 
 fn container(summary: ContainerSummary) -> Option<ObservedContainer> {
-    let ContainerSummary { id, names, image, state, created, labels, network_settings, mounts, ports } = summary;
+    let ContainerSummary { id, names, image, state, created, labels, network_settings, mounts, ports } =
+        summary;
     if id.is_empty() {
         tracing::warn!("The engine listed a container without an id.");
         return None;
@@ -312,10 +320,22 @@ mod tests {
 
     #[test]
     fn a_port_without_an_address_is_on_all_of_them() {
-        let port = |ip: &str, public_port, kind: &str| Port { ip: ip.to_owned(), public_port, kind: kind.to_owned() };
-        let ports = [port("", Some(80), "tcp"), port("::", Some(80), "tcp"), port("", None, "tcp"), port("1.2.3.4", Some(53), "udp"), port("", Some(9), "sctp")];
-        let seen: Vec<String> =
-            published(&ports).iter().map(|port| format!("{} {}/{}", port.host_ip, port.host_port, port.protocol)).collect();
+        let port = |ip: &str, public_port, kind: &str| Port {
+            ip: ip.to_owned(),
+            public_port,
+            kind: kind.to_owned(),
+        };
+        let ports = [
+            port("", Some(80), "tcp"),
+            port("::", Some(80), "tcp"),
+            port("", None, "tcp"),
+            port("1.2.3.4", Some(53), "udp"),
+            port("", Some(9), "sctp"),
+        ];
+        let seen: Vec<String> = published(&ports)
+            .iter()
+            .map(|port| format!("{} {}/{}", port.host_ip, port.host_port, port.protocol))
+            .collect();
         assert_eq!(seen, ["0.0.0.0 80/tcp", "1.2.3.4 53/udp", ":: 80/tcp"]);
     }
 
@@ -327,7 +347,12 @@ mod tests {
 
     #[test]
     fn lifted_limits_read_as_none() {
-        let config = |memory, nano_cpus, pids_limit| HostConfig { memory, nano_cpus, pids_limit, ..HostConfig::default() };
+        let config = |memory, nano_cpus, pids_limit| HostConfig {
+            memory,
+            nano_cpus,
+            pids_limit,
+            ..HostConfig::default()
+        };
         assert_eq!(limits(&config(create_body::MEMORY_LIFTED, 3_999_999_999, -1)), Limits::default());
         let (memory, nano_cpus, pids) = (64 << 20, 2_000_000_000, 10);
         assert_eq!(limits(&config(memory, nano_cpus, pids)), Limits { memory, nano_cpus, pids });

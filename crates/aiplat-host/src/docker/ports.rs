@@ -17,11 +17,26 @@ pub(super) struct Process {
 /// The port that a start error is about: `Bind for 0.0.0.0:8080 failed`, `listen tcp4 [::]:8080: bind`,
 /// `failed to bind host port 0.0.0.0:8080/tcp`, `failed to bind host port for 0.0.0.0:8080:172.17.0.3:80/tcp`.
 pub(super) fn port_in(message: &str) -> Option<(u16, Protocol)> {
-    let protocol = if message.contains("listen udp") || message.contains("/udp") { Protocol::Udp } else { Protocol::Tcp };
+    let protocol = if message.contains("listen udp") || message.contains("/udp") {
+        Protocol::Udp
+    } else {
+        Protocol::Tcp
+    };
     // The first of them that stands there: further ports of the sentence are the container's own.
-    let after = ["Bind for ", "listen tcp4 ", "listen tcp6 ", "listen tcp ", "listen udp4 ", "listen udp6 ", "listen udp ", "host port for ", "host port ", "bind port "]
-        .iter()
-        .find_map(|words| message.split_once(words).map(|(_, after)| after))?;
+    let after = [
+        "Bind for ",
+        "listen tcp4 ",
+        "listen tcp6 ",
+        "listen tcp ",
+        "listen udp4 ",
+        "listen udp6 ",
+        "listen udp ",
+        "host port for ",
+        "host port ",
+        "bind port ",
+    ]
+    .iter()
+    .find_map(|words| message.split_once(words).map(|(_, after)| after))?;
     let after_address = match after.strip_prefix('[') {
         Some(v6) => v6.split_once("]:")?.1,
         // Older engines write `:::8080`.
@@ -49,7 +64,9 @@ pub(super) fn container_on<'a>(
 pub(super) fn describe(name: &str, compose: Option<&ComposeOrigin>) -> String {
     match compose {
         None => format!("container `{name}`"),
-        Some(ComposeOrigin { project, folder: None }) => format!("container `{name}` of the Compose project `{project}`"),
+        Some(ComposeOrigin { project, folder: None }) => {
+            format!("container `{name}` of the Compose project `{project}`")
+        }
         Some(ComposeOrigin { project, folder: Some(folder) }) => {
             format!("container `{name}` of the Compose project `{project}` in {folder}")
         }
@@ -64,7 +81,8 @@ pub(super) fn process_on(port: u16, protocol: Protocol) -> Option<Process> {
     };
     let inode = tables.iter().find_map(|table| inode_in(&fs::read_to_string(table).ok()?, port, protocol))?;
     let link = format!("socket:[{inode}]");
-    let pids = fs::read_dir("/proc").ok()?.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    let pids =
+        fs::read_dir("/proc").ok()?.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
     let pid: u32 = pids.into_iter().find(|pid| has_open(*pid, &link))?;
     let name = fs::read_to_string(format!("/proc/{pid}/comm")).ok()?;
     Some(Process { name: name.trim().to_owned(), pid })
@@ -97,13 +115,20 @@ mod tests {
     #[test]
     fn the_port_is_found_in_every_wording() {
         let tcp = |message: &str| assert_eq!(port_in(message), Some((18081, Protocol::Tcp)), "{message}");
-        tcp("driver failed programming external connectivity on endpoint p2 (31a3): Bind for 0.0.0.0:18081 failed: port is already allocated");
-        tcp("driver failed programming external connectivity on endpoint p3 (6b1f): Error starting userland proxy: listen tcp4 0.0.0.0:18081: bind: address already in use");
+        tcp(
+            "driver failed programming external connectivity on endpoint p2 (31a3): Bind for 0.0.0.0:18081 failed: port is already allocated",
+        );
+        tcp(
+            "driver failed programming external connectivity on endpoint p3 (6b1f): Error starting userland proxy: listen tcp4 0.0.0.0:18081: bind: address already in use",
+        );
         tcp("Error starting userland proxy: listen tcp6 [::]:18081: bind: address already in use");
         tcp("Bind for :::18081 failed: port is already allocated");
         tcp("failed to bind host port 0.0.0.0:18081/tcp: address already in use");
         tcp("failed to bind host port for 0.0.0.0:18081:172.17.0.3:80/tcp: address already in use");
-        assert_eq!(port_in("listen udp4 0.0.0.0:53: bind: address already in use"), Some((53, Protocol::Udp)));
+        assert_eq!(
+            port_in("listen udp4 0.0.0.0:53: bind: address already in use"),
+            Some((53, Protocol::Udp))
+        );
         assert_eq!(port_in("something else: 80"), None);
     }
 

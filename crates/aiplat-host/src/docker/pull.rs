@@ -65,7 +65,12 @@ impl DockerBackend {
         result.map_err(|error| with_hint(error, hint))
     }
 
-    async fn follow_pull(&self, reference: &str, mut stream: Stream, progress: Progress) -> Result<(), HostError> {
+    async fn follow_pull(
+        &self,
+        reference: &str,
+        mut stream: Stream,
+        progress: Progress,
+    ) -> Result<(), HostError> {
         let mut layers = Layers::default();
         let mut lines = Lines::new(MAX_LINE);
         let mut refusal = None;
@@ -101,7 +106,9 @@ impl DockerBackend {
             HostErrorKind::OutcomeUnknown,
             ErrorClass::Transient,
             Reason::RegistryUnavailable,
-            format!("the pull of {reference} made no progress for {after}; check this machine's network; aiplatd tries again"),
+            format!(
+                "the pull of {reference} made no progress for {after}; check this machine's network; aiplatd tries again"
+            ),
         )
     }
 }
@@ -181,6 +188,9 @@ mod tests {
             layers.take(&line);
             seen.push((layers.sum().done, layers.sum().total));
         }
-        assert_eq!(seen, [(0, 0), (10, 100), (15, 150), (15, 150), (60, 150), (150, 150), (157, 157), (157, 157)]);
+        assert_eq!(
+            seen,
+            [(0, 0), (10, 100), (15, 150), (15, 150), (60, 150), (150, 150), (157, 157), (157, 157)]
+        );
     }
 }

@@ -31,10 +31,19 @@ impl DockerBackend {
         self.error(&doing, error)
     }
 
-    async fn explain_port(&self, doing: &str, container: &ContainerInspect, meaning: Meaning, said: &str) -> HostError {
+    async fn explain_port(
+        &self,
+        doing: &str,
+        container: &ContainerInspect,
+        meaning: Meaning,
+        said: &str,
+    ) -> HostError {
         let Some((port, protocol)) = ports::port_in(said).or_else(|| only_port(container)) else {
             let next = meaning.next;
-            return errors::refused(meaning, format!("cannot {doing}: the engine says \"{}\"; {next}", errors::tidy(said)));
+            return errors::refused(
+                meaning,
+                format!("cannot {doing}: the engine says \"{}\"; {next}", errors::tidy(said)),
+            );
         };
         let id = ContainerId(container.id.clone());
         let holder = match self.list_containers().await {
@@ -46,7 +55,9 @@ impl DockerBackend {
             Some(holder) => holder,
             None => process_holder(port, protocol).await,
         };
-        let message = format!("cannot {doing}: host port {port}/{protocol} is held by {holder}; free it, or publish another port");
+        let message = format!(
+            "cannot {doing}: host port {port}/{protocol} is held by {holder}; free it, or publish another port"
+        );
         errors::refused(meaning, message)
     }
 }
@@ -85,9 +96,14 @@ pub(super) fn missing_path(error: &CallError) -> Option<&str> {
 
 /// One sentence, with the command.
 pub(super) fn host_path_missing(doing: &str, path: &str) -> String {
-    format!("cannot {doing}: {path} does not exist on this machine; make it with `mkdir -p '{path}'`, or mount its disk")
+    format!(
+        "cannot {doing}: {path} does not exist on this machine; make it with `mkdir -p '{path}'`, or mount its disk"
+    )
 }
 
 /// A missing host path is the file's or the administrator's to mend.
-pub(super) const HOST_PATH_MISSING: Meaning =
-    Meaning { class: ErrorClass::Rejected, reason: Reason::HostPathMissing, next: "make the path on this machine" };
+pub(super) const HOST_PATH_MISSING: Meaning = Meaning {
+    class: ErrorClass::Rejected,
+    reason: Reason::HostPathMissing,
+    next: "make the path on this machine",
+};

@@ -332,7 +332,8 @@ mod tests {
     fn an_answer_that_is_no_list_is_not_an_empty_list() {
         assert!(serde_json::from_str::<List<ContainerSummary>>("null").is_err());
         assert!(serde_json::from_str::<List<ContainerSummary>>(r#"{"message":"?"}"#).is_err());
-        let volumes: VolumeList = serde_json::from_str(r#"{"Volumes":null,"Warnings":null}"#).expect("as the engine has it");
+        let volumes: VolumeList =
+            serde_json::from_str(r#"{"Volumes":null,"Warnings":null}"#).expect("as the engine has it");
         assert!(volumes.volumes.is_empty());
     }
 }

@@ -5,22 +5,39 @@ use aiplat_api::v1::{Event, EventType};
 use super::{
     View, style,
     table::{Table, cell, column, message},
-    time::age,
+    time::{age, second},
 };
+
+/// How the moment of an event is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Moment {
+    /// How long ago.
+    Age,
+    /// When, in UTC: for lines that stay on the screen while time goes on.
+    Time,
+    /// Both.
+    Both,
+}
 
 /// `events`, the newest last.
 #[must_use]
-pub fn events<'a>(events: impl IntoIterator<Item = &'a Event>, view: View) -> Table {
-    let mut columns = vec![column("AGE").volatile()];
-    if view.wide {
+pub fn events<'a>(events: impl IntoIterator<Item = &'a Event>, moment: Moment, view: View) -> Table {
+    let mut columns = Vec::new();
+    if moment != Moment::Time {
+        columns.push(column("AGE").volatile());
+    }
+    if moment != Moment::Age {
         columns.push(column("TIME"));
     }
     columns.extend([column("TYPE").drops(1), column("REASON"), column("OBJECT"), column("MESSAGE").flexible()]);
     let mut table = Table::new(&columns);
     for Event { number: _, time, kind, reason, resource, message: said } in events {
-        let mut row = vec![age(view.now, time).into()];
-        if view.wide {
-            row.push(time.into());
+        let mut row = Vec::new();
+        if moment != Moment::Time {
+            row.push(age(view.now, time).into());
+        }
+        if moment != Moment::Age {
+            row.push(second(time).into());
         }
         row.extend([
             cell(style::event(*kind), type_name(*kind)),

@@ -1,6 +1,7 @@
 //! Documents to text. Pure: the moment and the width are arguments, colours are in the text and taken out by the
 //! console where nobody would see them. Whatever a container or a registry could have written is made harmless here.
 
+pub mod config;
 pub mod describe;
 pub mod events;
 pub mod lists;

@@ -22,3 +22,12 @@ pub fn age_of(now: Timestamp, moment: Option<&str>) -> String {
 pub fn is_since(moment: &str, start: Timestamp) -> bool {
     moment.parse::<Timestamp>().map_or(true, |moment| moment >= start)
 }
+
+/// The moment to the second, in UTC: `2026-11-20T08:00:00Z`.
+#[must_use]
+pub fn second(moment: &str) -> String {
+    match moment.parse::<Timestamp>() {
+        Ok(moment) => moment.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+        Err(_) => moment.to_owned(),
+    }
+}

@@ -71,7 +71,7 @@ fn around(doc: &StatusDoc, service: &ServiceStatus, view: View) -> String {
         let _ = writeln!(out, "No warnings in the last hour.");
     } else {
         let _ = writeln!(out, "Warnings of the last hour:");
-        out.push_str(&events::events(warnings, view).render(view.width));
+        out.push_str(&events::events(warnings, events::Moment::Age, view).render(view.width));
     }
     out
 }
@@ -88,7 +88,7 @@ fn hour_before(now: Timestamp) -> Timestamp {
 
 /// `why` without a name: the platform's own trouble first, then every service that is not well, causes before symptoms.
 #[must_use]
-pub fn all(doc: &StatusDoc, view: View) -> String {
+pub fn all(doc: &StatusDoc) -> String {
     let mut out = String::new();
     for condition in doc.platform.conditions.iter().filter(|it| tells(it)) {
         let _ = writeln!(out, "platform {}", self::condition(condition));
@@ -104,7 +104,6 @@ pub fn all(doc: &StatusDoc, view: View) -> String {
     } else if unwell.is_empty() {
         let _ = writeln!(out, "All services are well.");
     }
-    let _ = view;
     out
 }
 
@@ -134,4 +133,17 @@ pub fn is_ready(service: &ServiceStatus) -> bool {
         (_, Some(ready)) => ready.condition.status == Status::True,
         (word, None) => matches!(word, Word::Ready | Word::Degraded),
     }
+}
+
+/// `why` of a gate: the chains of those members that keep it shut.
+#[must_use]
+pub fn gate(doc: &StatusDoc, gate: &aiplat_api::v1::GateStatus) -> String {
+    let mut out = format!("{} {}\n", text::clean(&gate.name), condition(&gate.condition));
+    let shut = gate.condition.condition.status != Status::True;
+    for service in doc.services.iter().filter(|service| shut && !is_ready(service)) {
+        if gate.members.iter().any(|id| id.key() == service.name) {
+            let _ = writeln!(out, "{}", painted_chain(service));
+        }
+    }
+    out
 }

@@ -18,13 +18,18 @@ pub(super) fn check(scene: &Scene<'_>, sink: &mut Sink) {
     fixed_addresses(scene, sink);
 }
 
+/// A service and the port that it publishes.
+type Taker<'a> = (&'a str, &'a Spanned<PortBinding>);
+
 fn ports(scene: &Scene<'_>, sink: &mut Sink) {
-    let mut taken: BTreeMap<(u16, Protocol), Vec<(&str, &Spanned<PortBinding>)>> = BTreeMap::new();
+    let mut taken: BTreeMap<(u16, Protocol), Vec<Taker<'_>>> = BTreeMap::new();
     for (name, service) in &scene.active {
         for port in &service.ports {
             let Some(host_port) = port.value.host_port else { continue };
             let others = taken.entry((host_port, port.value.protocol)).or_default();
-            if let Some((other, earlier)) = others.iter().find(|(_, it)| overlap(it.value.host_ip, port.value.host_ip)) {
+            if let Some((other, earlier)) =
+                others.iter().find(|(_, it)| overlap(it.value.host_ip, port.value.host_ip))
+            {
                 let whose = if other == name {
                     format!("`{name}` publishes {} twice", port.value)
                 } else {
@@ -103,7 +108,10 @@ fn subnets(scene: &Scene<'_>, sink: &mut Sink) {
                 );
             }
             let outside = |address: &Option<String>| {
-                address.as_ref().filter(|text| text.parse().is_ok_and(|address| !pool.contains(address))).cloned()
+                address
+                    .as_ref()
+                    .filter(|text| text.parse().is_ok_and(|address| !pool.contains(address)))
+                    .cloned()
             };
             if let Some(gateway) = outside(&value.gateway) {
                 let message = format!("the gateway {gateway} is not in the subnet {}", value.subnet);
@@ -129,9 +137,14 @@ fn fixed_addresses(scene: &Scene<'_>, sink: &mut Sink) {
             for address in [&attachment.ipv4_address, &attachment.ipv6_address].into_iter().flatten() {
                 in_a_subnet(network, scene.draft.networks.get(network), address, sink);
                 if let Some((other, earlier)) = taken.get(&(network, address.value.as_str())) {
-                    let message = format!("`{other}` and `{name}` both take {} on `{network}`", address.value);
+                    let message =
+                        format!("`{other}` and `{name}` both take {} on `{network}`", address.value);
                     let problem = Problem::error("address-taken", address.place, message);
-                    sink.add(problem.also(*earlier, format!("first here, by `{other}`")).help("choose another address"));
+                    sink.add(
+                        problem
+                            .also(*earlier, format!("first here, by `{other}`"))
+                            .help("choose another address"),
+                    );
                 } else {
                     taken.insert((network, &address.value), (name, address.place));
                 }
@@ -153,7 +166,9 @@ fn in_a_subnet(name: &str, network: Option<&NetworkDraft>, address: &Spanned<Str
     let (message, help) = match subnets.as_slice() {
         [] => (
             format!("`{name}` has no subnet of its own, so that {} cannot be promised", address.value),
-            format!("give the network one, `ipam: {{config: [{{subnet: \"{example}\"}}]}}`, or leave the address to the engine"),
+            format!(
+                "give the network one, `ipam: {{config: [{{subnet: \"{example}\"}}]}}`, or leave the address to the engine"
+            ),
         ),
         subnets => (
             format!("{} is not in the subnet of `{name}`, {}", address.value, subnets.join(", ")),

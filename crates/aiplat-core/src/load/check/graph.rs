@@ -54,8 +54,9 @@ fn left_out(scene: &Scene<'_>, name: &str, edge: &Edge, sink: &mut Sink) {
     }
     let profile = to.profiles.first().map_or("", |profile| &profile.value);
     let message = format!("`{name}` depends on `{}`, which its profiles leave out", edge.to);
-    let problem = Problem::error("dependency-left-out", edge.place, message)
-        .help(format!("switch it on with `active_profiles: [{profile}]`, or write `required: false` for this dependency"));
+    let problem = Problem::error("dependency-left-out", edge.place, message).help(format!(
+        "switch it on with `active_profiles: [{profile}]`, or write `required: false` for this dependency"
+    ));
     sink.add(match to.profiles.first() {
         Some(profile) => problem.also(profile.place, format!("`{}` has this profile", edge.to)),
         None => problem,
@@ -66,22 +67,36 @@ fn condition(name: &str, edge: &Edge, to: &ServiceDraft, sink: &mut Sink) {
     let other = &edge.to;
     match (edge.condition, &to.health, to.restart.value) {
         (DependencyCondition::Healthy, Health::Off(off), _) => sink.add(
-            Problem::error("never-healthy", edge.place, format!("`{name}` waits for `{other}` to be healthy, but its health check is switched off"))
-                .also(*off, "switched off here")
-                .help(format!("give `{other}` a `healthcheck`, or write `condition: service_started`")),
+            Problem::error(
+                "never-healthy",
+                edge.place,
+                format!("`{name}` waits for `{other}` to be healthy, but its health check is switched off"),
+            )
+            .also(*off, "switched off here")
+            .help(format!("give `{other}` a `healthcheck`, or write `condition: service_started`")),
         ),
         (DependencyCondition::Healthy, Health::Unsaid, _) => sink.add(
-            Problem::warning("health-unknown", edge.place, format!("`{name}` waits for `{other}` to be healthy, but `{other}` has no `healthcheck`"))
-                .because("its image may bring one; if it does not, running counts as healthy")
-                .help(format!("give `{other}` a `healthcheck`, as in `healthcheck: {{tcp: {{port: 5432}}}}`")),
+            Problem::warning(
+                "health-unknown",
+                edge.place,
+                format!("`{name}` waits for `{other}` to be healthy, but `{other}` has no `healthcheck`"),
+            )
+            .because("its image may bring one; if it does not, running counts as healthy")
+            .help(format!("give `{other}` a `healthcheck`, as in `healthcheck: {{tcp: {{port: 5432}}}}`")),
         ),
         (DependencyCondition::CompletedSuccessfully, _, RestartMode::Always) => sink.add(
-            Problem::error("never-completed", edge.place, format!("`{name}` waits for `{other}` to end, but it is restarted whenever it does"))
-                .also(to.restart.place, "restarted because of this")
-                .help(format!("write `restart: on-failure` for `{other}`, or `condition: service_started`")),
+            Problem::error(
+                "never-completed",
+                edge.place,
+                format!("`{name}` waits for `{other}` to end, but it is restarted whenever it does"),
+            )
+            .also(to.restart.place, "restarted because of this")
+            .help(format!("write `restart: on-failure` for `{other}`, or `condition: service_started`")),
         ),
         (
-            DependencyCondition::Healthy | DependencyCondition::Started | DependencyCondition::CompletedSuccessfully,
+            DependencyCondition::Healthy
+            | DependencyCondition::Started
+            | DependencyCondition::CompletedSuccessfully,
             Health::Off(_) | Health::Unsaid | Health::Probe(_) | Health::Broken,
             RestartMode::Always | RestartMode::Default | RestartMode::No | RestartMode::OnFailure(_),
         ) => {}
@@ -89,7 +104,14 @@ fn condition(name: &str, edge: &Edge, to: &ServiceDraft, sink: &mut Sink) {
 }
 
 /// Waiting for a service that cannot be reached is a slip, unless the two meet on a volume or one of them ends.
-fn reachable(scene: &Scene<'_>, name: &str, service: &ServiceDraft, edge: &Edge, to: &ServiceDraft, sink: &mut Sink) {
+fn reachable(
+    scene: &Scene<'_>,
+    name: &str,
+    service: &ServiceDraft,
+    edge: &Edge,
+    to: &ServiceDraft,
+    sink: &mut Sink,
+) {
     let (Some(here), Some(there)) = (networks_of(service), networks_of(to)) else { return };
     let declared = |name: &str| name == DEFAULT_NETWORK || scene.draft.networks.contains_key(name);
     if !here.iter().chain(&there).all(|(network, _)| declared(network)) {
@@ -102,7 +124,8 @@ fn reachable(scene: &Scene<'_>, name: &str, service: &ServiceDraft, edge: &Edge,
         SourceDraft::Anonymous | SourceDraft::Tmpfs { .. } => None,
     };
     let volumes: BTreeSet<String> = service.mounts.iter().filter_map(|mount| volume(&mount.source)).collect();
-    let shares_volume = to.mounts.iter().filter_map(|mount| volume(&mount.source)).any(|one| volumes.contains(&one));
+    let shares_volume =
+        to.mounts.iter().filter_map(|mount| volume(&mount.source)).any(|one| volumes.contains(&one));
     if shares_network || shares_volume || edge.condition == DependencyCondition::CompletedSuccessfully {
         return;
     }

@@ -78,9 +78,13 @@ fn guard(
 ) {
     if path.starts_with(ours.state_dir) {
         sink.add(
-            Problem::error("state-folder", mount.place, format!("{} is where aiplatd keeps its own state", path.display()))
-                .because("no container may have it, `allow_host_access` or not")
-                .help("mount another folder"),
+            Problem::error(
+                "state-folder",
+                mount.place,
+                format!("{} is where aiplatd keeps its own state", path.display()),
+            )
+            .because("no container may have it, `allow_host_access` or not")
+            .help("mount another folder"),
         );
         return;
     }
@@ -94,8 +98,14 @@ fn guard(
     if !allowed {
         let path = path.display();
         sink.add(
-            Problem::error("host-access", mount.place, format!("mounting {path} gives `{name}` power over the host: {reason}"))
-                .help(format!("if you mean it, add `allow_host_access: [{path}]` to `{name}`; else mount a narrower path")),
+            Problem::error(
+                "host-access",
+                mount.place,
+                format!("mounting {path} gives `{name}` power over the host: {reason}"),
+            )
+            .help(format!(
+                "if you mean it, add `allow_host_access: [{path}]` to `{name}`; else mount a narrower path"
+            )),
         );
     }
 }

@@ -11,7 +11,10 @@ use crate::load::{
 
 /// `<platform>-<service>`, or as the service says.
 pub(in crate::load) fn container_name(draft: &Draft, name: &str, service: &ServiceDraft) -> String {
-    service.container_name.as_ref().map_or_else(|| format!("{}-{name}", draft.name), |name| name.value.clone())
+    service
+        .container_name
+        .as_ref()
+        .map_or_else(|| format!("{}-{name}", draft.name), |name| name.value.clone())
 }
 
 /// `<platform>_<key>`, or as the network says.
@@ -53,7 +56,9 @@ pub(super) fn check(scene: &Scene<'_>, sink: &mut Sink) {
         (volume.name.is_some(), key.as_str(), volume_name(draft, key), place)
     });
     distinct("volumes", "volume", volumes.clone(), sink);
-    volumes.filter(|(written, ..)| *written).for_each(|(_, _, name, place)| plain_name("volume", &name, place, sink));
+    volumes
+        .filter(|(written, ..)| *written)
+        .for_each(|(_, _, name, place)| plain_name("volume", &name, place, sink));
     for (name, service) in &draft.services {
         targets(name, service, sink);
     }
@@ -113,9 +118,13 @@ fn targets(name: &str, service: &ServiceDraft, sink: &mut Sink) {
     for mount in &service.mounts {
         match taken.get(mount.target.as_str()) {
             Some(earlier) => sink.add(
-                Problem::error("target-taken", mount.place, format!("`{name}` mounts two things at {}", mount.target))
-                    .also(*earlier, "the first")
-                    .help("give one of them another target"),
+                Problem::error(
+                    "target-taken",
+                    mount.place,
+                    format!("`{name}` mounts two things at {}", mount.target),
+                )
+                .also(*earlier, "the first")
+                .help("give one of them another target"),
             ),
             None => drop(taken.insert(&mount.target, mount.place)),
         }

@@ -77,21 +77,44 @@ fn gate_member(scene: &Scene<'_>, gate: &str, member: &Spanned<String>, sink: &m
         return sink.add(unknown_kind(kind, *place));
     };
     let draft = scene.draft;
-    let unknown = |what: &str| Problem::error("unknown-member", *place, format!("the gate `{gate}` waits for the {what} `{key}`, which is not in the file"));
+    let unknown = |what: &str| {
+        Problem::error(
+            "unknown-member",
+            *place,
+            format!("the gate `{gate}` waits for the {what} `{key}`, which is not in the file"),
+        )
+    };
     match kind {
-        Kind::Container if draft.services.contains_key(key) && !scene.active.contains_key(key) => sink.add(
-            Problem::warning("member-left-out", *place, format!("the gate `{gate}` does not wait for `{key}`: its profiles leave it out")),
-        ),
-        Kind::Container if scene.knows("services") && !draft.services.contains_key(key) => {
-            sink.add(with_nearest(unknown("service"), key, draft.services.keys(), || "name a service of this file".to_owned()));
+        Kind::Container if draft.services.contains_key(key) && !scene.active.contains_key(key) => {
+            sink.add(Problem::warning(
+                "member-left-out",
+                *place,
+                format!("the gate `{gate}` does not wait for `{key}`: its profiles leave it out"),
+            ))
         }
-        Kind::Network if scene.knows("networks") && key != DEFAULT_NETWORK && !draft.networks.contains_key(key) => {
-            sink.add(with_nearest(unknown("network"), key, draft.networks.keys(), || "name a network of this file".to_owned()));
+        Kind::Container if scene.knows("services") && !draft.services.contains_key(key) => {
+            sink.add(with_nearest(unknown("service"), key, draft.services.keys(), || {
+                "name a service of this file".to_owned()
+            }));
+        }
+        Kind::Network
+            if scene.knows("networks") && key != DEFAULT_NETWORK && !draft.networks.contains_key(key) =>
+        {
+            sink.add(with_nearest(unknown("network"), key, draft.networks.keys(), || {
+                "name a network of this file".to_owned()
+            }));
         }
         Kind::Volume if scene.knows("volumes") && !draft.volumes.contains_key(key) => {
-            sink.add(with_nearest(unknown("volume"), key, draft.volumes.keys(), || "name a volume of this file".to_owned()));
+            sink.add(with_nearest(unknown("volume"), key, draft.volumes.keys(), || {
+                "name a volume of this file".to_owned()
+            }));
         }
-        Kind::Image if !draft.services.values().any(|it| it.image.as_ref().is_some_and(|image| image.value == key)) => {
+        Kind::Image
+            if !draft
+                .services
+                .values()
+                .any(|it| it.image.as_ref().is_some_and(|image| image.value == key)) =>
+        {
             sink.add(unknown("image").help("write it just as the service does"));
         }
         Kind::Container | Kind::Network | Kind::Volume | Kind::Image => {}
@@ -110,12 +133,18 @@ fn unknown_kind(kind: &str, place: Place) -> Problem {
 }
 
 fn profiles(scene: &Scene<'_>, sink: &mut Sink) {
-    let known: BTreeSet<&String> =
-        scene.draft.services.values().flat_map(|service| &service.profiles).map(|profile| &profile.value).collect();
+    let known: BTreeSet<&String> = scene
+        .draft
+        .services
+        .values()
+        .flat_map(|service| &service.profiles)
+        .map(|profile| &profile.value)
+        .collect();
     for Spanned { value, place } in &scene.draft.active_profiles {
         let is_here = place.span.start < place.span.end;
         if is_here && scene.knows("services") && value != "*" && !known.contains(value) {
-            let problem = Problem::warning("unknown-profile", *place, format!("no service has the profile `{value}`"));
+            let problem =
+                Problem::warning("unknown-profile", *place, format!("no service has the profile `{value}`"));
             sink.add(with_nearest(problem, value, known.iter().copied(), || "remove it".to_owned()));
         }
     }
@@ -127,8 +156,13 @@ fn pull_policies(scene: &Scene<'_>, sink: &mut Sink) {
     for (name, service) in &scene.active {
         let (Some(image), Some(pull)) = (&service.image, &service.pull) else { continue };
         let (other, earlier) = *first.entry(&image.value).or_insert((name, pull));
-        if earlier.value != pull.value && (earlier.value == PullPolicy::Never || pull.value == PullPolicy::Never) {
-            let message = format!("`{other}` and `{name}` do not agree on whether `{}` may be pulled; it may", image.value);
+        if earlier.value != pull.value
+            && (earlier.value == PullPolicy::Never || pull.value == PullPolicy::Never)
+        {
+            let message = format!(
+                "`{other}` and `{name}` do not agree on whether `{}` may be pulled; it may",
+                image.value
+            );
             sink.add(
                 Problem::warning("pull-policy", pull.place, message)
                     .also(earlier.place, format!("of `{other}`"))
@@ -146,8 +180,11 @@ pub(super) fn unused(scene: &Scene<'_>, sink: &mut Sink) {
     if sink.has_errors() {
         return;
     }
-    let networks: BTreeSet<&str> =
-        services.clone().flat_map(|service| networks_of(service).unwrap_or_default()).map(|(name, _)| name).collect();
+    let networks: BTreeSet<&str> = services
+        .clone()
+        .flat_map(|service| networks_of(service).unwrap_or_default())
+        .map(|(name, _)| name)
+        .collect();
     for (name, network) in &draft.networks {
         if !networks.contains(name.as_str()) && name != DEFAULT_NETWORK {
             let message = format!("no service is on the network `{name}`: it is not made");

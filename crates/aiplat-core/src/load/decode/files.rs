@@ -44,7 +44,9 @@ impl Reader {
         }
         let text = match files.read(path) {
             Ok(None) => return Content::Missing,
-            Err(error) => Err(("file-unreadable", format!("cannot read {}: {error}", path.display()), String::new())),
+            Err(error) => {
+                Err(("file-unreadable", format!("cannot read {}: {error}", path.display()), String::new()))
+            }
             Ok(Some(bytes)) => decode(bytes, path),
         };
         match text {

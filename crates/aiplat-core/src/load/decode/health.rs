@@ -33,7 +33,8 @@ pub(super) fn health(cx: &mut Cx<'_>, item: &Item<'_>) -> Health {
     let interval = fields.take("interval").map_or(Some(INTERVAL), |item| cx.period(&item));
     let timeout = fields.take("timeout").map_or(Some(TIMEOUT), |item| cx.period(&item));
     let retries = fields.take("retries").map_or(Some(3), |item| cx.integer(&item, 1, 1_000));
-    let start_period = fields.take("start_period").map_or(Some(Duration::ZERO), |it| cx.duration(&it).map(|d| d.value));
+    let start_period =
+        fields.take("start_period").map_or(Some(Duration::ZERO), |it| cx.duration(&it).map(|d| d.value));
     start_interval(cx, &mut fields);
     fields.done();
     if disable == Some(Some(true)) {
@@ -52,7 +53,9 @@ pub(super) fn health(cx: &mut Cx<'_>, item: &Item<'_>) -> Health {
         if !answered && !matches!(item.node.value, Value::Broken | Value::Scalar(_) | Value::Seq(_)) {
             cx.sink.add(
                 Problem::error("no-probe", item.place(), "the healthcheck says nothing about what to ask")
-                    .help("add `http: {port: 8080, path: /health}`, `tcp: {port: 5432}` or `test: [CMD, ...]`")
+                    .help(
+                        "add `http: {port: 8080, path: /health}`, `tcp: {port: 5432}` or `test: [CMD, ...]`",
+                    )
                     .help("to switch off the image's own check, write `disable: true`"),
             );
         }
@@ -142,7 +145,9 @@ fn test(cx: &mut Cx<'_>, item: &Item<'_>) -> Option<Test> {
     let complaint = match words.split_first() {
         Some((first, rest)) => match (first.value.as_str(), rest) {
             ("NONE", []) => return Some(Test::None),
-            ("CMD", [_, ..]) => return Some(Test::Exec(rest.iter().map(|word| word.value.clone()).collect())),
+            ("CMD", [_, ..]) => {
+                return Some(Test::Exec(rest.iter().map(|word| word.value.clone()).collect()));
+            }
             ("CMD-SHELL", [script]) => return Some(shell(&script.value)),
             ("CMD-SHELL", [_, _, ..]) => "after `CMD-SHELL` comes one text; quote the whole command",
             ("CMD" | "CMD-SHELL", []) => "the command is missing",
@@ -171,7 +176,8 @@ fn http(cx: &mut Cx<'_>, item: &Item<'_>) -> Option<HttpProbe> {
     let method = fields.take("method").map_or(Some("GET"), |item| cx.word(&item, &methods));
     let host = fields.take("host").and_then(|item| cx.parsed(&item, header_value));
     let headers = fields.take("headers").map(|item| headers(cx, &item)).unwrap_or_default();
-    let status = fields.take("status").map_or(Some((200, 399)), |item| cx.parsed(&item, status).map(|s| s.value));
+    let status =
+        fields.take("status").map_or(Some((200, 399)), |item| cx.parsed(&item, status).map(|s| s.value));
     let scheme = fields.take("scheme").map_or(Some(Scheme::Http), |item| scheme(cx, &item));
     fields.done();
     Some(HttpProbe {
@@ -190,7 +196,10 @@ fn scheme(cx: &mut Cx<'_>, item: &Item<'_>) -> Option<Scheme> {
         && scalar.text == "https"
     {
         let message = "`scheme: https` is not supported by this version";
-        cx.sink.add(Problem::error("not-supported", item.place(), message).help("write `tcp: {port: 443}` until then"));
+        cx.sink.add(
+            Problem::error("not-supported", item.place(), message)
+                .help("write `tcp: {port: 443}` until then"),
+        );
         return None;
     }
     cx.word(item, &[("http", Scheme::Http)])
@@ -217,9 +226,13 @@ fn headers(cx: &mut Cx<'_>, item: &Item<'_>) -> BTreeMap<String, String> {
     for (name, Spanned { value, place }) in cx.named_texts(item) {
         if name.is_empty() || !name.chars().all(token) {
             let message = format!("`{}` cannot be the name of a header", super::scalar::crop(&name));
-            cx.sink.add(Problem::error("bad-value", place, message).help("write one as in `Accept` or `X-Probe`"));
+            cx.sink.add(
+                Problem::error("bad-value", place, message).help("write one as in `Accept` or `X-Probe`"),
+            );
         } else if let Err(reason) = header_value(&value) {
-            cx.sink.add(Problem::error("bad-value", place, format!("the header `{name}` goes wrong")).label(reason));
+            cx.sink.add(
+                Problem::error("bad-value", place, format!("the header `{name}` goes wrong")).label(reason),
+            );
         } else {
             headers.insert(name, value);
         }

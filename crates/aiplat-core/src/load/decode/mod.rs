@@ -1,12 +1,17 @@
 //! Tree to draft: every section on its own, all of its problems at once, and what could be read of it.
 
+mod declared;
+mod environment;
 mod files;
 mod health;
+mod names;
 mod platform;
 mod ports;
 mod scalar;
 mod service;
+mod settings;
 mod storage;
+mod wiring;
 
 use std::{
     borrow::Cow,
@@ -15,7 +20,8 @@ use std::{
 };
 
 pub(super) use files::{Content, Reader, normal};
-pub(super) use platform::{did_you_mean, platform, preamble};
+pub(super) use names::did_you_mean;
+pub(super) use platform::{platform, preamble};
 
 use super::{
     Files,
@@ -89,7 +95,8 @@ impl<'n> Fields<'n> {
 impl Cx<'_> {
     /// The fields of a mapping, with every other key answered from the table.
     pub(super) fn fields<'n>(&mut self, item: &Item<'n>, shape: &'static Shape) -> Fields<'n> {
-        let mut fields = Fields { shape, found: BTreeMap::new(), asked: BTreeSet::new(), excused: BTreeSet::new() };
+        let mut fields =
+            Fields { shape, found: BTreeMap::new(), asked: BTreeSet::new(), excused: BTreeSet::new() };
         let Some(entries) = self.entries(item) else { return fields };
         for (name, place, node) in entries {
             match shape.find(name) {
@@ -102,12 +109,17 @@ impl Cx<'_> {
                     Row::Refused { reason, instead } => {
                         fields.excused.insert(key.name);
                         self.sink.add(
-                            Problem::error("refused-key", place, format!("`{name}` is not taken: {reason}")).help(*instead),
+                            Problem::error("refused-key", place, format!("`{name}` is not taken: {reason}"))
+                                .help(*instead),
                         );
                     }
                     Row::Ignored { reason } => self.sink.add(
-                        Problem::warning("ignored-key", place, format!("`{name}` has no effect here: {reason}"))
-                            .help("remove it"),
+                        Problem::warning(
+                            "ignored-key",
+                            place,
+                            format!("`{name}` has no effect here: {reason}"),
+                        )
+                        .help("remove it"),
                     ),
                 },
                 None if name.starts_with("x-") => {}
@@ -125,13 +137,14 @@ impl Cx<'_> {
 
     /// Answers which key was probably meant.
     fn unknown(&mut self, name: &str, place: Place, shape: &'static Shape) -> Option<&'static str> {
-        let problem = Problem::error("unknown-key", place, format!("`{name}` is not a key of {}", shape.name));
+        let problem =
+            Problem::error("unknown-key", place, format!("`{name}` is not a key of {}", shape.name));
         let known = shape.keys.iter().map(|key| key.name);
         let near = nearest(name, known);
         self.sink.add(match (near, homes(name)) {
-            (_, homes) if !homes.is_empty() => {
-                problem.label(format!("this is a key of {}", homes.join(" and "))).help("check the indentation")
-            }
+            (_, homes) if !homes.is_empty() => problem
+                .label(format!("this is a key of {}", homes.join(" and ")))
+                .help("check the indentation"),
             (Some(near), _) => problem.label(format!("did you mean `{near}`?")),
             (None, _) => {
                 let known: Vec<&str> = shape.supported().collect();

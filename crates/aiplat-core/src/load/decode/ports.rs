@@ -4,7 +4,11 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use super::{Cx, Item};
 use crate::{
-    load::{diagnostic::Problem, keys::PORT, tree::Spanned},
+    load::{
+        diagnostic::Problem,
+        keys::PORT,
+        tree::{Spanned, Value},
+    },
     spec::{PortBinding, Protocol},
 };
 
@@ -37,14 +41,20 @@ pub(super) fn ports(cx: &mut Cx<'_>, item: &Item<'_>) -> Vec<Spanned<PortBinding
     for item in cx.items(item).unwrap_or_default() {
         let place = item.place();
         let entry = match &item.node.value {
-            crate::load::tree::Value::Map(_) => long(cx, &item),
-            _ => cx.parsed(&item, short).map(|short| short.value),
+            Value::Map(_) => long(cx, &item),
+            Value::Scalar(_) | Value::Seq(_) | Value::Broken => {
+                cx.parsed(&item, short).map(|short| short.value)
+            }
         };
         let Some(Short { host_ip, published, target, protocol }) = entry else { continue };
         if host_ip.is_none() {
             cx.sink.add(
-                Problem::note("port-address", place, "a port without an address is published on 127.0.0.1 (in Compose: on every address)")
-                    .help("to publish it on every address, write `0.0.0.0:` before it"),
+                Problem::note(
+                    "port-address",
+                    place,
+                    "a port without an address is published on 127.0.0.1 (in Compose: on every address)",
+                )
+                .help("to publish it on every address, write `0.0.0.0:` before it"),
             );
         }
         for offset in 0..target.len() {
@@ -127,7 +137,9 @@ fn transport(word: &str) -> Result<Protocol, String> {
 fn host_address(text: &str) -> Result<IpAddr, String> {
     let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
     match bare.parse() {
-        Ok(IpAddr::V6(_)) if bare == text => Err("put brackets around an IPv6 address, as in `[::1]:8080:80`".to_owned()),
+        Ok(IpAddr::V6(_)) if bare == text => {
+            Err("put brackets around an IPv6 address, as in `[::1]:8080:80`".to_owned())
+        }
         Ok(address) => Ok(address),
         Err(_) if text == "localhost" => Err("write the address itself: `127.0.0.1`".to_owned()),
         Err(_) => Err(format!("`{}` is not an address of the host", super::scalar::crop(text))),
@@ -166,7 +178,9 @@ fn long(cx: &mut Cx<'_>, item: &Item<'_>) -> Option<Short> {
 
 fn published(text: &str) -> Result<Option<Range>, String> {
     match range(text)? {
-        Some(range) if range.len() > 1 => Err("a range needs the short form, as in `8000-8005:8000-8005`".to_owned()),
+        Some(range) if range.len() > 1 => {
+            Err("a range needs the short form, as in `8000-8005:8000-8005`".to_owned())
+        }
         other => Ok(other),
     }
 }

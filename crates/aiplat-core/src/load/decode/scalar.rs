@@ -38,7 +38,11 @@ impl Cx<'_> {
     pub(super) fn text(&mut self, item: &Item<'_>) -> Option<Spanned<String>> {
         let scalar = self.scalar(item)?;
         if scalar.text.contains('\0') {
-            self.sink.add(Problem::error("bad-value", item.place(), format!("{} holds a NUL character", item.what)));
+            self.sink.add(Problem::error(
+                "bad-value",
+                item.place(),
+                format!("{} holds a NUL character", item.what),
+            ));
             return None;
         }
         Some(Spanned { value: scalar.text.clone(), place: item.place() })
@@ -121,7 +125,8 @@ impl Cx<'_> {
     /// A port number.
     pub(super) fn port(&mut self, item: &Item<'_>) -> Option<u16> {
         let port = |text: &str| text.parse::<u16>().ok().filter(|port| *port > 0);
-        self.parsed(item, |text| port(text).ok_or_else(|| "write a port from 1 to 65535".to_owned())).map(|p| p.value)
+        self.parsed(item, |text| port(text).ok_or_else(|| "write a port from 1 to 65535".to_owned()))
+            .map(|p| p.value)
     }
 
     /// A duration as Compose writes it.
@@ -159,9 +164,13 @@ impl Cx<'_> {
         for text in self.strings(item)? {
             match first.get(&text.value) {
                 Some(place) => self.sink.add(
-                    Problem::error("duplicate-entry", text.place, format!("`{}` is listed twice", crop(&text.value)))
-                        .also(*place, "first here")
-                        .help("remove one of the two"),
+                    Problem::error(
+                        "duplicate-entry",
+                        text.place,
+                        format!("`{}` is listed twice", crop(&text.value)),
+                    )
+                    .also(*place, "first here")
+                    .help("remove one of the two"),
                 ),
                 None => {
                     first.insert(text.value.clone(), text.place);
@@ -196,10 +205,13 @@ impl Cx<'_> {
         for inner in self.items(item).unwrap_or_default() {
             if let Value::Map(entries) = &inner.node.value {
                 let name = entries.first().map_or("NAME", |entry| entry.name.as_str());
-                let problem = Problem::error("wrong-type", inner.place(), format!("{} takes `NAME=value`", inner.what));
-                self.sink.add(problem.label("this is a mapping").help(format!(
-                    "write `- {name}=value`, or leave out the `- ` on every line"
-                )));
+                let problem =
+                    Problem::error("wrong-type", inner.place(), format!("{} takes `NAME=value`", inner.what));
+                self.sink.add(
+                    problem
+                        .label("this is a mapping")
+                        .help(format!("write `- {name}=value`, or leave out the `- ` on every line")),
+                );
                 continue;
             }
             if self.text(&inner).is_none() {

@@ -64,8 +64,12 @@ fn mode_words(cx: &mut Cx<'_>, item: &Item<'_>, mode: &str) -> Option<bool> {
             "rw" | "cached" | "delegated" | "consistent" => {}
             "z" | "Z" => {
                 cx.sink.add(
-                    Problem::error("refused-key", item.place(), format!("`:{word}` is not taken: relabelling changes files of the host for good"))
-                        .help("label the path once, with `chcon` or `semanage fcontext`, and leave it out here"),
+                    Problem::error(
+                        "refused-key",
+                        item.place(),
+                        format!("`:{word}` is not taken: relabelling changes files of the host for good"),
+                    )
+                    .help("label the path once, with `chcon` or `semanage fcontext`, and leave it out here"),
                 );
                 return None;
             }
@@ -75,7 +79,10 @@ fn mode_words(cx: &mut Cx<'_>, item: &Item<'_>, mode: &str) -> Option<bool> {
                 return None;
             }
             _ => {
-                cx.bad(item, format!("`{}` is not a mount option: write `ro` or `rw`", super::scalar::crop(word)));
+                cx.bad(
+                    item,
+                    format!("`{}` is not a mount option: write `ro` or `rw`", super::scalar::crop(word)),
+                );
                 return None;
             }
         }
@@ -166,7 +173,7 @@ fn long(cx: &mut Cx<'_>, item: &Item<'_>) -> Option<MountDraft> {
         }
         (Kind::Volume, Some((text, at))) => volume_name(cx, text?.value, &at)?,
         (Kind::Bind, Some((text, at))) => {
-            SourceDraft::Bind { path: host_path(cx, &at, &text?.value)?, create: create.unwrap_or(false) }
+            SourceDraft::Bind { path: host_path(cx, &at, &text?.value)?, create: create.unwrap_or(true) }
         }
     };
     Some(MountDraft { place: item.place(), target, source, read_only: read_only? })

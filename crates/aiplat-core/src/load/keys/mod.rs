@@ -142,13 +142,26 @@ pub fn key_row(path: &[&str]) -> Option<KeyRow> {
 fn alternatives(grammar: Grammar) -> Vec<Grammar> {
     match grammar {
         Grammar::Either(choices) => choices.iter().copied().flat_map(alternatives).collect(),
-        other => vec![other],
+        Grammar::Text
+        | Grammar::Scalar
+        | Grammar::Anything
+        | Grammar::Flag
+        | Grammar::Integer
+        | Grammar::Number
+        | Grammar::Duration
+        | Grammar::Size
+        | Grammar::Nothing
+        | Grammar::OneOf(_)
+        | Grammar::List(_)
+        | Grammar::Named(_)
+        | Grammar::Shape(_) => vec![grammar],
     }
 }
 
 /// The kinds of mapping in which `word` is a key that this version reads.
 pub(super) fn homes(word: &str) -> Vec<&'static str> {
-    let shapes: [&'static Shape; 8] = [&ROOT, &SERVICE, &HEALTHCHECK, &HTTP, &LIMITS, &NETWORK, &VOLUME, &RECONCILE];
+    let shapes: [&'static Shape; 8] =
+        [&ROOT, &SERVICE, &HEALTHCHECK, &HTTP, &LIMITS, &NETWORK, &VOLUME, &RECONCILE];
     shapes
         .into_iter()
         .filter(|shape| shape.supported().any(|known| known == word))

@@ -9,13 +9,37 @@ pub(in crate::load) static ROOT: Shape = Shape {
     name: "a platform",
     keys: &[
         key("apiVersion", "The version of this format: `aiplat/v1`.", OneOf(&["aiplat/v1"])),
-        key("name", "The platform's name: the prefix of the names of its containers, networks and volumes.", Text),
-        key("env_file", "Files with variables for `${VAR}` in this file, relative to it. Without it: `.env` beside it, if there is one.", STRING_OR_STRINGS),
-        key("active_profiles", "Profiles that are switched on; `*` for all. `COMPOSE_PROFILES` in an env file adds to them.", STRINGS),
+        key(
+            "name",
+            "The platform's name: the prefix of the names of its containers, networks and volumes.",
+            Text,
+        ),
+        key(
+            "env_file",
+            "Files with variables for `${VAR}` in this file, relative to it. Without it: `.env` beside it, if there is one.",
+            STRING_OR_STRINGS,
+        ),
+        key(
+            "active_profiles",
+            "Profiles that are switched on; `*` for all. `COMPOSE_PROFILES` in an env file adds to them.",
+            STRINGS,
+        ),
         key("services", "What runs, by name.", Named(&Grammar::Shape(&SERVICE))),
-        key("networks", "Networks, by name. `default` is the one of services that name none.", Named(&Either(&[Nothing, Grammar::Shape(&NETWORK)]))),
-        key("volumes", "Volumes, by name. They are never removed.", Named(&Either(&[Nothing, Grammar::Shape(&VOLUME)]))),
-        key("gates", "Named conditions that hold when all of their members are ready: services, or `network/x`, `volume/x`, `container/x`.", Named(&STRINGS)),
+        key(
+            "networks",
+            "Networks, by name. `default` is the one of services that name none.",
+            Named(&Either(&[Nothing, Grammar::Shape(&NETWORK)])),
+        ),
+        key(
+            "volumes",
+            "Volumes, by name. They are never removed.",
+            Named(&Either(&[Nothing, Grammar::Shape(&VOLUME)])),
+        ),
+        key(
+            "gates",
+            "Named conditions that hold when all of their members are ready: services, or `network/x`, `volume/x`, `container/x`.",
+            Named(&STRINGS),
+        ),
         key("reconcile", "How aiplatd goes about it.", Grammar::Shape(&RECONCILE)),
         ignored("version", "Compose itself ignores it"),
         later_but("include", "write the services into this file"),
@@ -39,7 +63,11 @@ pub(in crate::load) static NETWORK: Shape = Shape {
     name: "a network",
     keys: &[
         key("name", "Its name in the engine, instead of `<platform>_<key>`.", Text),
-        key("external", "It exists already and is somebody else's: it is never made, changed or removed.", Flag),
+        key(
+            "external",
+            "It exists already and is somebody else's: it is never made, changed or removed.",
+            Flag,
+        ),
         key("driver", "`bridge` if absent.", Text),
         key("driver_opts", "Options of the driver.", Named(&Scalar)),
         key("internal", "No way out of it.", Flag),
@@ -90,9 +118,21 @@ pub(in crate::load) static VOLUME: Shape = Shape {
 pub(in crate::load) static RECONCILE: Shape = Shape {
     name: "`reconcile`",
     keys: &[
-        key("mode", "`auto` converges; `observe` changes nothing and says what it would do.", OneOf(&["auto", "observe"])),
-        key("apply", "`on_save`: a saved file is in force; `on_command`: only `aiplatctl apply` puts it in force.", OneOf(&["on_save", "on_command"])),
-        key("resync", "How often everything is listed again, whatever the events said. Default 60s.", Duration),
+        key(
+            "mode",
+            "`auto` converges; `observe` changes nothing and says what it would do.",
+            OneOf(&["auto", "observe"]),
+        ),
+        key(
+            "apply",
+            "`on_save`: a saved file is in force; `on_command`: only `aiplatctl apply` puts it in force.",
+            OneOf(&["on_save", "on_command"]),
+        ),
+        key(
+            "resync",
+            "How often everything is listed again, whatever the events said. Default 60s.",
+            Duration,
+        ),
         key("restart_policy", "How crashes are answered.", Grammar::Shape(&RESTART_POLICY)),
     ],
 };
@@ -100,21 +140,32 @@ pub(in crate::load) static RECONCILE: Shape = Shape {
 pub(in crate::load) static RESTART_POLICY: Shape = Shape {
     name: "`restart_policy`",
     keys: &[
-        key("delay", "The wait before the second restart in a row; the first is immediate. Default 1s.", Duration),
+        key(
+            "delay",
+            "The wait before the second restart in a row; the first is immediate. Default 1s.",
+            Duration,
+        ),
         key("max_delay", "The longest wait. Default 300s.", Duration),
         key("reset_after", "After running this long the count starts anew. Default 10m.", Duration),
         key("crash_loop", "So many restarts within `window` are a crash loop. Default 5.", Integer),
         key("window", "See `crash_loop`. Default 10m.", Duration),
-        key("on_exhausted", "After a crash loop: `retry` at `max_delay` for ever, or `hold`.", OneOf(&["retry", "hold"])),
+        key(
+            "on_exhausted",
+            "After a crash loop: `retry` at `max_delay` for ever, or `hold`.",
+            OneOf(&["retry", "hold"]),
+        ),
     ],
 };
 
 pub(in crate::load) static DEPENDENCY: Shape = Shape {
     name: "an entry of `depends_on`",
     keys: &[
-        key("condition", "What must hold of the other service first.", OneOf(&["service_started", "service_healthy", "service_completed_successfully"])),
+        key(
+            "condition",
+            "What must hold of the other service first.",
+            OneOf(&["service_started", "service_healthy", "service_completed_successfully"]),
+        ),
         key("required", "`false`: its failure does not keep this service from starting.", Flag),
         key("restart", "Restart this service when the other has been restarted, for whatever reason.", Flag),
     ],
 };
-

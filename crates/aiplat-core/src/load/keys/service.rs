@@ -2,7 +2,9 @@
 
 use super::{
     COMMAND, DEPENDENCY,
-    Grammar::{self, Duration, Either, Flag, Integer, List, Named, Nothing, Number, OneOf, Scalar, Size, Text},
+    Grammar::{
+        self, Duration, Either, Flag, Integer, List, Named, Nothing, Number, OneOf, Scalar, Size, Text,
+    },
     LIST_OR_MAP, STRINGS, Shape, ignored, key, later, later_but, refused,
 };
 
@@ -13,39 +15,111 @@ pub(in crate::load) static SERVICE: Shape = Shape {
     name: "a service",
     keys: &[
         key("image", "The image, as in `postgres:16-alpine`.", Text),
-        key("command", "Instead of the image's command; a text is split into words, without a shell.", COMMAND),
-        key("entrypoint", "Instead of the image's entrypoint; a text is split into words, without a shell.", COMMAND),
+        key(
+            "command",
+            "Instead of the image's command; a text is split into words, without a shell.",
+            COMMAND,
+        ),
+        key(
+            "entrypoint",
+            "Instead of the image's entrypoint; a text is split into words, without a shell.",
+            COMMAND,
+        ),
         key("environment", "Environment variables.", LIST_OR_MAP),
-        key("env_file", "Files with environment variables, relative to this file.", Either(&[Text, List(&Either(&[Text, Grammar::Shape(&ENV_FILE)]))])),
-        key("ports", "Published ports, as in `8080:80`. Without an address they are published on 127.0.0.1.", List(&Either(&[Scalar, Grammar::Shape(&PORT)]))),
-        key("volumes", "Volumes and host folders, as in `data:/var/lib/data:ro`.", List(&Either(&[Text, Grammar::Shape(&VOLUME_MOUNT)]))),
-        key("networks", "Networks it is on; `default` if absent.", Either(&[STRINGS, Named(&Either(&[Nothing, Grammar::Shape(&ATTACHMENT)]))])),
-        key("depends_on", "Services that come first.", Either(&[STRINGS, Named(&Grammar::Shape(&DEPENDENCY))])),
+        key(
+            "env_file",
+            "Files with environment variables, relative to this file.",
+            Either(&[Text, List(&Either(&[Text, Grammar::Shape(&ENV_FILE)]))]),
+        ),
+        key(
+            "ports",
+            "Published ports, as in `8080:80`. Without an address they are published on 127.0.0.1.",
+            List(&Either(&[Scalar, Grammar::Shape(&PORT)])),
+        ),
+        key(
+            "volumes",
+            "Volumes and host folders, as in `data:/var/lib/data:ro`.",
+            List(&Either(&[Text, Grammar::Shape(&VOLUME_MOUNT)])),
+        ),
+        key(
+            "networks",
+            "Networks it is on; `default` if absent.",
+            Either(&[STRINGS, Named(&Either(&[Nothing, Grammar::Shape(&ATTACHMENT)]))]),
+        ),
+        key(
+            "depends_on",
+            "Services that come first.",
+            Either(&[STRINGS, Named(&Grammar::Shape(&DEPENDENCY))]),
+        ),
         key("healthcheck", "How it is found out whether the service is ready.", Grammar::Shape(&HEALTHCHECK)),
-        key("restart", "What follows the end of its process; carried out by aiplatd. Absent: exit 0 is Completed, any other end is healed.", Either(&[OneOf(&["no", "always", "unless-stopped", "on-failure"]), Text, Flag])),
+        key(
+            "restart",
+            "What follows the end of its process; carried out by aiplatd. Absent: exit 0 is Completed, any other end is healed.",
+            Either(&[OneOf(&["no", "always", "unless-stopped", "on-failure"]), Text, Flag]),
+        ),
         key("user", "User, or `user:group`, by name or number.", Scalar),
         key("labels", "Labels of the container.", LIST_OR_MAP),
         key("stop_signal", "The signal that asks it to stop, as in `SIGINT`.", Scalar),
         key("stop_grace_period", "How long a stop waits before the kill. Default 10s.", Duration),
-        key("pull_policy", "When the image is pulled.", OneOf(&["always", "missing", "if_not_present", "never"])),
+        key(
+            "pull_policy",
+            "When the image is pulled.",
+            OneOf(&["always", "missing", "if_not_present", "never"]),
+        ),
         key("container_name", "The container's name, instead of `<platform>-<service>`.", Text),
         key("deploy", "Limits.", Grammar::Shape(&DEPLOY)),
         key("profiles", "The service is left out unless one of these profiles is active.", STRINGS),
-        key("allow_host_access", "Paths of the host that this service may mount although they give power over the host.", STRINGS),
+        key(
+            "allow_host_access",
+            "Paths of the host that this service may mount although they give power over the host.",
+            STRINGS,
+        ),
         later_but("extends", "write the service out, or share parts with `&anchor` and `<<: *anchor`"),
-        refused("build", "aiplatd runs images and builds none", "build it with `docker build -t NAME .` and write `image: NAME`"),
-        refused("develop", "a development loop has no place in a daemon", "use `docker compose watch` while you develop"),
+        refused(
+            "build",
+            "aiplatd runs images and builds none",
+            "build it with `docker build -t NAME .` and write `image: NAME`",
+        ),
+        refused(
+            "develop",
+            "a development loop has no place in a daemon",
+            "use `docker compose watch` while you develop",
+        ),
         refused("scale", "a service is one container", "write one service for each copy"),
-        refused("links", "services on one network reach each other by name already", "remove it; for a second name write `networks: {default: {aliases: [NAME]}}`"),
-        refused("external_links", "containers reach each other through networks", "put both on one network: declare it under `networks:` with `external: true`"),
-        refused("volumes_from", "it hides what is shared", "name the volume under `volumes:` of both services"),
+        refused(
+            "links",
+            "services on one network reach each other by name already",
+            "remove it; for a second name write `networks: {default: {aliases: [NAME]}}`",
+        ),
+        refused(
+            "external_links",
+            "containers reach each other through networks",
+            "put both on one network: declare it under `networks:` with `external: true`",
+        ),
+        refused(
+            "volumes_from",
+            "it hides what is shared",
+            "name the volume under `volumes:` of both services",
+        ),
         refused("credential_spec", WINDOWS, "remove it"),
         refused("isolation", WINDOWS, "remove it"),
         refused("cpu_count", WINDOWS, "write `deploy: {resources: {limits: {cpus: \"2\"}}}`"),
         refused("cpu_percent", WINDOWS, "write `deploy: {resources: {limits: {cpus: \"0.5\"}}}`"),
-        refused("use_api_socket", "it hands over the engine, and with it the host, in one word", "mount the socket with `volumes:` and name it in `allow_host_access:`"),
-        refused("post_start", "a command at a moment that cannot be repeated has no place in a reconciler", "do it in the entrypoint, or in a service of its own with `condition: service_completed_successfully`"),
-        refused("pre_stop", "a command at a moment that cannot be repeated has no place in a reconciler", "handle the stop signal in the service; `stop_signal` and `stop_grace_period` are there"),
+        refused(
+            "use_api_socket",
+            "it hands over the engine, and with it the host, in one word",
+            "mount the socket with `volumes:` and name it in `allow_host_access:`",
+        ),
+        refused(
+            "post_start",
+            "a command at a moment that cannot be repeated has no place in a reconciler",
+            "do it in the entrypoint, or in a service of its own with `condition: service_completed_successfully`",
+        ),
+        refused(
+            "pre_stop",
+            "a command at a moment that cannot be repeated has no place in a reconciler",
+            "handle the stop signal in the service; `stop_signal` and `stop_grace_period` are there",
+        ),
         later_but("mem_limit", "write `deploy: {resources: {limits: {memory: 1g}}}`"),
         later_but("cpus", "write `deploy: {resources: {limits: {cpus: \"1.5\"}}}`"),
         later_but("pids_limit", "write `deploy: {resources: {limits: {pids: 100}}}`"),
@@ -139,7 +213,11 @@ pub(in crate::load) static VOLUME_MOUNT: Shape = Shape {
     name: "an entry of `volumes`",
     keys: &[
         key("type", "What is mounted.", OneOf(&["volume", "bind", "tmpfs"])),
-        key("source", "The volume's name, or the path of the host. Absent for `tmpfs` and for a volume that the engine names.", Text),
+        key(
+            "source",
+            "The volume's name, or the path of the host. Absent for `tmpfs` and for a volume that the engine names.",
+            Text,
+        ),
         key("target", "The path inside the container.", Text),
         key("read_only", "No writes from inside.", Flag),
         key("bind", "For `type: bind`.", Grammar::Shape(&BIND_OPTIONS)),
@@ -153,10 +231,14 @@ pub(in crate::load) static VOLUME_MOUNT: Shape = Shape {
 pub(in crate::load) static BIND_OPTIONS: Shape = Shape {
     name: "`bind`",
     keys: &[
-        key("create_host_path", "Make the folder when it is missing.", Flag),
+        key("create_host_path", "Make the folder when it is missing. Default true.", Flag),
         later("propagation"),
         later("recursive"),
-        refused("selinux", "relabelling changes files of the host for good", "label the path once, with `chcon` or `semanage fcontext`"),
+        refused(
+            "selinux",
+            "relabelling changes files of the host for good",
+            "label the path once, with `chcon` or `semanage fcontext`",
+        ),
     ],
 };
 
@@ -184,14 +266,22 @@ pub(in crate::load) static ATTACHMENT: Shape = Shape {
 pub(in crate::load) static HEALTHCHECK: Shape = Shape {
     name: "`healthcheck`",
     keys: &[
-        key("test", "A command in the container: `[CMD, ...]` without a shell, `[CMD-SHELL, ...]` or a text with the container's.", Either(&[Text, STRINGS])),
+        key(
+            "test",
+            "A command in the container: `[CMD, ...]` without a shell, `[CMD-SHELL, ...]` or a text with the container's.",
+            Either(&[Text, STRINGS]),
+        ),
         key("http", "An HTTP request to the container.", Grammar::Shape(&HTTP)),
         key("tcp", "A TCP connection to the container.", Grammar::Shape(&TCP)),
         key("interval", "Time between two probes of a steady service. Default 30s.", Duration),
         key("timeout", "A probe that takes longer has failed. Default 30s.", Duration),
         key("retries", "Failures in a row that make it unhealthy. Default 3.", Integer),
         key("start_period", "Failures this soon after the start do not count. Default 0s.", Duration),
-        key("start_interval", "Without effect: aiplatd probes a starting service from 5 ms on, less and less often.", Duration),
+        key(
+            "start_interval",
+            "Without effect: aiplatd probes a starting service from 5 ms on, less and less often.",
+            Duration,
+        ),
         key("disable", "No probe at all, not even the image's own.", Flag),
         // Ours, of later versions.
         later_but("redis", "write `tcp: {port: 6379}`, or a `test`"),

@@ -1,0 +1,24 @@
+//! `config`: the platform as it is understood.
+
+use std::path::PathBuf;
+
+use super::{diff::valid, print_json, print_yaml};
+use crate::{
+    args::{DataFormat, Globals},
+    exit::{Code, Failure, Outcome},
+    offline,
+    render::config::config,
+    source,
+};
+
+pub(super) fn run(globals: &Globals, file: Option<&PathBuf>, output: DataFormat) -> Outcome {
+    let offline = valid(offline::read(globals, &source::file(globals, file), None)?)?;
+    let platform = offline.loaded.platform.as_ref();
+    let platform = platform.ok_or_else(|| Failure::usage("the file holds no platform"))?;
+    let config = config(platform);
+    match output {
+        DataFormat::Json => print_json(&config)?,
+        DataFormat::Yaml => print_yaml(&config)?,
+    }
+    Ok(Code::Done)
+}

@@ -1,0 +1,26 @@
+//! `describe`: everything about one thing.
+
+use super::{print_doc, view};
+use crate::{
+    args::{DocFormat, Globals},
+    console,
+    exit::{Code, Outcome},
+    find::{Found, Target},
+    render::describe,
+    source,
+};
+
+pub(super) async fn run(globals: &Globals, name: &Target, output: DocFormat) -> Outcome {
+    let seen = source::read(globals).await?;
+    let view = view(false);
+    let text = match name.find(&seen.doc)? {
+        Found::Service(service) if print_doc(service, output)? => return Ok(Code::Done),
+        Found::Resource(resource) if print_doc(resource, output)? => return Ok(Code::Done),
+        Found::Gate(gate) if print_doc(gate, output)? => return Ok(Code::Done),
+        Found::Service(service) => describe::service(&seen.doc, service, view),
+        Found::Resource(resource) => describe::resource(&seen.doc, resource, view),
+        Found::Gate(gate) => describe::gate(&seen.doc, gate, view),
+    };
+    console::print(&text)?;
+    Ok(Code::Done)
+}

@@ -1,0 +1,97 @@
+//! The verbs, one file each.
+
+mod apply;
+mod completion;
+mod config;
+mod describe;
+mod diff;
+mod doctor;
+mod edit;
+mod events;
+mod get;
+mod is_ready;
+mod logs;
+mod other;
+mod progress;
+mod schema;
+mod status;
+mod validate;
+mod version;
+mod wait;
+mod watch;
+mod why;
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use crate::{
+    args::{Args, DocFormat, Verb},
+    console,
+    exit::{Failure, Outcome},
+    render::View,
+};
+
+/// Does what the command line says.
+pub(crate) async fn run(args: Args) -> Outcome {
+    let globals = &args.globals;
+    match args.verb {
+        Verb::Get(get) => get::run(globals, &get).await,
+        Verb::Describe { name, output } => describe::run(globals, &name, output).await,
+        Verb::Status { name, output } => status::run(globals, name.as_ref(), output).await,
+        Verb::Why { name, output } => why::run(globals, name.as_ref(), output).await,
+        Verb::Events(events) => events::run(globals, &events).await,
+        Verb::Wait(wait) => wait::run(globals, &wait).await,
+        Verb::IsReady { name } => is_ready::run(globals, name.as_ref()).await,
+        Verb::Logs(logs) => logs::run(globals, &logs).await,
+        Verb::Diff { file, output } => diff::run(globals, file.as_ref(), output).await,
+        Verb::Validate { file, output } => validate::run(globals, file.as_ref(), output),
+        Verb::Config { file, output } => config::run(globals, file.as_ref(), output),
+        Verb::Schema => schema::run(),
+        Verb::Apply(apply) => apply::run(globals, &apply).await,
+        Verb::Edit { yes, confirm } => edit::run(globals, yes, confirm).await,
+        Verb::Doctor => doctor::run(globals).await,
+        Verb::Completion { shell } => completion::run(shell),
+        Verb::Version { output } => version::run(globals, output).await,
+        Verb::Other(words) => other::run(&words),
+    }
+}
+
+/// The view of this terminal, now.
+fn view(wide: bool) -> View {
+    let width = if wide { None } else { console::screen().width };
+    View { now: Timestamp::now(), width, wide }
+}
+
+/// Prints a value for programs.
+fn print_json<T: Serialize>(value: &T) -> Result<(), Failure> {
+    let json = serde_json::to_string_pretty(value).map_err(|error| Failure::failed(error.to_string()))?;
+    console::line(&harmless(&json))
+}
+
+/// Prints a value for programs and people.
+fn print_yaml<T: Serialize>(value: &T) -> Result<(), Failure> {
+    let yaml = serde_saphyr::to_string(value).map_err(|error| Failure::failed(error.to_string()))?;
+    console::line(harmless(&yaml).trim_end())
+}
+
+/// Prints `value` as asked; `false`: it was asked for as text.
+fn print_doc<T: Serialize>(value: &T, format: DocFormat) -> Result<bool, Failure> {
+    match format {
+        DocFormat::Text => return Ok(false),
+        DocFormat::Json => print_json(value)?,
+        DocFormat::Yaml => print_yaml(value)?,
+    }
+    Ok(true)
+}
+
+/// JSON leaves the control characters above ASCII as they are; some terminals obey them. Both formats have this escape.
+fn harmless(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '\u{7f}'..='\u{9f}' => out.push_str(&format!("\\u{:04x}", u32::from(c))),
+            c => out.push(c),
+        }
+    }
+    out
+}

@@ -1,0 +1,420 @@
+//! A platform as it is understood, in the words of the file: merged, every name final, secrets left out.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use aiplat_core::{
+    Kind, ResourceId,
+    spec::{
+        ApplyMode, Attachment, ContainerLive, ContainerPolicy, ContainerRuntime, ContainerSpec, Dependency,
+        DependencyCondition, HttpProbe, Limits, Mode, Mount, MountSource, NetworkSpec, OnExhausted, Platform,
+        ProbeKind, ProbeSpec, RestartMode, RestartSettings, Settings, Subnet, VolumeSpec,
+    },
+};
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+
+/// Instead of a secret.
+const REDACTED: &str = "<redacted>";
+/// A name with one of these in it names a secret.
+const SECRETS: [&str; 6] = ["PASSWORD", "PASSWD", "TOKEN", "KEY", "SECRET", "CREDENTIAL"];
+
+/// The file that would say all of this explicitly.
+#[derive(Debug, Serialize)]
+pub struct Config {
+    #[serde(rename = "apiVersion")]
+    api_version: &'static str,
+    name: String,
+    reconcile: Reconcile,
+    services: BTreeMap<String, Service>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    networks: BTreeMap<String, Value>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    volumes: BTreeMap<String, Value>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    gates: BTreeMap<String, Vec<String>>,
+}
+
+#[derive(Debug, Serialize)]
+struct Reconcile {
+    mode: &'static str,
+    apply: &'static str,
+    resync: String,
+    restart_policy: RestartPolicy,
+}
+
+#[derive(Debug, Serialize)]
+struct RestartPolicy {
+    delay: String,
+    max_delay: String,
+    reset_after: String,
+    crash_loop: u32,
+    window: String,
+    on_exhausted: &'static str,
+}
+
+#[derive(Debug, Serialize)]
+struct Service {
+    container_name: String,
+    image: String,
+    #[serde(skip_serializing_if = "Value::is_null")]
+    pull_policy: Value,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    entrypoint: Option<Vec<String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    command: Option<Vec<String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user: Option<String>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    environment: BTreeMap<String, String>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    labels: BTreeMap<String, String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    ports: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    volumes: Vec<Value>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    networks: BTreeMap<String, Value>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    depends_on: BTreeMap<String, Value>,
+    #[serde(skip_serializing_if = "Value::is_null")]
+    healthcheck: Value,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    restart: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stop_signal: Option<String>,
+    stop_grace_period: String,
+    #[serde(skip_serializing_if = "Value::is_null")]
+    deploy: Value,
+}
+
+/// The platform in the words of the file.
+#[must_use]
+pub fn config(platform: &Platform) -> Config {
+    let Platform {
+        name,
+        instance: _,
+        generation: _,
+        settings,
+        networks,
+        volumes,
+        images,
+        containers,
+        gates,
+        removals: _,
+    } = platform;
+    let pull = |spec: &ContainerSpec| {
+        let image = images.get(&ResourceId::image(&spec.runtime.image));
+        image.map(|image| json!(image.pull)).unwrap_or_default()
+    };
+    Config {
+        api_version: "aiplat/v1",
+        name: name.clone(),
+        reconcile: reconcile(settings),
+        services: containers.values().map(|spec| (spec.service.clone(), service(spec, pull(spec)))).collect(),
+        networks: networks.iter().map(|(id, spec)| (id.key().to_owned(), network(spec))).collect(),
+        volumes: volumes.iter().map(|(id, spec)| (id.key().to_owned(), volume(spec))).collect(),
+        gates: gates.iter().map(|(name, members)| (name.clone(), members.iter().map(member).collect())).collect(),
+    }
+}
+
+fn reconcile(settings: &Settings) -> Reconcile {
+    let Settings { mode, apply, resync, restart } = settings;
+    let RestartSettings { delay, max_delay, reset_after, crash_loop, window, on_exhausted } = restart;
+    Reconcile {
+        mode: match mode {
+            Mode::Auto => "auto",
+            Mode::Observe => "observe",
+        },
+        apply: match apply {
+            ApplyMode::OnSave => "on_save",
+            ApplyMode::OnCommand => "on_command",
+        },
+        resync: duration(*resync),
+        restart_policy: RestartPolicy {
+            delay: duration(*delay),
+            max_delay: duration(*max_delay),
+            reset_after: duration(*reset_after),
+            crash_loop: *crash_loop,
+            window: duration(*window),
+            on_exhausted: match on_exhausted {
+                OnExhausted::Retry => "retry",
+                OnExhausted::Hold => "hold",
+            },
+        },
+    }
+}
+
+fn service(spec: &ContainerSpec, pull_policy: Value) -> Service {
+    let ContainerSpec { service, host_name, runtime, live, policy } = spec;
+    let ContainerRuntime {
+        image,
+        command,
+        entrypoint,
+        environment,
+        user,
+        labels,
+        stop_signal,
+        ports,
+        mounts,
+        engine_health_off,
+    } = runtime;
+    let ContainerLive { networks, limits } = live;
+    let ContainerPolicy { restart, dependencies, probe, stop_grace } = policy;
+    let argv = |argv: &Option<Vec<String>>| argv.as_ref().map(|argv| argv.iter().map(|it| without_password(it)).collect());
+    Service {
+        container_name: host_name.clone(),
+        image: image.clone(),
+        pull_policy,
+        entrypoint: argv(entrypoint),
+        command: argv(command),
+        user: user.clone(),
+        environment: environment.iter().map(|(name, value)| (name.clone(), redacted(name, value))).collect(),
+        labels: labels.iter().map(|(name, value)| (name.clone(), redacted(name, value))).collect(),
+        ports: ports.iter().map(port).collect(),
+        volumes: mounts.iter().map(mount).collect(),
+        networks: networks.iter().map(|(id, it)| (id.key().to_owned(), attachment(service, it))).collect(),
+        depends_on: dependencies.iter().map(|(id, it)| (id.key().to_owned(), dependency(*it))).collect(),
+        healthcheck: match probe {
+            Some(probe) => healthcheck(probe),
+            None if *engine_health_off => json!({"disable": true}),
+            None => Value::Null,
+        },
+        restart: match restart {
+            RestartMode::Default => None,
+            RestartMode::No => Some("no".to_owned()),
+            RestartMode::Always => Some("always".to_owned()),
+            RestartMode::OnFailure(None) => Some("on-failure".to_owned()),
+            RestartMode::OnFailure(Some(times)) => Some(format!("on-failure:{times}")),
+        },
+        stop_signal: stop_signal.clone(),
+        stop_grace_period: duration(*stop_grace),
+        deploy: limits_of(limits),
+    }
+}
+
+fn port(port: &aiplat_core::spec::PortBinding) -> String {
+    let ip = match port.host_ip {
+        std::net::IpAddr::V4(ip) => ip.to_string(),
+        std::net::IpAddr::V6(ip) => format!("[{ip}]"),
+    };
+    let host = port.host_port.map(|port| port.to_string()).unwrap_or_default();
+    format!("{ip}:{host}:{}/{}", port.container_port, port.protocol)
+}
+
+fn mount(mount: &Mount) -> Value {
+    let Mount { target, source, read_only } = mount;
+    let mut value = match source {
+        MountSource::Volume { volume, host_name: _ } => {
+            json!({"type": "volume", "source": volume.key(), "target": target})
+        }
+        MountSource::Bind { path, create } => {
+            json!({"type": "bind", "source": path, "target": target, "bind": {"create_host_path": create}})
+        }
+        MountSource::Anonymous => json!({"type": "volume", "target": target}),
+        MountSource::Tmpfs { size: None } => json!({"type": "tmpfs", "target": target}),
+        MountSource::Tmpfs { size: Some(size) } => json!({"type": "tmpfs", "target": target, "tmpfs": {"size": size}}),
+    };
+    if *read_only {
+        value["read_only"] = json!(true);
+    }
+    value
+}
+
+fn attachment(service: &str, attachment: &Attachment) -> Value {
+    let Attachment { host_name: _, aliases, ipv4_address, ipv6_address } = attachment;
+    // Every service answers to its own name.
+    let aliases: Vec<&String> = aliases.iter().filter(|alias| *alias != service).collect();
+    let mut map = Map::new();
+    insert(&mut map, "aliases", (!aliases.is_empty()).then_some(aliases));
+    insert(&mut map, "ipv4_address", ipv4_address.as_ref());
+    insert(&mut map, "ipv6_address", ipv6_address.as_ref());
+    Value::Object(map)
+}
+
+fn dependency(dependency: Dependency) -> Value {
+    let Dependency { condition, required, restart } = dependency;
+    let condition = match condition {
+        DependencyCondition::Started => "service_started",
+        DependencyCondition::Healthy => "service_healthy",
+        DependencyCondition::CompletedSuccessfully => "service_completed_successfully",
+    };
+    json!({"condition": condition, "required": required, "restart": restart})
+}
+
+fn healthcheck(probe: &ProbeSpec) -> Value {
+    let ProbeSpec { kind, interval, timeout, retries, start_period } = probe;
+    let (key, asked) = match kind {
+        ProbeKind::Http(http) => ("http", http_probe(http)),
+        ProbeKind::Tcp { port } => ("tcp", json!({"port": port})),
+        ProbeKind::Exec { argv } => {
+            let argv = argv.iter().map(|it| without_password(it));
+            ("test", std::iter::once("CMD".to_owned()).chain(argv).collect())
+        }
+    };
+    json!({
+        key: asked,
+        "interval": duration(*interval),
+        "timeout": duration(*timeout),
+        "retries": retries,
+        "start_period": duration(*start_period),
+    })
+}
+
+fn http_probe(http: &HttpProbe) -> Value {
+    let HttpProbe { scheme: aiplat_core::spec::Scheme::Http, port, path, method, host, headers, status } = http;
+    let mut map = Map::new();
+    insert(&mut map, "port", Some(port));
+    insert(&mut map, "path", Some(path));
+    insert(&mut map, "method", Some(method));
+    insert(&mut map, "host", host.as_ref());
+    let secret = |name: &str, value: &str| match name.to_ascii_uppercase().as_str() {
+        "AUTHORIZATION" | "COOKIE" => REDACTED.to_owned(),
+        _ => redacted(&name.replace('-', "_"), value),
+    };
+    let headers: BTreeMap<&String, String> =
+        headers.iter().map(|(name, value)| (name, secret(name, value))).collect();
+    insert(&mut map, "headers", (!headers.is_empty()).then_some(headers));
+    insert(&mut map, "status", Some(format!("{}-{}", status.0, status.1)));
+    Value::Object(map)
+}
+
+fn limits_of(limits: &Limits) -> Value {
+    let Limits { memory, nano_cpus, pids } = *limits;
+    let mut map = Map::new();
+    insert(&mut map, "memory", (memory != 0).then(|| size(memory)));
+    insert(&mut map, "cpus", (nano_cpus != 0).then(|| format!("{}", nano_cpus as f64 / 1e9)));
+    insert(&mut map, "pids", (pids != 0).then_some(pids));
+    if map.is_empty() { Value::Null } else { json!({"resources": {"limits": map}}) }
+}
+
+fn network(spec: &NetworkSpec) -> Value {
+    let NetworkSpec {
+        host_name,
+        external,
+        driver,
+        driver_opts,
+        internal,
+        enable_ipv6,
+        attachable,
+        labels,
+        subnets,
+    } = spec;
+    let mut map = named(host_name, *external, driver.as_ref(), driver_opts, labels);
+    insert(&mut map, "internal", internal.then_some(true));
+    insert(&mut map, "enable_ipv6", enable_ipv6.then_some(true));
+    insert(&mut map, "attachable", attachable.then_some(true));
+    let pools: Vec<Value> = subnets
+        .iter()
+        .map(|Subnet { subnet, gateway, ip_range }| {
+            let mut pool = Map::new();
+            insert(&mut pool, "subnet", Some(subnet));
+            insert(&mut pool, "gateway", gateway.as_ref());
+            insert(&mut pool, "ip_range", ip_range.as_ref());
+            Value::Object(pool)
+        })
+        .collect();
+    insert(&mut map, "ipam", (!pools.is_empty()).then(|| json!({"config": pools})));
+    Value::Object(map)
+}
+
+fn volume(spec: &VolumeSpec) -> Value {
+    let VolumeSpec { host_name, external, driver, driver_opts, labels } = spec;
+    Value::Object(named(host_name, *external, driver.as_ref(), driver_opts, labels))
+}
+
+fn named(
+    host_name: &str,
+    external: bool,
+    driver: Option<&String>,
+    driver_opts: &BTreeMap<String, String>,
+    labels: &BTreeMap<String, String>,
+) -> Map<String, Value> {
+    let hidden = |map: &BTreeMap<String, String>| -> Option<BTreeMap<String, String>> {
+        let hidden = map.iter().map(|(name, value)| (name.clone(), redacted(name, value))).collect();
+        (!map.is_empty()).then_some(hidden)
+    };
+    let mut map = Map::new();
+    insert(&mut map, "name", Some(host_name));
+    insert(&mut map, "external", external.then_some(true));
+    insert(&mut map, "driver", driver);
+    insert(&mut map, "driver_opts", hidden(driver_opts));
+    insert(&mut map, "labels", hidden(labels));
+    map
+}
+
+fn insert<T: Serialize>(map: &mut Map<String, Value>, key: &str, value: Option<T>) {
+    if let Some(value) = value {
+        map.insert(key.to_owned(), json!(value));
+    }
+}
+
+fn member(id: &ResourceId) -> String {
+    match id.kind {
+        Kind::Container => id.key().to_owned(),
+        Kind::Network | Kind::Volume | Kind::Image => id.to_string(),
+    }
+}
+
+/// A value, unless its name says that it is a secret. A path to a secret is none.
+fn redacted(name: &str, value: &str) -> String {
+    let upper = name.to_ascii_uppercase();
+    if !value.is_empty() && !upper.ends_with("_FILE") && SECRETS.iter().any(|secret| upper.contains(secret)) {
+        return REDACTED.to_owned();
+    }
+    without_password(value)
+}
+
+/// `postgres://user:word@host` without the word.
+fn without_password(value: &str) -> String {
+    let parts = || {
+        let (scheme, rest) = value.split_once("://")?;
+        let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+        let (login, _) = rest[..end].rsplit_once('@')?;
+        let (user, password) = login.split_once(':')?;
+        (!password.is_empty()).then(|| format!("{scheme}://{user}:{REDACTED}{}", &rest[login.len()..]))
+    };
+    parts().unwrap_or_else(|| value.to_owned())
+}
+
+/// Exact, in the words of the file: `1h30m`, `1500ms`.
+fn duration(duration: Duration) -> String {
+    let (seconds, millis) = (duration.as_secs(), duration.subsec_millis());
+    if millis > 0 || seconds == 0 {
+        return if duration.is_zero() { "0s".to_owned() } else { format!("{}ms", duration.as_millis()) };
+    }
+    let parts = [(seconds / 3_600, "h"), (seconds % 3_600 / 60, "m"), (seconds % 60, "s")];
+    parts.into_iter().filter(|(number, _)| *number > 0).map(|(number, unit)| format!("{number}{unit}")).collect()
+}
+
+/// Exact, in the words of the file: `512m`.
+fn size(bytes: i64) -> String {
+    let units = [(1 << 30, "g"), (1 << 20, "m"), (1 << 10, "k")];
+    match units.into_iter().find(|(unit, _)| bytes % unit == 0) {
+        Some((unit, name)) => format!("{}{name}", bytes / unit),
+        None => format!("{bytes}b"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_are_left_out_and_paths_to_them_are_not() {
+        assert_eq!(redacted("POSTGRES_PASSWORD", "hunter2"), REDACTED);
+        assert_eq!(redacted("openai_api_key", "sk-1"), REDACTED);
+        assert_eq!(redacted("POSTGRES_PASSWORD_FILE", "/run/secrets/pg"), "/run/secrets/pg");
+        assert_eq!(redacted("TOKEN", ""), "");
+        assert_eq!(redacted("DATABASE_URL", "postgres://u:p@ss@db:5432/x"), "postgres://u:<redacted>@db:5432/x");
+        assert_eq!(redacted("URL", "http://host:80/a@b:c"), "http://host:80/a@b:c");
+    }
+
+    #[test]
+    fn durations_and_sizes_are_exact() {
+        assert_eq!(duration(Duration::from_secs(5_400)), "1h30m");
+        assert_eq!(duration(Duration::from_millis(1_500)), "1500ms");
+        assert_eq!(duration(Duration::ZERO), "0s");
+        assert_eq!(size(512 << 20), "512m");
+        assert_eq!(size(1_000), "1000b");
+    }
+}

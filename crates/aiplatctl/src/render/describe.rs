@@ -1,0 +1,203 @@
+//! Everything about one thing.
+
+use std::fmt::Write as _;
+
+use aiplat_api::v1::{
+    Event, GateStatus, ResourceStatus, ServiceDetail, ServiceStatus, StatusCondition, StatusDoc,
+};
+use aiplat_core::observed::ProbeOutcome;
+
+use super::{
+    View, events, lists, style,
+    style::paint,
+    table::{Table, cell, column, message},
+    text::{clean, count},
+    time::age_of,
+    why,
+};
+
+/// Events that are shown, the newest.
+const EVENTS: usize = 12;
+/// Where the values of the facts begin.
+const INDENT: usize = 14;
+
+/// `describe` of a service.
+#[must_use]
+pub fn service(doc: &StatusDoc, service: &ServiceStatus, view: View) -> String {
+    let ServiceStatus { name, kind: _, status, since, restarts, endpoint, message, why: _, conditions, detail } = service;
+    let mut out = String::new();
+    let word = paint(style::word(*status), &status.to_string());
+    let since = age_of(view.now, since.as_deref());
+    fact(&mut out, view, "Name", &paint(style::STRONG, &clean(name)));
+    fact(&mut out, view, "Status", &format!("{word} since {since}, {}", count(*restarts as usize, "restart")));
+    fact(&mut out, view, "Message", &clean(message));
+    fact(&mut out, view, "Next", &clean(&detail.next));
+    fact(&mut out, view, "Endpoint", &clean(endpoint));
+    facts(&mut out, view, detail);
+    if !style::is_well(service) {
+        section(&mut out, "Why");
+        for link in &service.why {
+            let _ = writeln!(out, "  {}", super::text::wrap(&clean(link), view.width, 4));
+        }
+    }
+    section(&mut out, "Conditions");
+    out.push_str(&indented(&conditions_table(conditions, view), view));
+    if !detail.endings.is_empty() {
+        section(&mut out, "Last endings");
+        for ending in &detail.endings {
+            let _ = writeln!(out, "  {}", clean(ending));
+        }
+    }
+    out.push_str(&events_of(doc, view, &|event| why::is_about(event, service)));
+    out
+}
+
+fn facts(out: &mut String, view: View, detail: &ServiceDetail) {
+    let ServiceDetail {
+        image,
+        container,
+        container_id,
+        state,
+        depends_on,
+        dependants,
+        networks,
+        volumes,
+        ports,
+        probe,
+        last_probe,
+        probe_attempts,
+        endings: _,
+        next: _,
+        fingerprint,
+    } = detail;
+    let id = container_id.as_deref().map(|id| id.get(..12).unwrap_or(id));
+    let parts = [id, state.as_deref()].into_iter().flatten().collect::<Vec<_>>().join(", ");
+    let container = if parts.is_empty() { container.clone() } else { format!("{container} ({parts})") };
+    fact(out, view, "Image", &clean(image));
+    fact(out, view, "Container", &clean(&container));
+    list(out, view, "Ports", ports);
+    list(out, view, "Networks", networks);
+    list(out, view, "Volumes", volumes);
+    list(out, view, "Depends on", depends_on);
+    list(out, view, "Needed by", dependants);
+    let attempts = count(*probe_attempts as usize, "attempt");
+    fact(out, view, "Probe", &probe.as_ref().map(|probe| format!("{}, {attempts}", clean(probe))).unwrap_or_default());
+    fact(out, view, "Last probe", &last_probe.as_ref().map(exchange).unwrap_or_default());
+    fact(out, view, "Fingerprint", &clean(fingerprint.as_deref().unwrap_or_default()));
+}
+
+fn exchange(probe: &ProbeOutcome) -> String {
+    let ProbeOutcome { at: _, passed, transcript, took } = probe;
+    let word = if *passed { paint(style::GOOD, "passed") } else { paint(style::BAD, "failed") };
+    format!("{word} in {}: {}", aiplat_core::time::human(*took), clean(transcript))
+}
+
+/// `describe` of a resource that is not a service's container.
+#[must_use]
+pub fn resource(doc: &StatusDoc, resource: &ResourceStatus, view: View) -> String {
+    let ResourceStatus { id, host_name, desired, status, message, conditions, used_by, pull } = resource;
+    let mut out = String::new();
+    fact(&mut out, view, "Name", &paint(style::STRONG, &clean(&id.to_string())));
+    fact(&mut out, view, "Status", &paint(style::word(*status), &status.to_string()));
+    fact(&mut out, view, "Message", &clean(message));
+    fact(&mut out, view, "Name on host", &clean(host_name));
+    fact(&mut out, view, "In the file", if *desired { "yes" } else { "no longer" });
+    list(&mut out, view, "Used by", used_by);
+    fact(&mut out, view, "Pulled", &pull.map(lists::progress).unwrap_or_default());
+    section(&mut out, "Conditions");
+    out.push_str(&indented(&conditions_table(conditions, view), view));
+    let name = id.to_string();
+    out.push_str(&events_of(doc, view, &|event| event.resource == name));
+    out
+}
+
+/// `describe` of a gate.
+#[must_use]
+pub fn gate(doc: &StatusDoc, gate: &GateStatus, view: View) -> String {
+    let GateStatus { name, condition, members } = gate;
+    let mut out = String::new();
+    let word = lists::gate_word(condition.condition.status);
+    let since = age_of(view.now, condition.last_transition_time.as_deref());
+    fact(&mut out, view, "Name", &paint(style::STRONG, &clean(name)));
+    fact(&mut out, view, "Status", &format!("{} since {since}", paint(style::word(word), &word.to_string())));
+    fact(&mut out, view, "Message", &clean(&condition.condition.message));
+    section(&mut out, "Members");
+    let mut table = Table::new(&[column("NAME"), column("STATUS"), column("MESSAGE").flexible()]);
+    for id in members {
+        let member = doc.resources.iter().find(|resource| resource.id == *id);
+        let status = member.map(|member| member.status);
+        let word = status.map_or_else(|| "-".to_owned(), |status| status.to_string());
+        let style = status.map_or(style::PLAIN, style::word);
+        let said = member.map_or("", |member| member.message.as_str());
+        table.push(vec![id.to_string().into(), cell(style, &word), message(said)]);
+    }
+    out.push_str(&indented(&table, view));
+    out
+}
+
+/// Conditions as a table, in the order of cure.
+#[must_use]
+pub fn conditions_table(conditions: &[StatusCondition], view: View) -> Table {
+    let columns = [
+        column("TYPE"),
+        column("STATUS"),
+        column("SINCE").drops(1).volatile(),
+        column("REASON"),
+        column("MESSAGE").flexible(),
+    ];
+    let mut table = Table::new(&columns);
+    for StatusCondition { condition, last_transition_time, observed_generation: _ } in conditions {
+        let style = style::condition(condition);
+        table.push(vec![
+            condition.kind.to_string().into(),
+            cell(style, &condition.status.to_string()),
+            age_of(view.now, last_transition_time.as_deref()).into(),
+            condition.reason.to_string().into(),
+            message(&condition.message),
+        ]);
+    }
+    table
+}
+
+fn events_of(doc: &StatusDoc, view: View, about: &dyn Fn(&Event) -> bool) -> String {
+    let mut found: Vec<&Event> = doc.events.iter().rev().filter(|event| about(event)).take(EVENTS).collect();
+    found.reverse();
+    if found.is_empty() {
+        return String::new();
+    }
+    let mut out = String::new();
+    section(&mut out, "Events");
+    out.push_str(&indented(&events::events(found, events::Moment::Age, view), view));
+    out
+}
+
+/// A table two columns to the right.
+pub(super) fn indented(table: &Table, view: View) -> String {
+    if table.is_empty() {
+        return "  none\n".to_owned();
+    }
+    let lines = table.lines(view.width.map(|width| width.saturating_sub(2)));
+    lines.iter().map(|line| format!("  {line}\n")).collect()
+}
+
+pub(super) fn section(out: &mut String, title: &str) {
+    let _ = writeln!(out, "\n{}", paint(style::STRONG, &format!("{title}:")));
+}
+
+/// `Name:   value`; nothing where there is no value.
+fn fact(out: &mut String, view: View, name: &str, value: &str) {
+    if !value.is_empty() {
+        let value = super::text::wrap(value, view.width, INDENT);
+        let _ = writeln!(out, "{:<INDENT$}{value}", format!("{name}:"));
+    }
+}
+
+fn list(out: &mut String, view: View, name: &str, values: &[String]) {
+    for (at, value) in values.iter().enumerate() {
+        if at == 0 {
+            fact(out, view, name, &clean(value));
+        } else {
+            let _ = writeln!(out, "{:<INDENT$}{}", "", super::text::wrap(&clean(value), view.width, INDENT));
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! What would be done, and why.
+
+use std::{collections::BTreeMap, fmt::Write as _};
+
+use aiplat_api::v1::DiffReply;
+use aiplat_core::preview::{Preview, PreviewedAction};
+
+use super::{
+    style,
+    style::paint,
+    text::{clean, count},
+};
+
+/// Whether there is anything to do.
+#[must_use]
+pub fn is_empty(preview: &Preview) -> bool {
+    preview.waves.is_empty() && preview.blocked.is_empty()
+}
+
+/// The plan, in waves; within a wave things happen side by side.
+#[must_use]
+pub fn plan(reply: &DiffReply) -> String {
+    let DiffReply { preview, report, invalid: _, needs_confirmation } = reply;
+    let mut out = String::new();
+    if !report.trim().is_empty() {
+        let _ = writeln!(out, "{}\n", super::text::clean_lines(report.trim_end()));
+    }
+    for (number, stage) in stages(preview).into_iter().enumerate() {
+        let _ = writeln!(out, "{}", paint(style::STRONG, &format!("Wave {}", number + 1)));
+        for (resource, actions) in stage {
+            out.push_str(&resource_block(&resource, &actions));
+        }
+    }
+    if !preview.blocked.is_empty() {
+        let _ = writeln!(out, "{}", paint(style::STRONG, "Cannot be done now"));
+        for (resource, sentence) in &preview.blocked {
+            let _ = writeln!(out, "  {} {}: {}", paint(style::BAD, "!"), clean(&resource.to_string()), clean(sentence));
+        }
+    }
+    let _ = writeln!(out, "{}", summary(preview));
+    if let Some(reason) = needs_confirmation {
+        let _ = writeln!(out, "{}: {}", paint(style::UNDERWAY, "Needs --confirm"), clean(reason));
+    }
+    out
+}
+
+type Stage<'a> = BTreeMap<String, Vec<&'a PreviewedAction>>;
+
+/// The daemon plans one action a resource and wave; a person reads "create, start" of one resource as one thing. So
+/// all actions of a resource stand together, in the wave in which the last of them is done: what waits for it to be
+/// ready stands in a later one.
+fn stages(preview: &Preview) -> Vec<Stage<'_>> {
+    let mut all: BTreeMap<String, (usize, Vec<&PreviewedAction>)> = BTreeMap::new();
+    for (number, wave) in preview.waves.iter().enumerate() {
+        for action in &wave.actions {
+            let (last, actions) = all.entry(action.resource.to_string()).or_default();
+            *last = number;
+            actions.push(action);
+        }
+    }
+    let mut stages: BTreeMap<usize, Stage<'_>> = BTreeMap::new();
+    for (resource, (last, actions)) in all {
+        stages.entry(last).or_default().insert(resource, actions);
+    }
+    stages.into_values().collect()
+}
+
+fn resource_block(resource: &str, actions: &[&PreviewedAction]) -> String {
+    let mut out = String::new();
+    let (sign, style) = sign(actions);
+    let _ = writeln!(out, "  {} {}", paint(style, sign), paint(style, &clean(resource)));
+    let mut said = None;
+    for PreviewedAction { resource: _, verb: _, action, cause, interrupts } in actions {
+        // The same reason is said once, with the first of the steps that follow from it.
+        let because = if said == Some(cause) { String::new() } else { format!(": {}", clean(cause)) };
+        said = Some(cause);
+        let _ = writeln!(out, "      {}{because}", clean(action));
+        if let Some(interrupts) = interrupts {
+            let _ = writeln!(out, "        {} {}", paint(style::UNDERWAY, "interrupts:"), clean(interrupts));
+        }
+    }
+    out
+}
+
+fn sign(actions: &[&PreviewedAction]) -> (&'static str, anstyle::Style) {
+    let all = |verbs: &[&str]| actions.iter().all(|action| verbs.contains(&action.verb.as_str()));
+    if all(&["create", "start", "pull", "connect"]) {
+        ("+", style::GOOD)
+    } else if all(&["stop", "remove", "disconnect"]) {
+        ("-", style::BAD)
+    } else {
+        ("~", style::UNDERWAY)
+    }
+}
+
+/// `5 actions on 3 resources: 2 create, 2 start, 1 pull. 1 of them interrupts something.`
+#[must_use]
+pub fn summary(preview: &Preview) -> String {
+    let actions: Vec<&PreviewedAction> = preview.waves.iter().flat_map(|wave| &wave.actions).collect();
+    if actions.is_empty() {
+        return match preview.blocked.len() {
+            0 => "Nothing to do: everything is as the file says.".to_owned(),
+            blocked => format!("Nothing can be done now: {} wait.", count(blocked, "resource")),
+        };
+    }
+    let mut verbs: BTreeMap<&str, usize> = BTreeMap::new();
+    for action in &actions {
+        *verbs.entry(action.verb.as_str()).or_default() += 1;
+    }
+    let verbs: Vec<String> = verbs.iter().map(|(verb, number)| format!("{number} {}", clean(verb))).collect();
+    let mut resources: Vec<String> = actions.iter().map(|action| action.resource.to_string()).collect();
+    resources.sort();
+    resources.dedup();
+    let interrupting = match actions.iter().filter(|action| action.interrupts.is_some()).count() {
+        0 => "Nothing is interrupted.".to_owned(),
+        1 => "1 of them interrupts something.".to_owned(),
+        number => format!("{number} of them interrupt something."),
+    };
+    let head = format!("{} on {}", count(actions.len(), "action"), count(resources.len(), "resource"));
+    format!("{head}: {}. {interrupting}", verbs.join(", "))
+}

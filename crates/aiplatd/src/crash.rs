@@ -1,0 +1,93 @@
+//! A backend that ends the process at a chosen point, for tests of "the last pass died anywhere". Debug builds only.
+
+use std::{
+    net::IpAddr,
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
+
+use aiplat_core::{
+    ResourceId,
+    action::Action,
+    observed::{ContainerId, Listing, Observed},
+    spec::{InstanceId, ProbeKind},
+};
+use aiplat_host::{Backend, Hint, HostError, LogOptions, LogStream, Progress, Target};
+use futures_util::{future::BoxFuture, stream::BoxStream};
+use tokio_util::sync::CancellationToken;
+
+/// Counts the points around actions: 2k-1 lies before the k-th, 2k after it. At point `at` the process aborts, as
+/// under SIGKILL: nothing is flushed, no destructor runs.
+pub struct CrashAt<B> {
+    inner: B,
+    at: u64,
+    passed: AtomicU64,
+}
+
+impl<B> CrashAt<B> {
+    /// Aborts at point `at`.
+    pub fn new(inner: B, at: u64) -> Self {
+        Self { inner, at, passed: AtomicU64::new(0) }
+    }
+
+    fn point(&self) {
+        if self.passed.fetch_add(1, Ordering::SeqCst) + 1 == self.at {
+            std::process::abort();
+        }
+    }
+}
+
+impl<B: Backend> Backend for CrashAt<B> {
+    fn observe<'a>(&'a self, target: &'a Target) -> BoxFuture<'a, Result<Observed, HostError>> {
+        self.inner.observe(target)
+    }
+
+    fn observe_all(&self) -> BoxFuture<'_, Result<Listing, HostError>> {
+        self.inner.observe_all()
+    }
+
+    fn apply<'a>(
+        &'a self,
+        id: &'a ResourceId,
+        action: &'a Action,
+        progress: Progress,
+        cancel: CancellationToken,
+    ) -> BoxFuture<'a, Result<(), HostError>> {
+        Box::pin(async move {
+            self.point();
+            let result = self.inner.apply(id, action, progress, cancel).await;
+            self.point();
+            result
+        })
+    }
+
+    fn hints(&self) -> BoxStream<'static, Hint> {
+        self.inner.hints()
+    }
+
+    fn probe<'a>(
+        &'a self,
+        container: &'a ContainerId,
+        address: Option<IpAddr>,
+        kind: &'a ProbeKind,
+        timeout: Duration,
+    ) -> BoxFuture<'a, Result<String, String>> {
+        self.inner.probe(container, address, kind, timeout)
+    }
+
+    fn logs<'a>(
+        &'a self,
+        container: &'a ContainerId,
+        options: &'a LogOptions,
+    ) -> BoxFuture<'a, Result<LogStream, HostError>> {
+        self.inner.logs(container, options)
+    }
+
+    fn instance(&self) -> &InstanceId {
+        self.inner.instance()
+    }
+
+    fn version(&self) -> Option<String> {
+        self.inner.version()
+    }
+}

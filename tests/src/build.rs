@@ -1,0 +1,353 @@
+//! Platforms in a few words: `sketch([service("db").probe(), service("web").after("db", healthy())])`.
+
+use std::{collections::BTreeMap, net::IpAddr, time::Duration};
+
+use aiplat_core::{
+    ResourceId, Timestamp,
+    spec::{
+        Attachment, ContainerLive, ContainerPolicy, ContainerRuntime, ContainerSpec, Dependency, DependencyCondition,
+        ImageSpec, InstanceId, Limits, Mount, MountSource, NetworkSpec, Platform, PortBinding, ProbeKind, ProbeSpec,
+        Protocol, PullPolicy, Removals, RestartMode, Settings, VolumeSpec,
+    },
+};
+
+use crate::sim::App;
+
+/// Whose objects are ours in these tests.
+#[must_use]
+pub fn instance() -> InstanceId {
+    InstanceId("test-instance".to_owned())
+}
+
+/// A platform before it is compiled. Plain data: generators make and shrink it.
+#[derive(Debug, Clone)]
+pub struct Sketch {
+    /// Prefix of names on the host.
+    pub name: String,
+    /// In any order.
+    pub services: Vec<Service>,
+    /// Names of networks; `default` is always there.
+    pub networks: Vec<String>,
+    /// Of the file.
+    pub settings: Settings,
+    /// When removals may happen.
+    pub removals: Removals,
+    /// Networks and volumes that are somebody else's: key and name on the host.
+    pub external: Vec<(String, String)>,
+}
+
+/// One service, and how its program behaves.
+#[derive(Debug, Clone)]
+pub struct Service {
+    /// Its name.
+    pub name: String,
+    /// Image reference.
+    pub image: String,
+    /// Environment: the simplest thing whose change recreates.
+    pub version: u32,
+    /// Networks by key.
+    pub networks: Vec<String>,
+    /// (volume key, target)
+    pub volumes: Vec<(String, String)>,
+    /// Host paths, mounted at the same path, and whether a missing one is made.
+    pub binds: Vec<(String, bool)>,
+    /// Targets of anonymous volumes.
+    pub anonymous: Vec<String>,
+    /// Published host ports, onto port 80.
+    pub ports: Vec<u16>,
+    /// Edges.
+    pub needs: BTreeMap<String, Dependency>,
+    /// Probe.
+    pub probe: Option<ProbeSpec>,
+    /// Restart mode.
+    pub restart: RestartMode,
+    /// Limits.
+    pub limits: Limits,
+    /// `container_name`.
+    pub container_name: Option<String>,
+    /// `pull_policy`.
+    pub pull: PullPolicy,
+    /// `stop_grace_period`.
+    pub grace: Duration,
+    /// How its program behaves.
+    pub app: App,
+}
+
+/// A platform `demo` of these services.
+#[must_use]
+pub fn sketch(services: impl IntoIterator<Item = Service>) -> Sketch {
+    Sketch {
+        name: "demo".to_owned(),
+        services: services.into_iter().collect(),
+        networks: Vec::new(),
+        settings: Settings::default(),
+        removals: Removals::From(Timestamp::ZERO),
+        external: Vec::new(),
+    }
+}
+
+/// A service on the default network that runs until it is stopped.
+#[must_use]
+pub fn service(name: &str) -> Service {
+    Service {
+        name: name.to_owned(),
+        image: format!("{name}:1"),
+        version: 1,
+        networks: vec!["default".to_owned()],
+        volumes: Vec::new(),
+        binds: Vec::new(),
+        anonymous: Vec::new(),
+        ports: Vec::new(),
+        needs: BTreeMap::new(),
+        probe: None,
+        restart: RestartMode::Default,
+        limits: Limits::default(),
+        container_name: None,
+        pull: PullPolicy::Missing,
+        grace: Duration::from_secs(10),
+        app: App::default(),
+    }
+}
+
+/// An edge that waits until the other is healthy.
+#[must_use]
+pub fn healthy() -> Dependency {
+    Dependency { condition: DependencyCondition::Healthy, required: true, restart: false }
+}
+
+/// An edge that waits until the other runs.
+#[must_use]
+pub fn started() -> Dependency {
+    Dependency { condition: DependencyCondition::Started, ..healthy() }
+}
+
+/// An edge that waits until the other has done its work.
+#[must_use]
+pub fn completed() -> Dependency {
+    Dependency { condition: DependencyCondition::CompletedSuccessfully, ..healthy() }
+}
+
+/// The same edge, restarting with the other.
+#[must_use]
+pub fn restarting(edge: Dependency) -> Dependency {
+    Dependency { restart: true, ..edge }
+}
+
+/// The same edge, not required.
+#[must_use]
+pub fn optional(edge: Dependency) -> Dependency {
+    Dependency { required: false, ..edge }
+}
+
+/// A TCP probe each second, three tries, no start period.
+#[must_use]
+pub fn tcp_probe() -> ProbeSpec {
+    ProbeSpec {
+        kind: ProbeKind::Tcp { port: 80 },
+        interval: Duration::from_secs(1),
+        timeout: Duration::from_secs(1),
+        retries: 3,
+        start_period: Duration::ZERO,
+    }
+}
+
+impl Service {
+    /// Waits for `other`.
+    #[must_use]
+    pub fn after(mut self, other: &str, edge: Dependency) -> Self {
+        self.needs.insert(other.to_owned(), edge);
+        self
+    }
+
+    /// Is probed: see [`tcp_probe`].
+    #[must_use]
+    pub fn probe(mut self) -> Self {
+        self.probe = Some(tcp_probe());
+        self
+    }
+
+    /// Mounts a volume of the file.
+    #[must_use]
+    pub fn volume(mut self, key: &str, target: &str) -> Self {
+        self.volumes.push((key.to_owned(), target.to_owned()));
+        self
+    }
+
+    /// Publishes a host port.
+    #[must_use]
+    pub fn port(mut self, port: u16) -> Self {
+        self.ports.push(port);
+        self
+    }
+
+    /// Mounts a host path; a missing one is not made.
+    #[must_use]
+    pub fn bind(mut self, path: &str) -> Self {
+        self.binds.push((path.to_owned(), false));
+        self
+    }
+
+    /// Has this restart mode.
+    #[must_use]
+    pub fn restart(mut self, mode: RestartMode) -> Self {
+        self.restart = mode;
+        self
+    }
+
+    /// Its program behaves so.
+    #[must_use]
+    pub fn app(mut self, app: App) -> Self {
+        self.app = app;
+        self
+    }
+
+    /// Another version of its settings: recreates.
+    #[must_use]
+    pub fn version(mut self, version: u32) -> Self {
+        self.version = version;
+        self
+    }
+
+    /// Changes anything else.
+    #[must_use]
+    pub fn with(mut self, change: impl FnOnce(&mut Self)) -> Self {
+        change(&mut self);
+        self
+    }
+
+    fn spec(&self, sketch: &Sketch) -> ContainerSpec {
+        let Self {
+            name,
+            image,
+            version,
+            networks,
+            volumes,
+            binds,
+            anonymous: targets,
+            ports,
+            needs,
+            probe,
+            restart,
+            limits,
+            container_name,
+            pull: _,
+            grace,
+            app: _,
+        } = self;
+        let volume = |(key, target): &(String, String)| Mount {
+            target: target.clone(),
+            source: MountSource::Volume { volume: ResourceId::volume(key), host_name: sketch.host_name(key) },
+            read_only: false,
+        };
+        let bind = |(path, create): &(String, bool)| Mount {
+            target: path.clone(),
+            source: MountSource::Bind { path: path.clone(), create: *create },
+            read_only: false,
+        };
+        let anonymous = |target: &String| Mount {
+            target: target.clone(),
+            source: MountSource::Anonymous,
+            read_only: false,
+        };
+        let mut mounts: Vec<Mount> =
+            volumes.iter().map(volume).chain(binds.iter().map(bind)).chain(targets.iter().map(anonymous)).collect();
+        mounts.sort_by(|a, b| a.target.cmp(&b.target));
+        let attach = |key: &String| {
+            let attachment =
+                Attachment { host_name: sketch.host_name(key), aliases: vec![name.clone()], ..Attachment::default() };
+            (ResourceId::network(key), attachment)
+        };
+        ContainerSpec {
+            service: name.clone(),
+            host_name: container_name.clone().unwrap_or_else(|| sketch.host_name(name)),
+            runtime: ContainerRuntime {
+                image: image.clone(),
+                environment: BTreeMap::from([("VERSION".to_owned(), version.to_string())]),
+                ports: ports.iter().map(|port| binding(*port)).collect(),
+                mounts,
+                engine_health_off: probe.is_some(),
+                ..ContainerRuntime::default()
+            },
+            live: ContainerLive { networks: networks.iter().map(attach).collect(), limits: *limits },
+            policy: ContainerPolicy {
+                restart: *restart,
+                dependencies: needs.iter().map(|(on, edge)| (ResourceId::container(on), *edge)).collect(),
+                probe: probe.clone(),
+                stop_grace: *grace,
+            },
+        }
+    }
+}
+
+fn binding(port: u16) -> PortBinding {
+    PortBinding {
+        host_ip: IpAddr::from([0, 0, 0, 0]),
+        host_port: Some(port),
+        container_port: 80,
+        protocol: Protocol::Tcp,
+    }
+}
+
+impl Sketch {
+    /// The name on the host of `key`.
+    #[must_use]
+    pub fn host_name(&self, key: &str) -> String {
+        let external = self.external.iter().find(|(other, _)| other == key).map(|(_, name)| name.clone());
+        external.unwrap_or_else(|| format!("{}-{key}", self.name))
+    }
+
+    /// Compiled.
+    #[must_use]
+    pub fn platform(&self) -> Platform {
+        let external = |key: &str| self.external.iter().any(|(other, _)| other == key);
+        let used = self.services.iter().flat_map(|service| &service.networks);
+        let networks = self.networks.iter().chain(used).map(|key| {
+            let spec = NetworkSpec {
+                host_name: self.host_name(key),
+                external: external(key),
+                driver: None,
+                driver_opts: BTreeMap::new(),
+                internal: false,
+                enable_ipv6: false,
+                attachable: false,
+                labels: BTreeMap::new(),
+                subnets: Vec::new(),
+            };
+            (ResourceId::network(key), spec)
+        });
+        let volumes = self.services.iter().flat_map(|service| &service.volumes).map(|(key, _)| {
+            let spec = VolumeSpec {
+                host_name: self.host_name(key),
+                external: external(key),
+                driver: None,
+                driver_opts: BTreeMap::new(),
+                labels: BTreeMap::new(),
+            };
+            (ResourceId::volume(key), spec)
+        });
+        let images = self.services.iter().map(|service| {
+            let spec = ImageSpec { reference: service.image.clone(), pull: service.pull };
+            (ResourceId::image(&service.image), spec)
+        });
+        let containers =
+            self.services.iter().map(|service| (ResourceId::container(&service.name), service.spec(self)));
+        Platform {
+            name: self.name.clone(),
+            instance: instance(),
+            generation: 1,
+            settings: self.settings.clone(),
+            networks: networks.collect(),
+            volumes: volumes.collect(),
+            images: images.collect(),
+            containers: containers.collect(),
+            gates: BTreeMap::new(),
+            removals: self.removals,
+        }
+    }
+
+    /// The service of that name; panics if there is none.
+    #[must_use]
+    pub fn service(&mut self, name: &str) -> &mut Service {
+        self.services.iter_mut().find(|service| service.name == name).expect("a service of the sketch")
+    }
+}

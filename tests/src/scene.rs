@@ -1,0 +1,360 @@
+//! A world on the model, and a hand that carries out plans: the daemon's pass, without the daemon.
+//!
+//! Everything is observed as the Docker adapter would, planned by the real `plan`, remembered by the real `entries`,
+//! and done to the model. Tests build a situation with it and print what is planned; laws iterate it to the end.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use aiplat_core::{
+    Kind, ResourceId, Timestamp,
+    action::Action,
+    condition::ErrorClass,
+    fingerprint,
+    ledger::{Failure, Ledger},
+    observed::{ObservedState, ProbeFacts, ProbeOutcome},
+    plan::{Requeue, Step, Verdict, World, entries, plan},
+    preview::resources,
+    spec::{Platform, ProbeSpec},
+    watch::watch,
+};
+use aiplat_host::{HostError, Target};
+
+use crate::{
+    build::{Sketch, instance},
+    sim::{Engine, engine::Image},
+};
+
+/// A platform, a model of an engine, and what is known of it.
+#[derive(Debug, Clone)]
+pub struct Scene {
+    /// The file in force.
+    pub desired: Platform,
+    /// The machine.
+    pub engine: Engine,
+    /// As last observed.
+    pub observed: ObservedState,
+    /// What is remembered.
+    pub ledger: Ledger,
+}
+
+/// What one pass did.
+#[derive(Debug, Clone)]
+pub struct Pass {
+    /// What was decided.
+    pub step: Step,
+    /// What came of its action.
+    pub outcome: Option<Result<(), HostError>>,
+}
+
+/// An hour after boot.
+pub const START: Timestamp = Timestamp::from_boot(Duration::from_secs(3_600));
+
+impl Scene {
+    /// A machine that has every image of `sketch`, and nothing else. Nothing is observed yet.
+    #[must_use]
+    pub fn new(sketch: &Sketch) -> Self {
+        let mut scene = Self {
+            desired: sketch.platform(),
+            engine: Engine { now: START, ..Engine::default() },
+            observed: ObservedState::default(),
+            ledger: Ledger::default(),
+        };
+        scene.load(sketch);
+        scene
+    }
+
+    fn load(&mut self, sketch: &Sketch) {
+        for service in &sketch.services {
+            let Self { engine, .. } = self;
+            if !engine.registry.contains_key(&service.image) {
+                engine.add_image(&service.image, Image::default());
+            }
+            engine.apps.insert(service.name.clone(), service.app.clone());
+        }
+        self.desired = sketch.platform();
+    }
+
+    /// Another file is in force.
+    pub fn edit(&mut self, sketch: &Sketch) {
+        let generation = self.desired.generation + 1;
+        self.load(sketch);
+        self.desired.generation = generation;
+    }
+
+    /// Time.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.engine.now
+    }
+
+    /// What a decision looks at.
+    #[must_use]
+    pub fn world(&self) -> World<'_> {
+        World { desired: &self.desired, observed: &self.observed, ledger: &self.ledger, now: self.engine.now }
+    }
+
+    /// Every resource that there is something to plan for.
+    #[must_use]
+    pub fn resources(&self) -> Vec<ResourceId> {
+        resources(&self.desired, &self.observed).into_iter().collect()
+    }
+
+    /// Lists everything, and looks at every resource.
+    pub fn observe(&mut self) {
+        let now = self.now();
+        self.observed.record_listing(self.engine.listing(), &instance(), now);
+        for id in self.resources() {
+            self.look(&id);
+        }
+    }
+
+    /// Looks at one resource.
+    pub fn look(&mut self, id: &ResourceId) {
+        let host_name = match id.kind {
+            Kind::Network => self.desired.networks.get(id).map(|spec| spec.host_name.clone()),
+            Kind::Volume => self.desired.volumes.get(id).map(|spec| spec.host_name.clone()),
+            Kind::Image | Kind::Container => Some(id.key().to_owned()),
+        };
+        let target = Target { id: id.clone(), host_name: host_name.unwrap_or_else(|| id.key().to_owned()) };
+        let observed = self.engine.look(&target, &instance());
+        let now = self.now();
+        self.observed.record(observed, &instance(), now);
+    }
+
+    /// Lets time pass.
+    pub fn pass(&mut self, time: Duration) {
+        let to = self.now() + time;
+        self.engine.advance(to);
+    }
+
+    /// What is decided for `id` as things were last observed.
+    #[must_use]
+    pub fn plan(&self, id: &ResourceId) -> Step {
+        plan(&self.world(), id)
+    }
+
+    /// One pass over `id`: look, plan, remember, do. An error is remembered as the daemon would.
+    pub fn reconcile(&mut self, id: &ResourceId) -> Pass {
+        self.look(id);
+        let step = self.plan(id);
+        for entry in entries(&self.world(), id, &step) {
+            self.ledger.enter(id, entry);
+        }
+        let outcome = step.action.as_ref().map(|planned| self.apply(id, &planned.action));
+        if let (Some(planned), Some(outcome)) = (&step.action, &outcome) {
+            self.remember(id, &planned.action, outcome);
+        }
+        Pass { step, outcome }
+    }
+
+    /// Does `action`, in its time.
+    ///
+    /// # Errors
+    /// As the host.
+    pub fn apply(&mut self, id: &ResourceId, action: &Action) -> Result<(), HostError> {
+        let (takes, exit_code) = self.engine.takes(action);
+        self.pass(takes);
+        let done = self.engine.act(&instance(), id, action, exit_code);
+        self.engine.events.clear();
+        done
+    }
+
+    fn remember(&mut self, id: &ResourceId, action: &Action, outcome: &Result<(), HostError>) {
+        let now = self.now();
+        let fingerprint = self.desired.containers.get(id).map(|spec| fingerprint::of(&spec.runtime));
+        let record = self.ledger.entry(id);
+        let Err(error) = outcome else {
+            if record.failure.as_ref().is_some_and(|failure| failure.action == action.verb()) {
+                record.failure = None;
+            }
+            return;
+        };
+        let attempts = record.failure.as_ref().map_or(0, |failure| failure.attempts) + 1;
+        let retry_at = match error.class {
+            ErrorClass::Transient | ErrorClass::Bug => Some(now + Duration::from_secs(u64::from(attempts.min(60)))),
+            ErrorClass::Changed if attempts <= 3 => Some(now),
+            ErrorClass::Changed => Some(now + Duration::from_secs(u64::from(attempts.min(60)))),
+            ErrorClass::Denied => Some(now + Duration::from_secs(60)),
+            ErrorClass::Rejected | ErrorClass::Unsupported => None,
+        };
+        record.failure = Some(Failure {
+            action: action.verb().to_owned(),
+            class: error.class,
+            reason: error.reason,
+            message: error.message.clone(),
+            attempts,
+            retry_at,
+            fingerprint,
+        });
+    }
+
+    /// Makes every probe that is due; how long until the next one is.
+    pub fn probe(&mut self) -> Option<Duration> {
+        let mut next = None;
+        for id in self.desired.containers.keys().cloned().collect::<Vec<_>>() {
+            let Some(schedule) = watch(&self.world(), &id) else { continue };
+            if schedule.after.is_zero() {
+                let passed = self.engine.containers.get(&schedule.container.0).is_some_and(|c| self.engine.answers(c));
+                self.record_probe(&id, schedule.incarnation, &schedule.probe, passed);
+                next = Some(Duration::from_millis(5));
+            } else {
+                next = Some(next.map_or(schedule.after, |next: Duration| next.min(schedule.after)));
+            }
+        }
+        next
+    }
+
+    fn record_probe(
+        &mut self,
+        id: &ResourceId,
+        incarnation: aiplat_core::observed::Incarnation,
+        spec: &ProbeSpec,
+        passed: bool,
+    ) {
+        let now = self.now();
+        let transcript = if passed { "connected" } else { "connection refused" }.to_owned();
+        let fresh = || ProbeFacts::new(incarnation.clone(), now);
+        let facts = self.observed.probes.entry(id.clone()).or_insert_with(fresh);
+        if facts.incarnation != incarnation {
+            *facts = fresh();
+        }
+        facts.record(ProbeOutcome { at: now, passed, transcript, took: Duration::from_millis(1) }, spec);
+    }
+
+    /// Passes over everything, in order, until nothing is due for `quiet`: probes are made, time is let pass. Panics
+    /// after too many passes: a loop is a bug.
+    pub fn converge(&mut self) -> &mut Self {
+        self.settle(Duration::from_secs(30));
+        self
+    }
+
+    /// The same for other lengths of quiet; the verdicts at the end.
+    pub fn settle(&mut self, quiet: Duration) -> BTreeMap<ResourceId, Verdict> {
+        self.observe();
+        let mut quiet_since = self.now();
+        for _ in 0..2_000 {
+            let mut verdicts = BTreeMap::new();
+            let mut wait = Duration::from_secs(1);
+            for id in self.resources() {
+                let Pass { step, outcome } = self.reconcile(&id);
+                if outcome.is_some() {
+                    quiet_since = self.now();
+                }
+                if let Requeue::After(after) = step.requeue {
+                    wait = wait.min(after);
+                }
+                verdicts.insert(id, step.verdict);
+            }
+            let probing = self.probe();
+            if self.now().since(quiet_since) >= quiet {
+                return verdicts;
+            }
+            wait = wait.min(probing.unwrap_or(wait)).max(Duration::from_millis(1));
+            self.pass(wait);
+        }
+        panic!("it does not settle:\n{}", self.text());
+    }
+
+    /// What is planned for every resource, a line each, as things were last observed; ids replaced by names.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let lines = self.resources().into_iter().map(|id| format!("{id}: {}", self.line(&id)));
+        self.named(&lines.collect::<Vec<_>>().join("\n"))
+    }
+
+    /// What is planned for one resource.
+    #[must_use]
+    pub fn line(&self, id: &ResourceId) -> String {
+        let Step { action, verdict, requeue, conditions: _ } = self.plan(id);
+        let wait = match requeue {
+            Requeue::Now | Requeue::OnChange => String::new(),
+            Requeue::After(after) => format!(" (again in {})", aiplat_core::time::human(after)),
+        };
+        let verdict = match (action, verdict) {
+            (Some(planned), _) => format!("{} because {}", planned.action, planned.cause),
+            (None, Verdict::Converged) => "converged".to_owned(),
+            (None, Verdict::Progressing) => "progressing".to_owned(),
+            (None, Verdict::Blocked { on }) => {
+                let gates: Vec<String> = on.iter().map(ToString::to_string).collect();
+                format!("blocked: {}", gates.join("; "))
+            }
+            (None, Verdict::Unsatisfied { reason, message }) => format!("unsatisfied ({reason}): {message}"),
+            (None, Verdict::Held { reason, message }) => format!("held ({reason}): {message}"),
+        };
+        self.named(&format!("{verdict}{wait}"))
+    }
+
+    /// `text` with the ids of containers and networks replaced by their names in brackets.
+    #[must_use]
+    pub fn named(&self, text: &str) -> String {
+        let mut text = text.to_owned();
+        for container in self.engine.containers.values() {
+            let short = container.id.get(..12).unwrap_or_default();
+            text = text.replace(&container.id, &format!("<{}>", container.name));
+            text = text.replace(short, &format!("<{}>", container.name));
+        }
+        for network in self.engine.networks.values() {
+            text = text.replace(&network.id, &format!("<{}>", network.name));
+        }
+        text
+    }
+}
+
+/// How an engine goes away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Restart {
+    /// SIGTERM: programs get their stop signal.
+    Graceful,
+    /// SIGKILL: programs are killed at the restore.
+    Killed,
+    /// live-restore: programs run on.
+    Live,
+}
+
+impl Scene {
+    /// The id of the container of that name.
+    #[must_use]
+    pub fn id_of(&self, name: &str) -> String {
+        self.engine.find(name).unwrap_or_else(|| panic!("no container `{name}`")).id.clone()
+    }
+
+    /// A person does something to the engine, in order of the table; then everything is looked at.
+    pub fn by_hand(&mut self, act: impl FnOnce(&mut Engine)) -> &mut Self {
+        act(&mut self.engine);
+        self.observe();
+        self
+    }
+
+    /// The engine restarts; its loss is seen when it happens, and everything is listed when it is back.
+    pub fn restart_engine(&mut self, how: Restart) -> &mut Self {
+        let now = self.now();
+        self.observed.record_loss("connection refused".to_owned(), now);
+        match how {
+            Restart::Graceful => self.engine.restart_gracefully(Duration::from_millis(1_500)),
+            Restart::Killed => self.engine.restart_killed(Duration::from_secs(11)),
+            Restart::Live => self.engine.restart_live(Duration::from_secs(5)),
+        }
+        self.observe();
+        self
+    }
+
+    /// aiplatd restarts: what it had only in memory is gone.
+    pub fn restart_daemon(&mut self) -> &mut Self {
+        self.observed = ObservedState::default();
+        self.observe();
+        self
+    }
+
+    /// Names and states of our containers, a line each.
+    #[must_use]
+    pub fn containers(&self) -> String {
+        let mut lines: Vec<String> = self
+            .engine
+            .containers
+            .values()
+            .map(|container| format!("{} {:?} exit={}", container.name, container.state, container.exit_code))
+            .collect();
+        lines.sort();
+        lines.join("\n")
+    }
+}

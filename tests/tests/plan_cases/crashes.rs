@@ -1,0 +1,227 @@
+//! Ends, and what follows them.
+
+use std::time::Duration;
+
+use aiplat_core::{
+    ResourceId,
+    spec::{OnExhausted, RestartMode},
+};
+use aiplat_tests::{
+    build::{Service, completed, service, sketch},
+    scene::{Restart, Scene},
+    sim::{App, Ending},
+};
+use insta::assert_snapshot;
+
+use crate::{check, of};
+
+fn web() -> Service {
+    service("web").with(|s| s.networks.clear())
+}
+
+/// The state after the `n`-th crash, each `ran` after its start, seen at once.
+fn crashed(service: Service, times: u32, ran: Duration) -> Scene {
+    let app = App::crashing(ran, 1);
+    let mut scene = Scene::new(&sketch([service.app(app)]));
+    let id = ResourceId::container("web");
+    scene.observe();
+    let mut crashes = 0;
+    for _ in 0..2_000 {
+        let pass = scene.reconcile(&id);
+        let running = scene.engine.find("demo-web").is_some_and(|c| c.state == aiplat_tests::sim::engine::State::Running);
+        if pass.outcome.is_some() && !running {
+            continue;
+        }
+        if running {
+            scene.look(&id);
+            scene.pass(ran);
+            scene.look(&id);
+            crashes += 1;
+            if crashes == times {
+                break;
+            }
+        } else {
+            scene.pass(Duration::from_millis(500));
+        }
+    }
+    scene
+}
+
+#[test]
+fn the_first_crash_is_restarted_at_once() {
+    assert_snapshot!(of(&crashed(web(), 1, Duration::from_secs(3)), "web"), @"?");
+}
+
+#[test]
+fn the_second_crash_in_a_row_waits_about_a_second() {
+    assert_snapshot!(of(&crashed(web(), 2, Duration::from_secs(3)), "web"), @"?");
+}
+
+#[test]
+fn the_back_off_doubles() {
+    let waits: Vec<String> =
+        (1..=9).map(|times| of(&crashed(web(), times, Duration::from_millis(50)), "web")).collect();
+    assert_snapshot!(waits.join("\n"), @"?");
+}
+
+#[test]
+fn a_long_run_starts_the_count_anew() {
+    assert_snapshot!(of(&crashed(web(), 4, Duration::from_secs(601)), "web"), @"?");
+}
+
+#[test]
+fn five_restarts_in_ten_minutes_are_a_crash_loop_that_is_tried_on() {
+    let scene = crashed(web(), 6, Duration::from_secs(1));
+    let step = scene.plan(&ResourceId::container("web"));
+    let said = step.conditions.iter().find(|c| c.kind == aiplat_core::condition::ConditionType::CrashLoop);
+    let said = said.map(|c| format!("CrashLoop={} {}", c.status, c.message)).unwrap_or_default();
+    assert_snapshot!(format!("{}\n{said}", of(&scene, "web")), @"?");
+}
+
+#[test]
+fn a_crash_loop_is_held_where_the_file_says_hold() {
+    let mut scene = crashed(web(), 6, Duration::from_secs(1));
+    scene.desired.settings.restart.on_exhausted = OnExhausted::Hold;
+    assert_snapshot!(of(&scene, "web"), @"?");
+}
+
+#[test]
+fn an_edit_is_tried_at_once_after_a_crash_loop() {
+    let mut scene = crashed(web(), 8, Duration::from_secs(1));
+    scene.edit(&sketch([web().version(2)]));
+    scene.observe();
+    assert_snapshot!(crate::ladder(&mut scene, "web"), @"?");
+}
+
+#[test]
+fn a_program_that_ends_before_anybody_sees_it_run_backs_off_too() {
+    let mut scene = Scene::new(&sketch([web().app(App::crashing(Duration::from_nanos(1), 1))]));
+    scene.observe();
+    let id = ResourceId::container("web");
+    for _ in 0..6 {
+        scene.reconcile(&id);
+        scene.pass(Duration::from_millis(10));
+    }
+    scene.look(&id);
+    assert_snapshot!(of(&scene, "web"), @"?");
+}
+
+#[test]
+fn exit_0_without_a_restart_mode_is_completed() {
+    let mut scene = Scene::new(&sketch([web().app(App::one_shot(Duration::from_secs(1)))]));
+    scene.converge();
+    assert_snapshot!(format!("{}\n{}", check(&scene), scene.containers()), @"?");
+}
+
+#[test]
+fn exit_0_with_restart_always_is_restarted() {
+    let mut scene = Scene::new(&sketch([web().restart(RestartMode::Always).app(App::crashing_times(
+        1,
+        Duration::from_secs(1),
+        0,
+    ))]));
+    scene.settle(Duration::from_millis(500));
+    scene.pass(Duration::from_secs(2));
+    scene.observe();
+    assert_snapshot!(of(&scene, "web"), @"?");
+}
+
+#[test]
+fn a_failure_with_restart_no_stays_failed() {
+    let mut scene =
+        Scene::new(&sketch([web().restart(RestartMode::No).app(App::crashing(Duration::from_secs(1), 3))]));
+    scene.converge();
+    assert_snapshot!(format!("{}\n{}", check(&scene), scene.containers()), @"?");
+}
+
+#[test]
+fn on_failure_gives_up_after_its_number_of_attempts() {
+    let mode = RestartMode::OnFailure(Some(2));
+    let lines: Vec<String> =
+        (1..=3).map(|times| of(&crashed(web().restart(mode), times, Duration::from_secs(1)), "web")).collect();
+    assert_snapshot!(lines.join("\n"), @"?");
+}
+
+#[test]
+fn on_failure_leaves_exit_0_completed() {
+    let mut scene = Scene::new(&sketch([web()
+        .restart(RestartMode::OnFailure(None))
+        .app(App::one_shot(Duration::from_secs(1)))]));
+    scene.converge();
+    assert_snapshot!(check(&scene), @"?");
+}
+
+#[test]
+fn a_kill_by_hand_is_healed_and_counted() {
+    let mut scene = Scene::new(&sketch([web()]));
+    scene.converge();
+    scene.by_hand(|engine| engine.kill("demo-web").expect("runs"));
+    assert_snapshot!(of(&scene, "web"), @"?");
+}
+
+#[test]
+fn running_out_of_memory_is_named() {
+    let ending = Ending { after: Duration::from_secs(1), exit_code: 137, oom: true, times: 1 };
+    let mut scene = Scene::new(&sketch([web().app(App { ends: Some(ending), ..App::default() })]));
+    scene.settle(Duration::from_millis(500));
+    scene.pass(Duration::from_secs(2));
+    scene.observe();
+    assert_snapshot!(of(&scene, "web"), @"?");
+}
+
+#[test]
+fn an_end_that_aiplatd_did_not_see_is_healed_and_not_counted() {
+    let mut scene = Scene::new(&sketch([web()]));
+    scene.converge();
+    scene.engine.kill("demo-web").expect("runs");
+    scene.restart_daemon();
+    assert_snapshot!(of(&scene, "web"), @"?");
+}
+
+#[test]
+fn an_end_with_the_engine_is_healed_and_not_counted() {
+    let mut scene = Scene::new(&sketch([web()]));
+    scene.converge();
+    scene.restart_engine(Restart::Killed);
+    assert_snapshot!(of(&scene, "web"), @"?");
+}
+
+#[test]
+fn an_end_shortly_before_the_engine_was_lost_is_its_doing() {
+    let mut scene = Scene::new(&sketch([web()]));
+    scene.converge();
+    scene.by_hand(|engine| engine.kill("demo-web").expect("runs"));
+    scene.pass(Duration::from_secs(3));
+    scene.restart_engine(Restart::Graceful);
+    assert_snapshot!(of(&scene, "web"), @"?");
+}
+
+#[test]
+fn an_end_long_before_the_engine_was_lost_is_a_crash() {
+    let mut scene = Scene::new(&sketch([web()]));
+    scene.converge();
+    scene.by_hand(|engine| engine.kill("demo-web").expect("runs"));
+    scene.pass(Duration::from_secs(30));
+    scene.restart_engine(Restart::Graceful);
+    assert_snapshot!(of(&scene, "web"), @"?");
+}
+
+#[test]
+fn a_service_that_obeys_the_engines_stop_with_exit_0_comes_back_with_it() {
+    let mut scene = Scene::new(&sketch([web().app(App { stop_exit: 0, ..App::default() })]));
+    scene.converge();
+    scene.restart_engine(Restart::Graceful);
+    assert_snapshot!(of(&scene, "web"), @"?");
+}
+
+#[test]
+fn a_one_shot_that_had_completed_does_not_run_again_when_the_engine_restarts() {
+    let mut scene = Scene::new(&sketch([
+        service("migrate").app(App::one_shot(Duration::from_secs(1))),
+        web().after("migrate", completed()),
+    ]));
+    scene.converge();
+    scene.pass(Duration::from_secs(60));
+    scene.restart_engine(Restart::Graceful);
+    assert_snapshot!(of(&scene, "migrate"), @"?");
+}

@@ -1,0 +1,164 @@
+//! What people do by hand, and how it is mended.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use aiplat_core::{ResourceId, spec::Limits};
+use aiplat_tests::{
+    build::{service, sketch},
+    scene::Scene,
+    sim::engine::State,
+};
+use insta::assert_snapshot;
+
+use crate::{check, ladder, of};
+
+fn web() -> Scene {
+    let mut scene = Scene::new(&sketch([service("web").with(|s| s.networks.push("edge".to_owned()))]));
+    scene.converge();
+    scene
+}
+
+#[test]
+fn a_converged_platform_plans_nothing() {
+    assert_snapshot!(check(&web()), @"?");
+}
+
+#[test]
+fn a_container_that_was_removed_is_made_again() {
+    let mut scene = web();
+    scene.by_hand(|engine| engine.remove("demo-web", true).expect("exists"));
+    assert_snapshot!(ladder(&mut scene, "web"), @"?");
+}
+
+#[test]
+fn a_network_that_was_disconnected_is_connected() {
+    let mut scene = web();
+    scene.by_hand(|engine| engine.disconnect("demo-edge", "demo-web").expect("connected"));
+    assert_snapshot!(ladder(&mut scene, "web"), @"?");
+}
+
+#[test]
+fn a_network_that_was_connected_is_disconnected() {
+    let mut scene = web();
+    scene.by_hand(|engine| {
+        engine.create_network("other", BTreeMap::new(), "bridge", false).expect("free");
+        engine.connect("other", "demo-web", Vec::new()).expect("not connected");
+    });
+    assert_snapshot!(ladder(&mut scene, "web"), @"?");
+}
+
+#[test]
+fn a_connection_without_the_services_name_is_made_again() {
+    let mut scene = web();
+    scene.by_hand(|engine| {
+        engine.disconnect("demo-edge", "demo-web").expect("connected");
+        engine.connect("demo-edge", "demo-web", vec!["other".to_owned()]).expect("not connected");
+    });
+    assert_snapshot!(ladder(&mut scene, "web"), @"?");
+}
+
+#[test]
+fn a_network_that_was_made_anew_gets_the_stopped_container_back() {
+    let mut scene = web();
+    scene.by_hand(|engine| {
+        engine.kill("demo-web").expect("runs");
+        engine.remove_network("demo-edge").expect("unused");
+    });
+    scene.reconcile(&ResourceId::network("edge"));
+    assert_snapshot!(ladder(&mut scene, "web"), @"?");
+}
+
+#[test]
+fn a_renamed_container_gets_its_name_back() {
+    let mut scene = web();
+    scene.by_hand(|engine| engine.rename("demo-web", "by-hand").expect("free"));
+    assert_snapshot!(ladder(&mut scene, "web"), @"?");
+}
+
+#[test]
+fn a_paused_container_goes_on() {
+    let mut scene = web();
+    scene.by_hand(|engine| engine.pause("demo-web").expect("runs"));
+    assert_snapshot!(ladder(&mut scene, "web"), @"?");
+}
+
+#[test]
+fn limits_are_changed_without_a_restart() {
+    let mut scene = web();
+    let limits = Limits { memory: 1 << 30, ..Limits::default() };
+    scene.edit(&sketch([service("web").with(|s| {
+        s.networks.push("edge".to_owned());
+        s.limits = limits;
+    })]));
+    scene.observe();
+    assert_snapshot!(ladder(&mut scene, "web"), @"?");
+}
+
+#[test]
+fn a_limit_that_is_lifted_takes_a_replacement() {
+    let limits = Limits { memory: 1 << 30, ..Limits::default() };
+    let mut scene = Scene::new(&sketch([service("web").with(|s| s.limits = limits)]));
+    scene.converge();
+    scene.edit(&sketch([service("web")]));
+    scene.observe();
+    assert_snapshot!(ladder(&mut scene, "web"), @"?");
+}
+
+#[test]
+fn a_volume_that_was_removed_is_made_again_and_its_service_waits() {
+    let mut scene = Scene::new(&sketch([service("db").volume("data", "/data")]));
+    scene.converge();
+    scene.by_hand(|engine| {
+        engine.remove("demo-db", true).expect("exists");
+        engine.remove_volume("demo-data").expect("unused");
+    });
+    assert_snapshot!(check(&scene), @"?");
+}
+
+#[test]
+fn a_second_running_container_of_a_service_is_stopped_and_removed() {
+    let mut scene = web();
+    let copy = scene.engine.find("demo-web").expect("runs").clone();
+    scene.by_hand(|engine| {
+        let id = format!("{:064x}", 7);
+        let second = aiplat_tests::sim::engine::Container {
+            id: id.clone(),
+            name: "copy".to_owned(),
+            created: copy.created - 100,
+            ..copy.clone()
+        };
+        engine.containers.insert(id, second);
+    });
+    assert_snapshot!(ladder(&mut scene, "web"), @"?");
+}
+
+#[test]
+fn a_container_that_the_engine_left_dead_is_removed() {
+    let mut scene = web();
+    let id = scene.id_of("demo-web");
+    scene.by_hand(|engine| {
+        engine.kill("demo-web").expect("runs");
+        engine.containers.get_mut(&id).expect("exists").state = State::Dead;
+    });
+    assert_snapshot!(ladder(&mut scene, "web"), @"?");
+}
+
+#[test]
+fn a_stop_by_hand_is_healed() {
+    let mut scene = web();
+    let id = scene.id_of("demo-web");
+    scene.by_hand(|engine| engine.end(&id, 143, false));
+    assert_snapshot!(of(&scene, "web"), @"?");
+}
+
+#[test]
+fn a_container_of_an_older_aiplatd_with_an_unknown_fingerprint_is_left_alone() {
+    let mut scene = web();
+    let id = scene.id_of("demo-web");
+    scene.by_hand(|engine| {
+        let container = engine.containers.get_mut(&id).expect("exists");
+        container.labels.insert(aiplat_core::action::label::FINGERPRINT.to_owned(), "v9:k1:abc".to_owned());
+    });
+    scene.pass(Duration::from_secs(1));
+    assert_snapshot!(check(&scene), @"?");
+}

@@ -1,0 +1,146 @@
+//! What keeps a container from being started although it is made.
+
+use std::time::Duration;
+
+use aiplat_core::ResourceId;
+use aiplat_tests::{
+    build::{healthy, service, sketch},
+    scene::Scene,
+    sim::Foreign,
+};
+use insta::assert_snapshot;
+
+use crate::{check, of};
+
+fn foreign(name: &str) -> Foreign {
+    Foreign { name: name.to_owned(), ..Foreign::default() }
+}
+
+#[test]
+fn a_volume_that_a_foreign_container_writes_to_keeps_the_service_down() {
+    let mut scene = Scene::new(&sketch([service("db").volume("data", "/data")]));
+    scene.converge();
+    scene.by_hand(|engine| {
+        engine.kill("demo-db").expect("runs");
+        engine.add_foreign(&Foreign { volume: Some("demo-data".to_owned()), ..foreign("backup") });
+    });
+    assert_snapshot!(of(&scene, "db"), @"?");
+}
+
+#[test]
+fn a_volume_that_a_stopped_foreign_container_has_is_free() {
+    let mut scene = Scene::new(&sketch([service("db").volume("data", "/data")]));
+    scene.converge();
+    scene.by_hand(|engine| {
+        engine.kill("demo-db").expect("runs");
+        engine.add_foreign(&Foreign { volume: Some("demo-data".to_owned()), stopped: true, ..foreign("backup") });
+    });
+    assert_snapshot!(of(&scene, "db"), @"?");
+}
+
+#[test]
+fn a_volume_that_a_compose_container_writes_to_names_its_project() {
+    let mut scene = Scene::new(&sketch([service("db").volume("data", "/data")]));
+    scene.by_hand(|engine| {
+        engine.add_foreign(&Foreign {
+            volume: Some("demo-data".to_owned()),
+            compose: Some("shop".to_owned()),
+            ..foreign("shop-db-1")
+        });
+    });
+    assert_snapshot!(check(&scene), @"?");
+}
+
+#[test]
+fn a_host_path_that_a_foreign_container_writes_to_keeps_the_service_down() {
+    let mut scene = Scene::new(&sketch([service("db").bind("/srv/db")]));
+    scene.engine.paths.insert("/srv/db".to_owned());
+    scene.converge();
+    scene.by_hand(|engine| {
+        engine.kill("demo-db").expect("runs");
+        engine.add_foreign(&Foreign { bind: Some("/srv/db".to_owned()), ..foreign("backup") });
+    });
+    assert_snapshot!(of(&scene, "db"), @"?");
+}
+
+#[test]
+fn a_volume_of_a_service_that_was_renamed_is_free_only_when_the_old_container_is_gone() {
+    let mut scene = Scene::new(&sketch([service("db").volume("data", "/data")]));
+    scene.converge();
+    let mut renamed = sketch([service("postgres").with(|s| s.image = "db:1".to_owned()).volume("data", "/data")]);
+    renamed.removals = aiplat_core::spec::Removals::From(scene.now() + Duration::from_secs(2));
+    scene.edit(&renamed);
+    scene.observe();
+    scene.reconcile(&ResourceId::container("postgres"));
+    scene.observe();
+    assert_snapshot!(check(&scene), @"?");
+}
+
+#[test]
+fn services_of_one_file_share_a_volume() {
+    let mut scene =
+        Scene::new(&sketch([service("db").volume("data", "/data"), service("backup").volume("data", "/data")]));
+    scene.converge();
+    assert_snapshot!(format!("{}\n{}", check(&scene), scene.containers()), @"?");
+}
+
+#[test]
+fn a_port_that_a_foreign_container_publishes_is_named_with_its_holder() {
+    let mut scene = Scene::new(&sketch([service("web").port(8_080)]));
+    scene.by_hand(|engine| drop(engine.add_foreign(&Foreign { port: Some(8_080), ..foreign("nginx") })));
+    scene.settle(Duration::from_secs(5));
+    assert_snapshot!(check(&scene), @"?");
+}
+
+#[test]
+fn a_port_that_a_process_holds_is_found_at_the_start_and_tried_again() {
+    let mut scene = Scene::new(&sketch([service("web").port(8_080)]));
+    scene.engine.listen(8_080);
+    scene.observe();
+    scene.reconcile(&ResourceId::network("default"));
+    scene.reconcile(&ResourceId::container("web"));
+    scene.reconcile(&ResourceId::container("web"));
+    scene.look(&ResourceId::container("web"));
+    assert_snapshot!(of(&scene, "web"), @"?");
+}
+
+#[test]
+fn a_port_that_another_service_publishes_keeps_the_second_one_down() {
+    let mut scene = Scene::new(&sketch([service("a").port(80), service("b").port(80)]));
+    scene.settle(Duration::from_secs(5));
+    assert_snapshot!(check(&scene), @"?");
+}
+
+#[test]
+fn several_closed_gates_are_all_said() {
+    let mut scene = Scene::new(&sketch([
+        service("db").probe(),
+        service("web").after("db", healthy()).port(80).volume("data", "/data"),
+    ]));
+    scene.converge();
+    scene.by_hand(|engine| {
+        engine.kill("demo-web").expect("runs");
+        engine.kill("demo-db").expect("runs");
+        engine.add_foreign(&Foreign { port: Some(80), volume: Some("demo-data".to_owned()), ..foreign("other") });
+    });
+    assert_snapshot!(of(&scene, "web"), @"?");
+}
+
+#[test]
+fn a_dependency_that_goes_down_does_not_stop_who_runs() {
+    let mut scene = Scene::new(&sketch([service("db").probe(), service("web").after("db", healthy())]));
+    scene.converge();
+    scene.by_hand(|engine| engine.kill("demo-db").expect("runs"));
+    assert_snapshot!(check(&scene), @"?");
+}
+
+#[test]
+fn a_network_that_is_removed_by_hand_is_waited_for() {
+    let mut scene = Scene::new(&sketch([service("web")]));
+    scene.converge();
+    scene.by_hand(|engine| {
+        engine.kill("demo-web").expect("runs");
+        engine.remove_network("demo-default").expect("no running container");
+    });
+    assert_snapshot!(check(&scene), @"?");
+}

@@ -1,0 +1,53 @@
+//! Plan cases: a world in, text out. One sentence each.
+//!
+//! The worlds are made on the model of the engine by the very plans under test, and then disturbed; so they are such as
+//! occur. `check` is the one place that touches the API.
+
+mod changes;
+mod crashes;
+mod drift;
+mod engine;
+mod first_start;
+mod foreign;
+mod gates;
+mod impossible;
+mod removal;
+
+use aiplat_tests::scene::Scene;
+
+/// What is planned, a line for each resource that is not as desired.
+fn check(scene: &Scene) -> String {
+    let lines: Vec<String> = scene.text().lines().filter(|line| !line.ends_with(": converged")).map(str::to_owned).collect();
+    if lines.is_empty() { "converged".to_owned() } else { lines.join("\n") }
+}
+
+/// What is planned for one service.
+fn of(scene: &Scene, service: &str) -> String {
+    scene.line(&aiplat_core::ResourceId::container(service))
+}
+
+/// Each pass over one service until nothing is done any more, a line each, others untouched.
+fn ladder(scene: &mut Scene, service: &str) -> String {
+    let id = aiplat_core::ResourceId::container(service);
+    let mut lines = Vec::new();
+    for _ in 0..30 {
+        scene.look(&id);
+        scene.probe();
+        lines.push(scene.line(&id));
+        let pass = scene.reconcile(&id);
+        match pass.outcome {
+            Some(Ok(())) => {}
+            Some(Err(error)) => {
+                lines.push(format!("  failed: {error}"));
+                break;
+            }
+            None if lines.last().is_some_and(|line| line.starts_with("progressing")) => {
+                scene.pass(std::time::Duration::from_millis(600));
+                if lines.len() > 25 { break }
+            }
+            None => break,
+        }
+    }
+    lines.dedup();
+    scene.named(&lines.join("\n"))
+}
