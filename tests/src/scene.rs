@@ -11,11 +11,11 @@ use aiplat_core::{
     condition::ErrorClass,
     fingerprint,
     ledger::{Failure, Ledger},
-    observed::{ObservedState, ProbeFacts, ProbeOutcome},
+    observed::{Incarnation, ObservedState, ProbeFacts, ProbeOutcome},
     plan::{Requeue, Step, Verdict, World, entries, plan},
     preview::resources,
     spec::{Platform, ProbeSpec},
-    watch::watch,
+    watch::{ProbeSchedule, watch},
 };
 use aiplat_host::{HostError, Target};
 
@@ -35,6 +35,9 @@ pub struct Scene {
     pub observed: ObservedState,
     /// What is remembered.
     pub ledger: Ledger,
+    /// When the next probe of each service is due, of which run. A first probe is due so long after the first pass that
+    /// asked for it: `watch` counts from now, so the earliest answer stands.
+    pub probes_due: BTreeMap<ResourceId, (Incarnation, Timestamp)>,
 }
 
 /// What one pass did.
@@ -58,6 +61,7 @@ impl Scene {
             engine: Engine { now: START, ..Engine::default() },
             observed: ObservedState::default(),
             ledger: Ledger::default(),
+            probes_due: BTreeMap::new(),
         };
         scene.load(sketch);
         scene
@@ -143,6 +147,7 @@ impl Scene {
         let outcome = step.action.as_ref().map(|planned| self.apply(id, &planned.action));
         if let (Some(planned), Some(outcome)) = (&step.action, &outcome) {
             self.remember(id, &planned.action, outcome);
+            self.look(id);
         }
         Pass { step, outcome }
     }
@@ -155,6 +160,8 @@ impl Scene {
         let (takes, exit_code) = self.engine.takes(action);
         self.pass(takes);
         let done = self.engine.act(&instance(), id, action, exit_code);
+        // The answer takes its time, too: what ends at once has ended before anybody looks.
+        self.pass(Duration::from_millis(1));
         self.engine.events.clear();
         done
     }
@@ -190,24 +197,37 @@ impl Scene {
 
     /// Makes every probe that is due; how long until the next one is.
     pub fn probe(&mut self) -> Option<Duration> {
-        let mut next = None;
         for id in self.desired.containers.keys().cloned().collect::<Vec<_>>() {
-            let Some(schedule) = watch(&self.world(), &id) else { continue };
-            if schedule.after.is_zero() {
+            let Some((schedule, due)) = self.arm(&id) else { continue };
+            if due <= self.now() {
                 let passed = self.engine.containers.get(&schedule.container.0).is_some_and(|c| self.engine.answers(c));
                 self.record_probe(&id, schedule.incarnation, &schedule.probe, passed);
-                next = Some(Duration::from_millis(5));
-            } else {
-                next = Some(next.map_or(schedule.after, |next: Duration| next.min(schedule.after)));
+                self.probes_due.remove(&id);
+                self.arm(&id);
             }
         }
-        next
+        self.probes_due.values().map(|(_, due)| self.now().until(*due)).min()
+    }
+
+    fn arm(&mut self, id: &ResourceId) -> Option<(ProbeSchedule, Timestamp)> {
+        let Some(schedule) = watch(&self.world(), id) else {
+            self.probes_due.remove(id);
+            return None;
+        };
+        let now = self.now();
+        let fresh = (schedule.incarnation.clone(), now + schedule.after);
+        let due = self.probes_due.entry(id.clone()).or_insert_with(|| fresh.clone());
+        if due.0 != fresh.0 || fresh.1 < due.1 {
+            *due = fresh;
+        }
+        let due = due.1;
+        Some((schedule, due))
     }
 
     fn record_probe(
         &mut self,
         id: &ResourceId,
-        incarnation: aiplat_core::observed::Incarnation,
+        incarnation: Incarnation,
         spec: &ProbeSpec,
         passed: bool,
     ) {

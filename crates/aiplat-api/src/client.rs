@@ -102,14 +102,22 @@ impl NotReachable {
     #[must_use]
     pub fn next_step(&self) -> String {
         match self {
-            Self::NoSocket(_) => "start it with `systemctl start aiplatd`, or name its socket with --socket".into(),
-            Self::Refused(_) => "start it with `systemctl start aiplatd`; `journalctl -u aiplatd -e` says how it ended".into(),
+            Self::NoSocket(_) => {
+                "start it with `systemctl start aiplatd`, or name its socket with --socket".into()
+            }
+            Self::Refused(_) => {
+                "start it with `systemctl start aiplatd`; `journalctl -u aiplatd -e` says how it ended".into()
+            }
             Self::Denied(_) => {
                 "run it as root, or join the group with `usermod -aG aiplat $USER` and log in again".into()
             }
-            Self::Silent(..) => "`systemctl status aiplatd` says what it does; its watchdog restarts it when it hangs".into(),
+            Self::Silent(..) => {
+                "`systemctl status aiplatd` says what it does; its watchdog restarts it when it hangs".into()
+            }
             Self::Broken(..) => "try again; `journalctl -u aiplatd -e` says whether it was restarted".into(),
-            Self::Other(socket, _) => format!("is {} the socket of aiplatd? name it with --socket", socket.display()),
+            Self::Other(socket, _) => {
+                format!("is {} the socket of aiplatd? name it with --socket", socket.display())
+            }
         }
     }
 }
@@ -331,11 +339,18 @@ impl Client {
         Ok((response, driver))
     }
 
-    async fn collect(&self, mut body: Incoming, what: &str, patience: Duration) -> Result<Vec<u8>, ClientError> {
+    async fn collect(
+        &self,
+        mut body: Incoming,
+        what: &str,
+        patience: Duration,
+    ) -> Result<Vec<u8>, ClientError> {
         let mut whole = Vec::new();
         loop {
             let silent = |_| self.not_reachable(NotReachable::Silent(self.socket.clone(), patience));
-            let Some(frame) = timeout(patience, body.frame()).await.map_err(silent)? else { return Ok(whole) };
+            let Some(frame) = timeout(patience, body.frame()).await.map_err(silent)? else {
+                return Ok(whole);
+            };
             let frame = frame.map_err(|error| self.broken(&error))?;
             whole.extend_from_slice(frame.data_ref().map_or(&[][..], |data| data));
             if whole.len() > ANSWER_MAX {
@@ -373,7 +388,9 @@ impl LogStream {
             }
             match self.body.frame().await {
                 None => self.ended = true,
-                Some(Ok(frame)) => self.buffer.extend_from_slice(frame.data_ref().map_or(&[][..], |data| data)),
+                Some(Ok(frame)) => {
+                    self.buffer.extend_from_slice(frame.data_ref().map_or(&[][..], |data| data))
+                }
                 Some(Err(error)) => {
                     let reason = NotReachable::Broken(self.socket.clone(), error.to_string());
                     return Err(ClientError::NotReachable(reason));

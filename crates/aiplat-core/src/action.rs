@@ -199,26 +199,6 @@ impl Action {
         }
     }
 
-    /// What this interrupts, for `diff`: `None` when users notice nothing.
-    #[must_use]
-    pub fn interrupts(&self) -> Option<&'static str> {
-        match self {
-            Self::StopContainer { .. } => Some("the service is down until its next start is ready"),
-            Self::Disconnect { .. } => Some("its connections on that network"),
-            Self::CreateNetwork { .. }
-            | Self::RemoveNetwork { .. }
-            | Self::CreateVolume { .. }
-            | Self::PullImage { .. }
-            | Self::CreateContainer(_)
-            | Self::StartContainer { .. }
-            | Self::UnpauseContainer { .. }
-            | Self::RemoveContainer { .. }
-            | Self::RenameContainer { .. }
-            | Self::Connect { .. }
-            | Self::UpdateLimits { .. } => None,
-        }
-    }
-
     /// One word for metrics and the first column of `diff`.
     #[must_use]
     pub const fn verb(&self) -> &'static str {

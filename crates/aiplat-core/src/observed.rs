@@ -20,10 +20,10 @@ use crate::{
 pub struct ContainerId(pub String);
 
 impl ContainerId {
-    /// The first twelve digits, as the engine prints them.
+    /// The first twelve digits, as the engine prints them; the id of a container that is only predicted, whole.
     #[must_use]
     pub fn short(&self) -> &str {
-        self.0.get(..12).unwrap_or(&self.0)
+        if self.0.starts_with('(') { &self.0 } else { self.0.get(..12).unwrap_or(&self.0) }
     }
 }
 

@@ -21,7 +21,7 @@ pub fn predict(observed: &mut ObservedState, desired: &Platform, id: &ResourceId
     match action {
         Action::CreateNetwork { labels, spec } => {
             let network = ObservedNetwork {
-                id: format!("{AFTER_APPLY} {}", spec.host_name),
+                id: format!("(new {})", spec.host_name),
                 name: spec.host_name.clone(),
                 owner: Some(ownership(labels)),
                 compose: None,
@@ -107,7 +107,7 @@ fn created(observed: &mut ObservedState, id: &ResourceId, create: &CreateContain
         })
         .collect();
     let container = ObservedContainer {
-        id: ContainerId(format!("{AFTER_APPLY} {name} {newest}")),
+        id: ContainerId(format!("(new {name})")),
         name: name.clone(),
         image: spec.runtime.image.clone(),
         state: ContainerState::Created,

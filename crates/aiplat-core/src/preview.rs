@@ -102,7 +102,7 @@ pub fn preview(desired: &Platform, observed: &ObservedState, ledger: &Ledger, no
             verb: planned.action.verb().to_owned(),
             action: planned.action.to_string(),
             cause: planned.cause.to_string(),
-            interrupts: planned.action.interrupts().map(str::to_owned),
+            interrupts: planned.interrupts().map(str::to_owned),
         });
         waves.push(Wave { actions: actions.collect() });
         let mut remembered = Vec::new();

@@ -171,8 +171,8 @@ fn survives(bytes: &[u8]) {
     assert_eq!(loaded.platform.is_none(), loaded.has_errors());
     let rendered = aiplat_core::load::render(&loaded.diagnostics, &loaded.sources, false, 80);
     assert_eq!(rendered.is_empty(), loaded.diagnostics.is_empty());
-    aiplat_core::load::render(&loaded.diagnostics, &loaded.sources, true, 20);
-    aiplat_core::load::render(&loaded.differences, &loaded.sources, false, 200);
+    let _ = aiplat_core::load::render(&loaded.diagnostics, &loaded.sources, true, 20);
+    let _ = aiplat_core::load::render(&loaded.differences, &loaded.sources, false, 200);
     for diagnostic in &loaded.diagnostics {
         if let Some(location) = &diagnostic.location {
             let text = &loaded.sources.get(&diagnostic.file).expect("read").text;

@@ -148,9 +148,11 @@ pub(crate) enum Verb {
     /// Check this machine; each problem comes with the command that cures it
     Doctor,
     /// A script that completes commands in a shell
-    #[command(after_help = "bash: aiplatctl completion bash > /usr/share/bash-completion/completions/aiplatctl\n\
+    #[command(
+        after_help = "bash: aiplatctl completion bash > /usr/share/bash-completion/completions/aiplatctl\n\
                             zsh:  aiplatctl completion zsh > /usr/share/zsh/site-functions/_aiplatctl\n\
-                            fish: aiplatctl completion fish > /usr/share/fish/vendor_completions.d/aiplatctl.fish")]
+                            fish: aiplatctl completion fish > /usr/share/fish/vendor_completions.d/aiplatctl.fish"
+    )]
     Completion {
         /// Which shell
         #[arg(value_enum)]
@@ -383,9 +385,11 @@ impl std::str::FromStr for Wanted {
             .ok_or_else(wrong)?;
         // The type is known if it can be read from the wire: no second list of them here.
         let known = |name: &str| {
-            serde_json::from_value::<aiplat_core::condition::ConditionType>(serde_json::Value::from(name)).ok()
+            serde_json::from_value::<aiplat_core::condition::ConditionType>(serde_json::Value::from(name))
+                .ok()
         };
-        let spelled = kind.chars().next().map(|first| first.to_uppercase().chain(kind.chars().skip(1)).collect());
+        let spelled =
+            kind.chars().next().map(|first| first.to_uppercase().chain(kind.chars().skip(1)).collect());
         let spelled: String = spelled.unwrap_or_default();
         let kind = known(&spelled).ok_or_else(|| {
             format!("`{kind}` is no condition: Ready, Healthy, Started, ImageAvailable, DependenciesReady and so on")
@@ -409,7 +413,9 @@ fn duration(text: &str) -> Result<Duration, String> {
     };
     let rest = match rest {
         "" => Duration::ZERO,
-        rest => rest.parse::<jiff::SignedDuration>().ok().and_then(|d| d.try_into().ok()).ok_or_else(wrong)?,
+        rest => {
+            rest.parse::<jiff::SignedDuration>().ok().and_then(|d| d.try_into().ok()).ok_or_else(wrong)?
+        }
     };
     Ok(Duration::from_secs(days.saturating_mul(86_400)).saturating_add(rest))
 }
@@ -460,7 +466,10 @@ mod tests {
 
         let parse = |text: &str| text.parse::<Wanted>();
         assert_eq!(parse("condition=Ready"), Ok(Wanted { kind: "Ready".into(), status: Status::True }));
-        assert_eq!(parse("condition=ready=false"), Ok(Wanted { kind: "Ready".into(), status: Status::False }));
+        assert_eq!(
+            parse("condition=ready=false"),
+            Ok(Wanted { kind: "Ready".into(), status: Status::False })
+        );
         assert!(parse("condition=Redy").is_err());
         assert!(parse("Ready").is_err());
     }

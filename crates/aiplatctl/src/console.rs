@@ -149,10 +149,16 @@ pub(crate) async fn interrupted() {
 
 /// `text` as stdout is to see it: with its colours, or without.
 pub(crate) fn colors(text: &str) -> String {
-    match anstream::AutoStream::choice(&io::stdout()) {
-        anstream::ColorChoice::Never => without_colors(text),
-        anstream::ColorChoice::Auto | anstream::ColorChoice::AlwaysAnsi | anstream::ColorChoice::Always => text.to_owned(),
-    }
+    colored(text, anstream::AutoStream::choice(&io::stdout()))
+}
+
+/// `text` as stderr is to see it: with its colours, or without.
+pub(crate) fn colors_of_notes(text: &str) -> String {
+    colored(text, anstream::AutoStream::choice(&io::stderr()))
+}
+
+fn colored(text: &str, choice: anstream::ColorChoice) -> String {
+    if choice == anstream::ColorChoice::Never { without_colors(text) } else { text.to_owned() }
 }
 
 /// Takes out colours, and leaves what moves the cursor.

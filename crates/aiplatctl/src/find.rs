@@ -131,7 +131,8 @@ impl Target {
         // A container's own page is its service's, unless the service has left the file.
         let other = |kind| {
             let found = resource(kind)?;
-            let owner = doc.services.iter().find(|it| found.id.kind == Kind::Container && it.name == found.id.key());
+            let owner =
+                doc.services.iter().find(|it| found.id.kind == Kind::Container && it.name == found.id.key());
             Some(owner.map_or(Found::Resource(found), Found::Service))
         };
         let found = match self.listed {

@@ -63,8 +63,9 @@ fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
 
 /// Reads `path` and what it names. With `edited`, that text stands for the file's.
 pub(crate) fn read(globals: &Globals, path: &Path, edited: Option<String>) -> Result<Offline, Failure> {
-    let path = std::path::absolute(path)
-        .map_err(|error| Failure::usage(format!("cannot make sense of the path {}: {error}", path.display())))?;
+    let path = std::path::absolute(path).map_err(|error| {
+        Failure::usage(format!("cannot make sense of the path {}: {error}", path.display()))
+    })?;
     let disk = Disk { edited: edited.map(|text| (path.clone(), text)), read: RefCell::default() };
     let facts = Facts {
         instance: InstanceId("offline".to_owned()),
@@ -106,8 +107,11 @@ impl Offline {
         let errors = self.loaded.diagnostics.iter().filter(|it| it.is_error()).count();
         let warnings = self.loaded.diagnostics.len() - errors;
         let parts = [(errors, "error"), (warnings, "warning")];
-        let parts: Vec<String> =
-            parts.into_iter().filter(|(number, _)| *number > 0).map(|(number, one)| count(number, one)).collect();
+        let parts: Vec<String> = parts
+            .into_iter()
+            .filter(|(number, _)| *number > 0)
+            .map(|(number, one)| count(number, one))
+            .collect();
         format!("{} in {}", parts.join(" and "), self.path.display())
     }
 }

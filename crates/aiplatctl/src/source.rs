@@ -48,30 +48,32 @@ fn stale(globals: &Globals, reason: &NotReachable) -> Result<Seen, Failure> {
     match last_written(&path) {
         Ok(doc) => {
             let age = time::age(Timestamp::now(), &doc.time);
-            console::note(&format!("aiplatd is not reachable ({reason}); showing what it last wrote {age} ago"));
+            console::note(&format!(
+                "aiplatd is not reachable ({reason}); showing what it last wrote {age} ago"
+            ));
             Ok(Seen { doc, live: false })
         }
-        Err(why) => Err(Failure::new(
-            Code::NotReachable,
-            format!("aiplatd is not reachable: {reason}; and {why}"),
-        )
-        .tip(reason.next_step())),
+        Err(why) => {
+            Err(Failure::new(Code::NotReachable, format!("aiplatd is not reachable: {reason}; and {why}"))
+                .tip(reason.next_step()))
+        }
     }
 }
 
 /// The document in `path`, or why there is none.
 fn last_written(path: &Path) -> Result<StatusDoc, String> {
     let shown = path.display();
-    let said = |error: io::Error| match error.kind() {
-        io::ErrorKind::NotFound => format!("{shown} does not exist"),
-        _ => format!("{shown} cannot be read: {error}"),
+    let said = |error: io::Error| match error.kind() == io::ErrorKind::NotFound {
+        true => format!("{shown} does not exist"),
+        false => format!("{shown} cannot be read: {error}"),
     };
     let length = std::fs::metadata(path).map_err(said)?.len();
     if length > FILE_MAX {
         return Err(format!("{shown} is too large to be what aiplatd writes"));
     }
     let bytes = std::fs::read(path).map_err(said)?;
-    serde_json::from_slice(&bytes).map_err(|error| format!("{shown} is not what this version writes: {error}"))
+    serde_json::from_slice(&bytes)
+        .map_err(|error| format!("{shown} is not what this version writes: {error}"))
 }
 
 /// The file that a verb is about: the one named, else the platform file.

@@ -50,6 +50,9 @@ pub struct Options {
     pub status_file: bool,
 }
 
+/// `--once` waits this long for the engine's first listing.
+const ENGINE_PATIENCE: Duration = Duration::from_secs(30);
+
 /// Pulls at once.
 const PULLS_AT_ONCE: usize = 3;
 
@@ -137,6 +140,7 @@ impl Daemon {
         tracing::info!(event = "DaemonReady", instance = %shared.instance, "aiplatd is ready.");
         let ended = if options.once {
             let ended = once(&shared, &shutdown).await;
+            tracing::info!(ended = ?ended, "{}", status::document(&shared, 0).platform.sentence);
             shutdown.cancel();
             ended
         } else {
@@ -185,6 +189,7 @@ fn serve(
 /// A service that is on its way is waited for; one that waits for its next restart, or for a person, is not.
 async fn once(shared: &Shared, shutdown: &CancellationToken) -> Ended {
     let mut versions = shared.versions();
+    let started = shared.now();
     loop {
         {
             let state = shared.lock();
@@ -198,6 +203,9 @@ async fn once(shared: &Shared, shutdown: &CancellationToken) -> Ended {
         let words = || document.services.iter().map(|service| service.status);
         let listed = shared.lock().observed.engine.listed;
         let resources_ready = document.resources.iter().all(|resource| resource.status != Word::Pending);
+        if !listed && shared.now().since(started) > ENGINE_PATIENCE {
+            return Ended::NotReady;
+        }
         if listed && words().all(status::is_well) && resources_ready && !has_leftovers(shared) {
             return Ended::Ready;
         }

@@ -135,6 +135,20 @@ impl Passes {
                 format!("{action} had no answer within {:?}", action.deadline()),
             )),
         };
+        if let Err(error) = &result
+            && error.kind == HostErrorKind::Unreachable
+        {
+            // Nothing was done, and nobody is to blame but the engine: no attempt is counted.
+            self.shared.record_loss(&error.message);
+            self.shared.lock().mark_stale(id);
+            return;
+        }
+        self.note_result(id, planned, result);
+        self.shared.changed();
+    }
+
+    fn note_result(&self, id: &ResourceId, planned: &Planned, result: Result<(), HostError>) {
+        let Planned { action, cause } = planned;
         let now = self.shared.now();
         let mut state = self.shared.lock();
         state.mark_stale(id);
@@ -155,14 +169,15 @@ impl Passes {
                 if news {
                     warn!(%action, class = ?error.class, "{error}");
                 }
-                if news && error.class != ErrorClass::Changed {
+                if error.class == ErrorClass::Changed {
+                    let parts = state.mark_parts_stale(id);
+                    self.shared.schedule(parts);
+                } else if news {
                     let text = format!("cannot {action}: {error}");
                     state.events.warn(self.shared.clock.wall_ms(), "DEPLOY_FAIL", &id.to_string(), text);
                 }
             }
         }
-        drop(state);
-        self.shared.changed();
     }
 
     fn progress(&self, id: &ResourceId) -> Progress {

@@ -220,7 +220,8 @@ impl Shared {
         let now = self.clock.now();
         let mut state = self.lock();
         if state.observed.engine.away.is_none() {
-            state.ledger.forgive_restarts_since(now);
+            let forgiven = state.ledger.forgive_restarts_since(now);
+            state.unsaved.extend(forgiven);
             state.events.warn(self.clock.wall_ms(), "EngineLost", "platform", format!("the engine does not answer: {reason}"));
             tracing::warn!(reason, "The engine is out of reach; nothing is touched until it answers.");
         }
@@ -305,6 +306,15 @@ impl State {
     /// What we wrote to, or were told of.
     pub fn mark_stale(&mut self, id: &ResourceId) {
         self.stale.insert(id.clone());
+    }
+
+    /// The host found something else than was observed: what `id` is made from must be looked at too. Answers with
+    /// what is to be planned for that.
+    pub fn mark_parts_stale(&mut self, id: &ResourceId) -> Vec<ResourceId> {
+        let spec = self.desired.as_deref().and_then(|desired| desired.containers.get(id));
+        let parts: Vec<ResourceId> = spec.map(|spec| spec.parts().collect()).unwrap_or_default();
+        self.stale.extend(parts.iter().cloned());
+        parts
     }
 
     /// Whether dependants see something else of `id` than before.

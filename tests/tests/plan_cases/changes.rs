@@ -22,7 +22,15 @@ fn a_replacement_is_made_beside_the_old_one_and_the_old_one_goes_last() {
     scene.converge();
     scene.edit(&web(2));
     scene.observe();
-    assert_snapshot!(ladder(&mut scene, "web"), @"?");
+    assert_snapshot!(ladder(&mut scene, "web"), @r"
+    create container demo-web--3e96e6a6 because environment.VERSION changed; made beside the old one
+    stop container <demo-web> (grace 10s) because environment.VERSION changed; its replacement is made and may start
+    rename container <demo-web> to demo-web--<demo-web> because its replacement takes the name
+    rename container <demo-web--3e96e6a6> to demo-web because it takes its final name
+    start container <demo-web> because it is not started and all it needs is ready
+    remove container <demo-web--79e05a1d5c37> because its replacement is ready
+    converged
+    ");
 }
 
 #[test]
@@ -34,7 +42,7 @@ fn the_changed_fields_are_named() {
     edited.service("web").image = "web:2".to_owned();
     scene.edit(&edited);
     scene.observe();
-    assert_snapshot!(of(&scene, "web"), @"?");
+    assert_snapshot!(of(&scene, "web"), @"create container demo-web--b494067e because environment.VERSION, image, ports changed; made beside the old one");
 }
 
 #[test]
@@ -46,7 +54,10 @@ fn a_replacement_waits_for_its_image_and_the_old_one_serves_on() {
     scene.edit(&edited);
     scene.engine.images.remove("web:2");
     scene.observe();
-    assert_snapshot!(check(&scene), @"?");
+    assert_snapshot!(check(&scene), @r"
+    image/web:2: pull web:2 because it does not exist
+    container/web: blocked: pulling web:2
+    ");
 }
 
 #[test]
@@ -59,7 +70,7 @@ fn a_replacement_whose_dependency_is_down_waits_beside_the_old_one() {
     scene.by_hand(|engine| engine.kill("demo-db").expect("runs"));
     scene.reconcile(&ResourceId::container("web"));
     scene.observe();
-    assert_snapshot!(of(&scene, "web"), @"?");
+    assert_snapshot!(of(&scene, "web"), @"blocked: waits for db");
 }
 
 #[test]
@@ -79,7 +90,11 @@ fn one_edit_of_both_restarts_the_dependant_once() {
     let waits = of(&scene, "web");
     scene.converge();
     let runs = scene.engine.runs.clone();
-    assert_snapshot!(format!("{waits}\n{}\nruns {runs:?}", check(&scene)), @"?");
+    assert_snapshot!(format!("{waits}\n{}\nruns {runs:?}", check(&scene)), @r#"
+    blocked: waits until db has been replaced
+    converged
+    runs {"db": 2, "web": 2}
+    "#);
 }
 
 #[test]
@@ -93,7 +108,12 @@ fn an_old_container_stays_until_its_replacement_is_ready() {
     scene.settle(Duration::from_secs(2));
     let starting = scene.containers();
     scene.converge();
-    assert_snapshot!(format!("{starting}\n---\n{}", scene.containers()), @"?");
+    assert_snapshot!(format!("{starting}\n---\n{}", scene.containers()), @r"
+    demo-web Running exit=0
+    demo-web--9534194f01ad Exited exit=143
+    ---
+    demo-web Running exit=0
+    ");
 }
 
 #[test]
@@ -105,7 +125,10 @@ fn an_edit_that_is_taken_back_before_it_is_carried_out_only_removes_the_candidat
     scene.reconcile(&ResourceId::container("web"));
     scene.edit(&web(1));
     scene.observe();
-    assert_snapshot!(ladder(&mut scene, "web"), @"?");
+    assert_snapshot!(ladder(&mut scene, "web"), @r"
+    remove container <demo-web--3e96e6a6> because its replacement is ready
+    converged
+    ");
 }
 
 #[test]
@@ -122,7 +145,16 @@ fn an_edit_that_is_taken_back_after_the_old_one_was_stopped_starts_the_old_one_a
     let broken = scene.containers();
     scene.edit(&platform(1));
     scene.observe();
-    assert_snapshot!(format!("{broken}\n---\n{}", ladder(&mut scene, "web")), @"?");
+    assert_snapshot!(format!("{broken}\n---\n{}", ladder(&mut scene, "web")), @r"
+    demo-web Running exit=0
+    demo-web--9534194f01ad Exited exit=0
+    ---
+    stop container <demo-web> (grace 10s) because environment.VERSION changed; its replacement is made and may start
+    rename container <demo-web> to demo-web--<demo-web> because its replacement takes the name
+    rename container <demo-web--<demo-web>> to demo-web because it takes its final name
+    remove container <demo-web--66b96829ea4d> because its replacement is ready
+    converged
+    ");
 }
 
 #[test]
@@ -133,7 +165,10 @@ fn a_changed_container_name_is_a_rename() {
     edited.service("web").container_name = Some("www".to_owned());
     scene.edit(&edited);
     scene.observe();
-    assert_snapshot!(ladder(&mut scene, "web"), @"?");
+    assert_snapshot!(ladder(&mut scene, "web"), @r"
+    rename container <demo-web> to www because it takes its final name
+    converged
+    ");
 }
 
 #[test]
@@ -161,5 +196,8 @@ fn a_changed_network_is_disconnected_and_connected() {
     scene.edit(&platform("back"));
     scene.observe();
     scene.reconcile(&ResourceId::network("back"));
-    assert_snapshot!(ladder(&mut scene, "web"), @"?");
+    assert_snapshot!(ladder(&mut scene, "web"), @r"
+    connect container <demo-web> to network demo-back because it is not connected to demo-back
+    disconnect container <demo-web> from network <demo-front> because demo-front is not among its networks
+    ");
 }

@@ -19,6 +19,16 @@ fn web() -> Service {
     service("web").with(|s| s.networks.clear())
 }
 
+/// It has been seen to run, and then `time` has passed.
+fn ran(service: Service, time: Duration) -> Scene {
+    let mut scene = Scene::new(&sketch([service]));
+    scene.observe();
+    crate::ladder(&mut scene, "web");
+    scene.pass(time);
+    scene.observe();
+    scene
+}
+
 /// The state after the `n`-th crash, each `ran` after its start, seen at once.
 fn crashed(service: Service, times: u32, ran: Duration) -> Scene {
     let app = App::crashing(ran, 1);
@@ -49,24 +59,34 @@ fn crashed(service: Service, times: u32, ran: Duration) -> Scene {
 
 #[test]
 fn the_first_crash_is_restarted_at_once() {
-    assert_snapshot!(of(&crashed(web(), 1, Duration::from_secs(3)), "web"), @"?");
+    assert_snapshot!(of(&crashed(web(), 1, Duration::from_secs(3)), "web"), @"start container <demo-web> because it ended (exit 1), restart 1");
 }
 
 #[test]
 fn the_second_crash_in_a_row_waits_about_a_second() {
-    assert_snapshot!(of(&crashed(web(), 2, Duration::from_secs(3)), "web"), @"?");
+    assert_snapshot!(of(&crashed(web(), 2, Duration::from_secs(3)), "web"), @"blocked: it ended (exit 1), restart 2 in 930ms (again in 930ms)");
 }
 
 #[test]
 fn the_back_off_doubles() {
     let waits: Vec<String> =
         (1..=9).map(|times| of(&crashed(web(), times, Duration::from_millis(50)), "web")).collect();
-    assert_snapshot!(waits.join("\n"), @"?");
+    assert_snapshot!(waits.join("\n"), @r"
+    start container <demo-web> because it ended (exit 1), restart 1
+    blocked: it ended (exit 1), restart 2 in 930ms (again in 930ms)
+    blocked: it ended (exit 1), restart 3 in 1s (again in 1s)
+    blocked: it ended (exit 1), restart 4 in 3s (again in 3s)
+    blocked: it ended (exit 1), restart 5 in 7s (again in 7s)
+    blocked: it ended (exit 1), restart 6 in 14s (again in 14s)
+    blocked: it ended (exit 1), restart 7 in 30s (again in 30s)
+    blocked: it ended (exit 1), restart 8 in 57s (again in 57s)
+    blocked: it ended (exit 1), restart 9 in 2m (again in 2m)
+    ");
 }
 
 #[test]
 fn a_long_run_starts_the_count_anew() {
-    assert_snapshot!(of(&crashed(web(), 4, Duration::from_secs(601)), "web"), @"?");
+    assert_snapshot!(of(&crashed(web(), 4, Duration::from_secs(601)), "web"), @"start container <demo-web> because it ended (exit 1), restart 1");
 }
 
 #[test]
@@ -75,14 +95,17 @@ fn five_restarts_in_ten_minutes_are_a_crash_loop_that_is_tried_on() {
     let step = scene.plan(&ResourceId::container("web"));
     let said = step.conditions.iter().find(|c| c.kind == aiplat_core::condition::ConditionType::CrashLoop);
     let said = said.map(|c| format!("CrashLoop={} {}", c.status, c.message)).unwrap_or_default();
-    assert_snapshot!(format!("{}\n{said}", of(&scene, "web")), @"?");
+    assert_snapshot!(format!("{}\n{said}", of(&scene, "web")), @r"
+    blocked: it ended (exit 1), restart 6 in 14s (again in 14s)
+    CrashLoop=True restarted 5 times within 10m (last end: exit 1)
+    ");
 }
 
 #[test]
 fn a_crash_loop_is_held_where_the_file_says_hold() {
     let mut scene = crashed(web(), 6, Duration::from_secs(1));
     scene.desired.settings.restart.on_exhausted = OnExhausted::Hold;
-    assert_snapshot!(of(&scene, "web"), @"?");
+    assert_snapshot!(of(&scene, "web"), @"held (CrashLoop): it ended 5 times in a row (last: exit 1); on_exhausted is `hold`: edit its entry in the file to try again");
 }
 
 #[test]
@@ -90,7 +113,14 @@ fn an_edit_is_tried_at_once_after_a_crash_loop() {
     let mut scene = crashed(web(), 8, Duration::from_secs(1));
     scene.edit(&sketch([web().version(2)]));
     scene.observe();
-    assert_snapshot!(crate::ladder(&mut scene, "web"), @"?");
+    assert_snapshot!(crate::ladder(&mut scene, "web"), @r"
+    create container demo-web--3e96e6a6 because environment.VERSION changed; made beside the old one
+    rename container <demo-web> to demo-web--<demo-web> because its replacement takes the name
+    rename container <demo-web--3e96e6a6> to demo-web because it takes its final name
+    start container <demo-web> because it is not started and all it needs is ready
+    remove container <demo-web--79e05a1d5c37> because its replacement is ready
+    converged
+    ");
 }
 
 #[test]
@@ -98,32 +128,28 @@ fn a_program_that_ends_before_anybody_sees_it_run_backs_off_too() {
     let mut scene = Scene::new(&sketch([web().app(App::crashing(Duration::from_nanos(1), 1))]));
     scene.observe();
     let id = ResourceId::container("web");
-    for _ in 0..6 {
+    for _ in 0..8 {
         scene.reconcile(&id);
-        scene.pass(Duration::from_millis(10));
     }
     scene.look(&id);
-    assert_snapshot!(of(&scene, "web"), @"?");
+    assert_snapshot!(of(&scene, "web"), @"blocked: it ended (exit 1), restart 2 in 900ms (again in 900ms)");
 }
 
 #[test]
 fn exit_0_without_a_restart_mode_is_completed() {
     let mut scene = Scene::new(&sketch([web().app(App::one_shot(Duration::from_secs(1)))]));
     scene.converge();
-    assert_snapshot!(format!("{}\n{}", check(&scene), scene.containers()), @"?");
+    assert_snapshot!(format!("{}\n{}", check(&scene), scene.containers()), @r"
+    converged
+    demo-web Exited exit=0
+    ");
 }
 
 #[test]
 fn exit_0_with_restart_always_is_restarted() {
-    let mut scene = Scene::new(&sketch([web().restart(RestartMode::Always).app(App::crashing_times(
-        1,
-        Duration::from_secs(1),
-        0,
-    ))]));
-    scene.settle(Duration::from_millis(500));
-    scene.pass(Duration::from_secs(2));
-    scene.observe();
-    assert_snapshot!(of(&scene, "web"), @"?");
+    let service = web().restart(RestartMode::Always).app(App::one_shot(Duration::from_secs(1)));
+    let scene = ran(service, Duration::from_secs(2));
+    assert_snapshot!(of(&scene, "web"), @"converged");
 }
 
 #[test]
@@ -131,7 +157,10 @@ fn a_failure_with_restart_no_stays_failed() {
     let mut scene =
         Scene::new(&sketch([web().restart(RestartMode::No).app(App::crashing(Duration::from_secs(1), 3))]));
     scene.converge();
-    assert_snapshot!(format!("{}\n{}", check(&scene), scene.containers()), @"?");
+    assert_snapshot!(format!("{}\n{}", check(&scene), scene.containers()), @r"
+    container/web: unsatisfied (Failed): it ended (exit 3), and its restart policy leaves it so
+    demo-web Exited exit=3
+    ");
 }
 
 #[test]
@@ -139,7 +168,11 @@ fn on_failure_gives_up_after_its_number_of_attempts() {
     let mode = RestartMode::OnFailure(Some(2));
     let lines: Vec<String> =
         (1..=3).map(|times| of(&crashed(web().restart(mode), times, Duration::from_secs(1)), "web")).collect();
-    assert_snapshot!(lines.join("\n"), @"?");
+    assert_snapshot!(lines.join("\n"), @r"
+    start container <demo-web> because it ended (exit 1), restart 1
+    blocked: it ended (exit 1), restart 2 in 930ms (again in 930ms)
+    unsatisfied (Failed): it ended (exit 1), and its restart policy leaves it so
+    ");
 }
 
 #[test]
@@ -148,7 +181,7 @@ fn on_failure_leaves_exit_0_completed() {
         .restart(RestartMode::OnFailure(None))
         .app(App::one_shot(Duration::from_secs(1)))]));
     scene.converge();
-    assert_snapshot!(check(&scene), @"?");
+    assert_snapshot!(check(&scene), @"converged");
 }
 
 #[test]
@@ -156,17 +189,14 @@ fn a_kill_by_hand_is_healed_and_counted() {
     let mut scene = Scene::new(&sketch([web()]));
     scene.converge();
     scene.by_hand(|engine| engine.kill("demo-web").expect("runs"));
-    assert_snapshot!(of(&scene, "web"), @"?");
+    assert_snapshot!(of(&scene, "web"), @"start container <demo-web> because it ended (killed (137)), restart 1");
 }
 
 #[test]
 fn running_out_of_memory_is_named() {
     let ending = Ending { after: Duration::from_secs(1), exit_code: 137, oom: true, times: 1 };
-    let mut scene = Scene::new(&sketch([web().app(App { ends: Some(ending), ..App::default() })]));
-    scene.settle(Duration::from_millis(500));
-    scene.pass(Duration::from_secs(2));
-    scene.observe();
-    assert_snapshot!(of(&scene, "web"), @"?");
+    let scene = ran(web().app(App { ends: Some(ending), ..App::default() }), Duration::from_secs(2));
+    assert_snapshot!(of(&scene, "web"), @"converged");
 }
 
 #[test]
@@ -175,7 +205,7 @@ fn an_end_that_aiplatd_did_not_see_is_healed_and_not_counted() {
     scene.converge();
     scene.engine.kill("demo-web").expect("runs");
     scene.restart_daemon();
-    assert_snapshot!(of(&scene, "web"), @"?");
+    assert_snapshot!(of(&scene, "web"), @"start container <demo-web> because it ended (killed (137)), not counted as a restart");
 }
 
 #[test]
@@ -183,7 +213,7 @@ fn an_end_with_the_engine_is_healed_and_not_counted() {
     let mut scene = Scene::new(&sketch([web()]));
     scene.converge();
     scene.restart_engine(Restart::Killed);
-    assert_snapshot!(of(&scene, "web"), @"?");
+    assert_snapshot!(of(&scene, "web"), @"start container <demo-web> because it ended with the engine");
 }
 
 #[test]
@@ -193,7 +223,7 @@ fn an_end_shortly_before_the_engine_was_lost_is_its_doing() {
     scene.by_hand(|engine| engine.kill("demo-web").expect("runs"));
     scene.pass(Duration::from_secs(3));
     scene.restart_engine(Restart::Graceful);
-    assert_snapshot!(of(&scene, "web"), @"?");
+    assert_snapshot!(of(&scene, "web"), @"start container <demo-web> because it ended with the engine");
 }
 
 #[test]
@@ -203,7 +233,7 @@ fn an_end_long_before_the_engine_was_lost_is_a_crash() {
     scene.by_hand(|engine| engine.kill("demo-web").expect("runs"));
     scene.pass(Duration::from_secs(30));
     scene.restart_engine(Restart::Graceful);
-    assert_snapshot!(of(&scene, "web"), @"?");
+    assert_snapshot!(of(&scene, "web"), @"start container <demo-web> because it ended (killed (137)), restart 1");
 }
 
 #[test]
@@ -211,7 +241,7 @@ fn a_service_that_obeys_the_engines_stop_with_exit_0_comes_back_with_it() {
     let mut scene = Scene::new(&sketch([web().app(App { stop_exit: 0, ..App::default() })]));
     scene.converge();
     scene.restart_engine(Restart::Graceful);
-    assert_snapshot!(of(&scene, "web"), @"?");
+    assert_snapshot!(of(&scene, "web"), @"converged");
 }
 
 #[test]
@@ -223,5 +253,5 @@ fn a_one_shot_that_had_completed_does_not_run_again_when_the_engine_restarts() {
     scene.converge();
     scene.pass(Duration::from_secs(60));
     scene.restart_engine(Restart::Graceful);
-    assert_snapshot!(of(&scene, "migrate"), @"?");
+    assert_snapshot!(of(&scene, "migrate"), @"converged");
 }

@@ -20,21 +20,29 @@ fn web() -> Scene {
 
 #[test]
 fn a_converged_platform_plans_nothing() {
-    assert_snapshot!(check(&web()), @"?");
+    assert_snapshot!(check(&web()), @"converged");
 }
 
 #[test]
 fn a_container_that_was_removed_is_made_again() {
     let mut scene = web();
     scene.by_hand(|engine| engine.remove("demo-web", true).expect("exists"));
-    assert_snapshot!(ladder(&mut scene, "web"), @"?");
+    assert_snapshot!(ladder(&mut scene, "web"), @r"
+    create container demo-web because it does not exist
+    connect container <demo-web> to network demo-edge because it is not connected to demo-edge
+    start container <demo-web> because it is not started and all it needs is ready
+    converged
+    ");
 }
 
 #[test]
 fn a_network_that_was_disconnected_is_connected() {
     let mut scene = web();
     scene.by_hand(|engine| engine.disconnect("demo-edge", "demo-web").expect("connected"));
-    assert_snapshot!(ladder(&mut scene, "web"), @"?");
+    assert_snapshot!(ladder(&mut scene, "web"), @r"
+    connect container <demo-web> to network demo-edge because it is not connected to demo-edge
+    converged
+    ");
 }
 
 #[test]
@@ -44,7 +52,7 @@ fn a_network_that_was_connected_is_disconnected() {
         engine.create_network("other", BTreeMap::new(), "bridge", false).expect("free");
         engine.connect("other", "demo-web", Vec::new()).expect("not connected");
     });
-    assert_snapshot!(ladder(&mut scene, "web"), @"?");
+    assert_snapshot!(ladder(&mut scene, "web"), @"disconnect container <demo-web> from network <other> because other is not among its networks");
 }
 
 #[test]
@@ -54,7 +62,7 @@ fn a_connection_without_the_services_name_is_made_again() {
         engine.disconnect("demo-edge", "demo-web").expect("connected");
         engine.connect("demo-edge", "demo-web", vec!["other".to_owned()]).expect("not connected");
     });
-    assert_snapshot!(ladder(&mut scene, "web"), @"?");
+    assert_snapshot!(ladder(&mut scene, "web"), @"disconnect container <demo-web> from network <demo-edge> because its connection to demo-edge is not as in the file");
 }
 
 #[test]
@@ -65,21 +73,27 @@ fn a_network_that_was_made_anew_gets_the_stopped_container_back() {
         engine.remove_network("demo-edge").expect("unused");
     });
     scene.reconcile(&ResourceId::network("edge"));
-    assert_snapshot!(ladder(&mut scene, "web"), @"?");
+    assert_snapshot!(ladder(&mut scene, "web"), @"disconnect container <demo-web> from network 9534194f01ad4bfccecad52283fe57b8f1d4444d6cf40184f97167f8152e05c5 because its connection to demo-edge is not as in the file");
 }
 
 #[test]
 fn a_renamed_container_gets_its_name_back() {
     let mut scene = web();
     scene.by_hand(|engine| engine.rename("demo-web", "by-hand").expect("free"));
-    assert_snapshot!(ladder(&mut scene, "web"), @"?");
+    assert_snapshot!(ladder(&mut scene, "web"), @r"
+    rename container <by-hand> to demo-web because it takes its final name
+    converged
+    ");
 }
 
 #[test]
 fn a_paused_container_goes_on() {
     let mut scene = web();
     scene.by_hand(|engine| engine.pause("demo-web").expect("runs"));
-    assert_snapshot!(ladder(&mut scene, "web"), @"?");
+    assert_snapshot!(ladder(&mut scene, "web"), @r"
+    unpause container <demo-web> because it was paused by hand
+    converged
+    ");
 }
 
 #[test]
@@ -91,7 +105,10 @@ fn limits_are_changed_without_a_restart() {
         s.limits = limits;
     })]));
     scene.observe();
-    assert_snapshot!(ladder(&mut scene, "web"), @"?");
+    assert_snapshot!(ladder(&mut scene, "web"), @r"
+    update limits of container <demo-web> because its limits differ from the file
+    converged
+    ");
 }
 
 #[test]
@@ -101,7 +118,15 @@ fn a_limit_that_is_lifted_takes_a_replacement() {
     scene.converge();
     scene.edit(&sketch([service("web")]));
     scene.observe();
-    assert_snapshot!(ladder(&mut scene, "web"), @"?");
+    assert_snapshot!(ladder(&mut scene, "web"), @r"
+    create container demo-web--43cca166 because deploy.resources.limits changed; made beside the old one
+    stop container <demo-web> (grace 10s) because deploy.resources.limits changed; its replacement is made and may start
+    rename container <demo-web> to demo-web--<demo-web> because its replacement takes the name
+    rename container <demo-web--43cca166> to demo-web because it takes its final name
+    start container <demo-web> because it is not started and all it needs is ready
+    remove container <demo-web--9534194f01ad> because its replacement is ready
+    converged
+    ");
 }
 
 #[test]
@@ -112,7 +137,10 @@ fn a_volume_that_was_removed_is_made_again_and_its_service_waits() {
         engine.remove("demo-db", true).expect("exists");
         engine.remove_volume("demo-data").expect("unused");
     });
-    assert_snapshot!(check(&scene), @"?");
+    assert_snapshot!(check(&scene), @r"
+    volume/data: create volume demo-data because it does not exist
+    container/db: blocked: waits for volume/data: it does not exist yet
+    ");
 }
 
 #[test]
@@ -129,7 +157,11 @@ fn a_second_running_container_of_a_service_is_stopped_and_removed() {
         };
         engine.containers.insert(id, second);
     });
-    assert_snapshot!(ladder(&mut scene, "web"), @"?");
+    assert_snapshot!(ladder(&mut scene, "web"), @r"
+    stop container <copy> (grace 10s) because one service has one container
+    remove container <copy> because one service has one container
+    converged
+    ");
 }
 
 #[test]
@@ -140,7 +172,13 @@ fn a_container_that_the_engine_left_dead_is_removed() {
         engine.kill("demo-web").expect("runs");
         engine.containers.get_mut(&id).expect("exists").state = State::Dead;
     });
-    assert_snapshot!(ladder(&mut scene, "web"), @"?");
+    assert_snapshot!(ladder(&mut scene, "web"), @r"
+    remove container <demo-web> because the engine left it dead
+    create container demo-web because it does not exist
+    connect container <demo-web> to network demo-edge because it is not connected to demo-edge
+    start container <demo-web> because it is not started and all it needs is ready
+    converged
+    ");
 }
 
 #[test]
@@ -148,7 +186,7 @@ fn a_stop_by_hand_is_healed() {
     let mut scene = web();
     let id = scene.id_of("demo-web");
     scene.by_hand(|engine| engine.end(&id, 143, false));
-    assert_snapshot!(of(&scene, "web"), @"?");
+    assert_snapshot!(of(&scene, "web"), @"start container <demo-web> because it ended (terminated (143)), restart 1");
 }
 
 #[test]
@@ -160,5 +198,5 @@ fn a_container_of_an_older_aiplatd_with_an_unknown_fingerprint_is_left_alone() {
         container.labels.insert(aiplat_core::action::label::FINGERPRINT.to_owned(), "v9:k1:abc".to_owned());
     });
     scene.pass(Duration::from_secs(1));
-    assert_snapshot!(check(&scene), @"?");
+    assert_snapshot!(check(&scene), @"converged");
 }

@@ -23,14 +23,20 @@ fn nothing_is_dead_because_a_socket_is() {
     let mut scene = pair();
     let now = scene.now();
     scene.observed.record_loss("connection refused".to_owned(), now);
-    assert_snapshot!(check(&scene), @"?");
+    assert_snapshot!(check(&scene), @r"
+    network/default: blocked: the engine does not answer: connection refused
+    image/db:1: blocked: the engine does not answer: connection refused
+    image/web:1: blocked: the engine does not answer: connection refused
+    container/db: blocked: the engine does not answer: connection refused
+    container/web: blocked: the engine does not answer: connection refused
+    ");
 }
 
 #[test]
 fn containers_that_outlived_the_engine_are_left_alone() {
     let mut scene = pair();
     scene.restart_engine(Restart::Live);
-    assert_snapshot!(check(&scene), @"?");
+    assert_snapshot!(check(&scene), @"converged");
 }
 
 #[test]
@@ -39,7 +45,14 @@ fn after_the_engine_the_dependency_comes_back_first() {
     scene.restart_engine(Restart::Killed);
     let first = check(&scene);
     scene.converge();
-    assert_snapshot!(format!("{first}\n---\n{}\n{}", check(&scene), scene.containers()), @"?");
+    assert_snapshot!(format!("{first}\n---\n{}\n{}", check(&scene), scene.containers()), @r"
+    container/db: start container <demo-db> because it ended with the engine
+    container/web: blocked: waits for db
+    ---
+    converged
+    demo-db Running exit=0
+    demo-web Running exit=0
+    ");
 }
 
 #[test]
@@ -47,14 +60,14 @@ fn observe_mode_says_what_it_would_do() {
     let mut scene = pair();
     scene.by_hand(|engine| engine.kill("demo-web").expect("runs"));
     scene.desired.settings.mode = Mode::Observe;
-    assert_snapshot!(check(&scene), @"?");
+    assert_snapshot!(check(&scene), @"container/web: unsatisfied (ObserveOnly): reconcile.mode is `observe`: would start container <demo-web> because it ended (killed (137)), restart 1");
 }
 
 #[test]
 fn observe_mode_says_nothing_of_what_is_as_desired() {
     let mut scene = pair();
     scene.desired.settings.mode = Mode::Observe;
-    assert_snapshot!(check(&scene), @"?");
+    assert_snapshot!(check(&scene), @"converged");
 }
 
 #[test]
@@ -69,7 +82,13 @@ fn a_dependency_that_restarted_takes_its_dependant_along_once_it_is_ready() {
     scene.probe();
     scene.pass(Duration::from_secs(1));
     scene.probe();
-    assert_snapshot!(format!("{down}\n{starting}\n{}", ladder(&mut scene, "web")), @"?");
+    assert_snapshot!(format!("{down}\n{starting}\n{}", ladder(&mut scene, "web")), @r"
+    converged
+    converged
+    stop container <demo-web> (grace 10s) because container/db was restarted (restart: true)
+    start container <demo-web> because it ended (stopped by aiplatd), not counted as a restart
+    converged
+    ");
 }
 
 #[test]
@@ -78,9 +97,11 @@ fn a_dependency_that_restarted_while_aiplatd_was_down_is_followed_from_the_ledge
     scene.engine.kill("demo-db").expect("runs");
     scene.engine.start("demo-db").expect("stopped");
     scene.restart_daemon();
-    scene.pass(Duration::from_secs(1));
-    scene.probe();
-    assert_snapshot!(of(&scene, "web"), @"?");
+    for _ in 0..2 {
+        scene.probe();
+        scene.pass(Duration::from_secs(1));
+    }
+    assert_snapshot!(of(&scene, "web"), @"converged");
 }
 
 #[test]
@@ -93,7 +114,10 @@ fn without_a_record_what_runs_is_adopted_as_it_is() {
     let step = check(&scene);
     scene.settle(Duration::from_secs(5));
     let record = scene.ledger.get(&ResourceId::container("web")).map(|record| record.dependencies.len());
-    assert_snapshot!(format!("{step}\n{record:?} incarnation remembered"), @"?");
+    assert_snapshot!(format!("{step}\n{record:?} incarnation remembered"), @r"
+    converged
+    Some(1) incarnation remembered
+    ");
 }
 
 #[test]
@@ -102,5 +126,5 @@ fn an_edge_without_restart_follows_nobody() {
     scene.converge();
     scene.by_hand(|engine| engine.kill("demo-db").expect("runs"));
     scene.converge();
-    assert_snapshot!(check(&scene), @"?");
+    assert_snapshot!(check(&scene), @"converged");
 }

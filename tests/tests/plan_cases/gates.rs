@@ -24,7 +24,7 @@ fn a_volume_that_a_foreign_container_writes_to_keeps_the_service_down() {
         engine.kill("demo-db").expect("runs");
         engine.add_foreign(&Foreign { volume: Some("demo-data".to_owned()), ..foreign("backup") });
     });
-    assert_snapshot!(of(&scene, "db"), @"?");
+    assert_snapshot!(of(&scene, "db"), @"blocked: volume `demo-data` is open for writing in container `backup`, which is not ours: stop that first (`docker stop backup`)");
 }
 
 #[test]
@@ -35,20 +35,26 @@ fn a_volume_that_a_stopped_foreign_container_has_is_free() {
         engine.kill("demo-db").expect("runs");
         engine.add_foreign(&Foreign { volume: Some("demo-data".to_owned()), stopped: true, ..foreign("backup") });
     });
-    assert_snapshot!(of(&scene, "db"), @"?");
+    assert_snapshot!(of(&scene, "db"), @"start container <demo-db> because it ended (killed (137)), restart 1");
 }
 
 #[test]
 fn a_volume_that_a_compose_container_writes_to_names_its_project() {
     let mut scene = Scene::new(&sketch([service("db").volume("data", "/data")]));
+    scene.converge();
     scene.by_hand(|engine| {
+        engine.kill("demo-db").expect("runs");
         engine.add_foreign(&Foreign {
             volume: Some("demo-data".to_owned()),
             compose: Some("shop".to_owned()),
             ..foreign("shop-db-1")
         });
     });
-    assert_snapshot!(check(&scene), @"?");
+    assert_snapshot!(check(&scene), @r"
+    network/default: create network demo-default because it does not exist
+    volume/data: blocked: the name is taken: volume `demo-data` belongs to somebody else; use it as it is with `external: true` and `name: demo-data`
+    container/db: blocked: waits for network/default: it does not exist yet; waits for volume/data: the name is taken: volume `demo-data` belongs to somebody else; use it as it is with `external: true` and `name: demo-data`
+    ");
 }
 
 #[test]
@@ -60,7 +66,7 @@ fn a_host_path_that_a_foreign_container_writes_to_keeps_the_service_down() {
         engine.kill("demo-db").expect("runs");
         engine.add_foreign(&Foreign { bind: Some("/srv/db".to_owned()), ..foreign("backup") });
     });
-    assert_snapshot!(of(&scene, "db"), @"?");
+    assert_snapshot!(of(&scene, "db"), @"blocked: host path `/srv/db` is open for writing in container `backup`, which is not ours: stop that first (`docker stop backup`)");
 }
 
 #[test]
@@ -73,7 +79,10 @@ fn a_volume_of_a_service_that_was_renamed_is_free_only_when_the_old_container_is
     scene.observe();
     scene.reconcile(&ResourceId::container("postgres"));
     scene.observe();
-    assert_snapshot!(check(&scene), @"?");
+    assert_snapshot!(check(&scene), @r"
+    container/db: blocked: is no longer in the file; removed once the file has been unchanged for 2s (again in 1s)
+    container/postgres: blocked: volume `demo-data` is open for writing in container `demo-db` (container/db): stop that first (`docker stop demo-db`)
+    ");
 }
 
 #[test]
@@ -81,7 +90,11 @@ fn services_of_one_file_share_a_volume() {
     let mut scene =
         Scene::new(&sketch([service("db").volume("data", "/data"), service("backup").volume("data", "/data")]));
     scene.converge();
-    assert_snapshot!(format!("{}\n{}", check(&scene), scene.containers()), @"?");
+    assert_snapshot!(format!("{}\n{}", check(&scene), scene.containers()), @r"
+    converged
+    demo-backup Running exit=0
+    demo-db Running exit=0
+    ");
 }
 
 #[test]
@@ -89,7 +102,7 @@ fn a_port_that_a_foreign_container_publishes_is_named_with_its_holder() {
     let mut scene = Scene::new(&sketch([service("web").port(8_080)]));
     scene.by_hand(|engine| drop(engine.add_foreign(&Foreign { port: Some(8_080), ..foreign("nginx") })));
     scene.settle(Duration::from_secs(5));
-    assert_snapshot!(check(&scene), @"?");
+    assert_snapshot!(check(&scene), @"container/web: blocked: host port 0.0.0.0:8080 is held by container `nginx`, which is not ours: stop that, or publish another port");
 }
 
 #[test]
@@ -101,14 +114,14 @@ fn a_port_that_a_process_holds_is_found_at_the_start_and_tried_again() {
     scene.reconcile(&ResourceId::container("web"));
     scene.reconcile(&ResourceId::container("web"));
     scene.look(&ResourceId::container("web"));
-    assert_snapshot!(of(&scene, "web"), @"?");
+    assert_snapshot!(of(&scene, "web"), @"blocked: Bind for 0.0.0.0:8080 failed: port is already allocated (again in 1s)");
 }
 
 #[test]
 fn a_port_that_another_service_publishes_keeps_the_second_one_down() {
     let mut scene = Scene::new(&sketch([service("a").port(80), service("b").port(80)]));
     scene.settle(Duration::from_secs(5));
-    assert_snapshot!(check(&scene), @"?");
+    assert_snapshot!(check(&scene), @"container/b: blocked: host port 0.0.0.0:80 is held by container `demo-a` (container/a): stop that, or publish another port");
 }
 
 #[test]
@@ -123,7 +136,7 @@ fn several_closed_gates_are_all_said() {
         engine.kill("demo-db").expect("runs");
         engine.add_foreign(&Foreign { port: Some(80), volume: Some("demo-data".to_owned()), ..foreign("other") });
     });
-    assert_snapshot!(of(&scene, "web"), @"?");
+    assert_snapshot!(of(&scene, "web"), @"blocked: volume `demo-data` is open for writing in container `other`, which is not ours: stop that first (`docker stop other`); host port 0.0.0.0:80 is held by container `other`, which is not ours: stop that, or publish another port; waits for db");
 }
 
 #[test]
@@ -131,7 +144,7 @@ fn a_dependency_that_goes_down_does_not_stop_who_runs() {
     let mut scene = Scene::new(&sketch([service("db").probe(), service("web").after("db", healthy())]));
     scene.converge();
     scene.by_hand(|engine| engine.kill("demo-db").expect("runs"));
-    assert_snapshot!(check(&scene), @"?");
+    assert_snapshot!(check(&scene), @"container/db: start container <demo-db> because it ended (killed (137)), restart 1");
 }
 
 #[test]
@@ -142,5 +155,8 @@ fn a_network_that_is_removed_by_hand_is_waited_for() {
         engine.kill("demo-web").expect("runs");
         engine.remove_network("demo-default").expect("no running container");
     });
-    assert_snapshot!(check(&scene), @"?");
+    assert_snapshot!(check(&scene), @r"
+    network/default: create network demo-default because it does not exist
+    container/web: blocked: waits for network/default: it does not exist yet
+    ");
 }

@@ -28,17 +28,17 @@ fn in_state(state: ContainerState) -> String {
 
 #[test]
 fn an_unknown_state_is_said_and_left_alone() {
-    assert_snapshot!(in_state(ContainerState::Other("hibernating".to_owned())), @"?");
+    assert_snapshot!(in_state(ContainerState::Other("hibernating".to_owned())), @"unsatisfied (NotObserved): the engine reports the state `hibernating`, which this version does not know");
 }
 
 #[test]
 fn a_container_that_the_engine_restarts_itself_is_waited_for() {
-    assert_snapshot!(in_state(ContainerState::Restarting), @"?");
+    assert_snapshot!(in_state(ContainerState::Restarting), @"progressing (again in 1s)");
 }
 
 #[test]
 fn a_container_that_is_being_removed_is_waited_for() {
-    assert_snapshot!(in_state(ContainerState::Removing), @"?");
+    assert_snapshot!(in_state(ContainerState::Removing), @"progressing (again in 100ms)");
 }
 
 #[test]
@@ -46,7 +46,7 @@ fn a_running_container_without_detail_is_kept() {
     let mut scene = web();
     let members = scene.observed.owned.get_mut(&ResourceId::container("web")).expect("exists");
     members[0].detail = None;
-    assert_snapshot!(of(&scene, "web"), @"?");
+    assert_snapshot!(of(&scene, "web"), @"converged");
 }
 
 #[test]
@@ -60,15 +60,20 @@ fn of_two_that_run_the_one_that_matches_the_file_stays() {
         owner.fingerprint = Some("v1:0:abcdef".parse().expect("any text"));
     }
     members.push(second);
-    assert_snapshot!(of(&scene, "web"), @"?");
+    assert_snapshot!(of(&scene, "web"), @"stop container 000000000000 (grace 10s) because one service has one container");
 }
 
 #[test]
 fn the_oldest_and_youngest_creation_times_are_taken_as_they_are() {
     let mut scene = web();
-    for created in [i64::MIN, i64::MAX] {
+    let members = scene.observed.owned.get_mut(&ResourceId::container("web")).expect("exists");
+    let mut second = members[0].clone();
+    second.id = ContainerId("0".repeat(64));
+    second.state = ContainerState::Exited;
+    members.push(second);
+    for (one, other) in [(i64::MIN, i64::MAX), (i64::MAX, i64::MIN)] {
         let members = scene.observed.owned.get_mut(&ResourceId::container("web")).expect("exists");
-        members[0].created = created;
-        assert_eq!(of(&scene, "web"), "converged");
+        (members[0].created, members[1].created) = (one, other);
+        assert_eq!(of(&scene, "web"), "remove container 000000000000 because one service has one container");
     }
 }

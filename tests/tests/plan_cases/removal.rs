@@ -27,7 +27,7 @@ fn a_removal_waits_for_the_grace() {
     rest.removals = Removals::From(scene.now() + Duration::from_secs(2));
     scene.edit(&rest);
     scene.observe();
-    assert_snapshot!(check(&scene), @"?");
+    assert_snapshot!(check(&scene), @"container/web: blocked: is no longer in the file; removed once the file has been unchanged for 2s (again in 2s)");
 }
 
 #[test]
@@ -38,7 +38,10 @@ fn a_removal_of_most_of_it_waits_for_a_person() {
     rest.removals = Removals::AwaitConfirmation;
     scene.edit(&rest);
     scene.observe();
-    assert_snapshot!(check(&scene), @"?");
+    assert_snapshot!(check(&scene), @r"
+    container/api: blocked: is no longer in the file, which removes more than half of the services or renames the platform; confirm with `aiplatctl apply --confirm`
+    container/web: blocked: is no longer in the file, which removes more than half of the services or renames the platform; confirm with `aiplatctl apply --confirm`
+    ");
 }
 
 #[test]
@@ -56,7 +59,7 @@ fn dependants_are_removed_first() {
             }
         }
     }
-    assert_snapshot!(order.join(", "), @"?");
+    assert_snapshot!(order.join(", "), @"stop web, remove web, stop api, remove api, stop db, remove db");
 }
 
 #[test]
@@ -65,7 +68,11 @@ fn a_removed_service_is_stopped_and_then_removed() {
     scene.converge();
     scene.edit(&sketch([service("db")]));
     scene.observe();
-    assert_snapshot!(ladder(&mut scene, "web"), @"?");
+    assert_snapshot!(ladder(&mut scene, "web"), @r"
+    stop container <demo-web> (grace 10s) because it is no longer in the file
+    remove container <demo-web> because it is no longer in the file
+    converged
+    ");
 }
 
 #[test]
@@ -75,7 +82,11 @@ fn the_volume_of_a_removed_service_stays() {
     scene.edit(&sketch([service("other")]));
     scene.converge();
     let volumes: Vec<&String> = scene.engine.volumes.keys().collect();
-    assert_snapshot!(format!("{}\n{}\n{volumes:?}", check(&scene), scene.containers()), @"?");
+    assert_snapshot!(format!("{}\n{}\n{volumes:?}", check(&scene), scene.containers()), @r#"
+    converged
+    demo-other Running exit=0
+    ["demo-data"]
+    "#);
 }
 
 #[test]
@@ -88,7 +99,13 @@ fn a_network_that_is_no_longer_in_the_file_is_removed_when_the_last_container_ha
     let first = check(&scene);
     scene.reconcile(&ResourceId::container("web"));
     scene.observe();
-    assert_snapshot!(format!("{first}\n---\n{}", check(&scene)), @"?");
+    assert_snapshot!(format!("{first}\n---\n{}", check(&scene)), @r"
+    network/edge: blocked: waits until container `demo-web` is gone
+    container/web: disconnect container <demo-web> from network <demo-edge> because demo-edge is not among its networks
+    ---
+    network/edge: blocked: waits until container `demo-web` is gone
+    container/web: disconnect container <demo-web> from network <demo-edge> because demo-edge is not among its networks
+    ");
 }
 
 #[test]
@@ -126,5 +143,5 @@ fn a_service_that_comes_back_within_the_grace_was_never_away() {
     scene.observe();
     scene.edit(&chain());
     scene.observe();
-    assert_snapshot!(check(&scene), @"?");
+    assert_snapshot!(check(&scene), @"converged");
 }

@@ -12,7 +12,7 @@ use crate::{
     Kind, ResourceId, Timestamp,
     spec::{
         Attachment, ContainerLive, ContainerPolicy, ContainerRuntime, ContainerSpec, Dependency, ImageSpec,
-        InstanceId, Mount, MountSource, NetworkSpec, Platform, PullPolicy, Removals, VolumeSpec,
+        InstanceId, Mount, MountSource, NetworkSpec, Platform, PortBinding, PullPolicy, Removals, VolumeSpec,
     },
 };
 
@@ -95,6 +95,10 @@ fn container(scene: &Scene<'_>, name: &str, service: &ServiceDraft) -> Container
 fn runtime(draft: &Draft, service: &ServiceDraft) -> ContainerRuntime {
     let mut mounts: Vec<Mount> = service.mounts.iter().map(|one| mount(draft, one)).collect();
     mounts.sort_by(|a, b| a.target.cmp(&b.target));
+    // Sorted as well: an edit that only reorders lines must not recreate the container.
+    let mut ports: Vec<PortBinding> = service.ports.iter().map(|port| port.value.clone()).collect();
+    ports.sort();
+    ports.dedup();
     ContainerRuntime {
         image: service.image.as_ref().map(|image| image.value.clone()).unwrap_or_default(),
         command: service.command.clone(),
@@ -103,7 +107,7 @@ fn runtime(draft: &Draft, service: &ServiceDraft) -> ContainerRuntime {
         user: service.user.clone(),
         labels: service.labels.clone(),
         stop_signal: service.stop_signal.clone(),
-        ports: service.ports.iter().map(|port| port.value.clone()).collect(),
+        ports,
         mounts,
         engine_health_off: !matches!(service.health, Health::Unsaid),
     }

@@ -1,8 +1,8 @@
 //! Reads a platform file into a [`Platform`], with every mistake at once.
 //!
-//! Bytes become a tree in which every value knows where it was written ([`parse`]); variables are put in
-//! ([`interpolate`]); each section is decoded on its own against the one table of keys ([`keys`], [`decode`]); then
-//! come the checks that need the whole file ([`check`]), and only a file without errors is compiled ([`compile`]).
+//! Bytes become a tree in which every value knows where it was written (`parse`); variables are put in
+//! (`interpolate`); each section is decoded on its own against the one table of keys (`keys`, `decode`); then
+//! come the checks that need the whole file (`check`), and only a file without errors is compiled (`compile`).
 //! Nothing stops at the first mistake, and what is wrong is said once: whoever meets its traces later is silent.
 //!
 //! Deliberately absent: I/O (files come through [`Files`]), the environment of the process, serde (it stops at the

@@ -171,6 +171,19 @@ pub enum Cause {
     Dead,
 }
 
+impl Planned {
+    /// What it interrupts, for `diff`: `None` when users notice nothing.
+    #[must_use]
+    pub fn interrupts(&self) -> Option<&'static str> {
+        match (&self.action, &self.cause) {
+            (Action::StopContainer { .. }, Cause::NotInFile | Cause::Stray) => Some("the service ends"),
+            (Action::StopContainer { .. }, _) => Some("the service is down until its next start is ready"),
+            (Action::Disconnect { .. }, _) => Some("its connections on that network"),
+            (_, _) => None,
+        }
+    }
+}
+
 impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let fields = |changed: &[String]| match changed {

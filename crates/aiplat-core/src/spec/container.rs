@@ -200,7 +200,7 @@ pub enum MountSource {
     Bind {
         /// The path.
         path: String,
-        /// Compose's short form makes the folder when it is missing; the long form by default does not.
+        /// Make the folder when it is missing: Compose's default in both forms, unless `create_host_path: false`.
         create: bool,
     },
     /// A volume that the engine names; a recreate carries it over.
@@ -220,6 +220,13 @@ impl ContainerSpec {
             || self.live.networks.contains_key(id)
             || (id.kind == crate::Kind::Image && id.key() == self.runtime.image)
             || self.volumes().any(|(volume, _)| volume == id)
+    }
+
+    /// What it is made from: its image, networks and volumes.
+    pub fn parts(&self) -> impl Iterator<Item = ResourceId> {
+        let image = ResourceId::image(&self.runtime.image);
+        let volumes = self.volumes().map(|(volume, _)| volume.clone());
+        std::iter::once(image).chain(self.live.networks.keys().cloned()).chain(volumes)
     }
 
     /// The volumes of the file that it mounts, with their names in the engine.

@@ -74,6 +74,7 @@ impl DockerBackend {
         let mut layers = Layers::default();
         let mut lines = Lines::new(MAX_LINE);
         let mut refusal = None;
+        let mut reported = PullProgress::default();
         loop {
             let piece = match tokio::time::timeout(self.stall, stream.next()).await {
                 Err(_) => return Err(self.stalled(reference)),
@@ -93,7 +94,10 @@ impl DockerBackend {
             if let Some(said) = refusal {
                 return Err(errors::pull_refused(reference, 0, &said));
             }
-            progress(layers.sum());
+            if reported != layers.sum() {
+                reported = layers.sum();
+                progress(reported);
+            }
             if piece.is_none() {
                 return Ok(());
             }

@@ -84,10 +84,8 @@ impl Fixture {
         apply(&self.backend, &id, Action::CreateNetwork { labels, spec: spec::network(&name) })
             .await
             .unwrap();
-        match self.look(id, &name).await {
-            Observed::Network(_, Some(network)) => network,
-            other => panic!("{other:?}"),
-        }
+        let Observed::Network(_, Some(network)) = self.look(id, &name).await else { panic!("no network") };
+        network
     }
 
     pub async fn look(&self, id: ResourceId, host_name: &str) -> Observed {

@@ -133,7 +133,7 @@ fn serve(mut stream: &TcpStream, content: &Content) -> Option<()> {
             return send("429 Too Many Requests", json, &error("TOOMANYREQUESTS"));
         }
         Mood::Down if path != "/v2/" => return send("503 Service Unavailable", json, b"down"),
-        _ => {}
+        Mood::Kind | Mood::Private | Mood::Limited | Mood::Down | Mood::Stalls | Mood::Foreign => {}
     }
     if path == "/v2/" {
         return send("200 OK", json, b"{}");

@@ -50,9 +50,5 @@ fn invalid() -> Failure {
 
 /// Of `diff`, 1 means "differs": whatever else goes wrong is 2, except that the daemon is away.
 fn failure(error: ClientError) -> Failure {
-    match error {
-        ClientError::Api { message, .. } => Failure::usage(message),
-        error if error.not_reachable().is_some() => error.into(),
-        error => Failure::usage(error.to_string()),
-    }
+    if error.not_reachable().is_some() { error.into() } else { Failure::usage(error.to_string()) }
 }

@@ -102,7 +102,9 @@ impl Printer<'_> {
             }),
             Format::Json => print_json(&events),
             Format::Yaml => print_yaml(&events),
-            Format::Name => events.iter().try_for_each(|event| console::line(&format!("event/{}", event.number))),
+            Format::Name => {
+                events.iter().try_for_each(|event| console::line(&format!("event/{}", event.number)))
+            }
         }
     }
 

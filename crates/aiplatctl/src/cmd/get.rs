@@ -38,7 +38,8 @@ impl Selection {
     /// Every name that was asked for exists.
     fn check(&self, doc: &StatusDoc) -> Result<(), Failure> {
         if self.listed == Listed::Events && !self.names.is_empty() {
-            return Err(Failure::usage("events have no names").tip("`aiplatctl events --for NAME` lists those of one service"));
+            return Err(Failure::usage("events have no names")
+                .tip("`aiplatctl events --for NAME` lists those of one service"));
         }
         let known = names(doc, Some(self.listed));
         let on_host: Vec<&str> = match self.listed {
@@ -113,19 +114,20 @@ impl Selection {
                 let asked = |id: &ResourceId, host: &str| {
                     lists::chosen(&self.names, id.key()) || lists::chosen(&self.names, host)
                 };
-                let found = doc.resources.iter().filter(|it| it.id.kind == kind && asked(&it.id, &it.host_name));
+                let found =
+                    doc.resources.iter().filter(|it| it.id.kind == kind && asked(&it.id, &it.host_name));
                 found.map(|it| (it.id.to_string(), value(it))).collect()
             }
             Listed::Gates => {
                 let found = doc.gates.iter().filter(|gate| lists::chosen(&self.names, &gate.name));
                 found.map(|it| (format!("gate/{}", it.name), value(it))).collect()
             }
-            Listed::Events => doc.events.iter().map(|it: &Event| (format!("event/{}", it.number), value(it))).collect(),
+            Listed::Events => {
+                doc.events.iter().map(|it: &Event| (format!("event/{}", it.number), value(it))).collect()
+            }
             Listed::Endpoints => {
                 let found = self.services(doc).filter(|it| !it.endpoint.is_empty());
-                let endpoint = |it: &ServiceStatus| {
-                    serde_json::json!({"service": it.name, "endpoint": it.endpoint, "status": it.status})
-                };
+                let endpoint = |it: &ServiceStatus| serde_json::json!({"service": it.name, "endpoint": it.endpoint, "status": it.status});
                 found.map(|it| (format!("endpoint/{}", it.name), endpoint(it))).collect()
             }
         }

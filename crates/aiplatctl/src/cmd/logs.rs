@@ -91,7 +91,12 @@ impl Printer {
 }
 
 /// Lines of all services in the order of their times. One line of each is held, whatever the length of the logs.
-async fn merge(client: &Client, names: &[String], query: &LogQuery, printer: &mut Printer) -> Result<(), Failure> {
+async fn merge(
+    client: &Client,
+    names: &[String],
+    query: &LogQuery,
+    printer: &mut Printer,
+) -> Result<(), Failure> {
     let mut streams: Vec<Merged> = Vec::new();
     for name in names {
         match client.logs(name, query).await {
@@ -128,7 +133,12 @@ fn moment(record: &LogRecord) -> Timestamp {
 }
 
 /// Lines of all services as they come.
-async fn follow(client: &Client, names: &[String], query: &LogQuery, printer: &mut Printer) -> Result<(), Failure> {
+async fn follow(
+    client: &Client,
+    names: &[String],
+    query: &LogQuery,
+    printer: &mut Printer,
+) -> Result<(), Failure> {
     let (sender, mut lines) = mpsc::channel(WAITING);
     for name in names {
         let (client, name, query, sender) = (client.clone(), name.clone(), query.clone(), sender.clone());

@@ -15,8 +15,14 @@ const WORDS: &[(&str, &str)] = &[
     ("list", "`aiplatctl get services` lists what runs"),
     ("up", "`aiplatctl apply --wait` puts the platform file in force and waits; saving the file is enough"),
     ("create", "`aiplatctl edit` adds a service to the platform file"),
-    ("down", "`systemctl stop aiplatd` lets everything run on; a service is removed by taking it out with `aiplatctl edit`"),
-    ("delete", "a declared service cannot be deleted: take it out of the platform file with `aiplatctl edit`"),
+    (
+        "down",
+        "`systemctl stop aiplatd` lets everything run on; a service is removed by taking it out with `aiplatctl edit`",
+    ),
+    (
+        "delete",
+        "a declared service cannot be deleted: take it out of the platform file with `aiplatctl edit`",
+    ),
     ("rm", "a declared service cannot be deleted: take it out of the platform file with `aiplatctl edit`"),
     ("log", "`aiplatctl logs NAME` shows the log of a service"),
     ("inspect", "`aiplatctl describe NAME` shows all that is known"),

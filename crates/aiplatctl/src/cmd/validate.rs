@@ -68,7 +68,11 @@ fn valid(offline: &Offline) -> String {
     ];
     let off = &offline.loaded.services_profile_off;
     if !off.is_empty() {
-        parts.push(format!("{} left out by profiles ({})", count(off.len(), "service"), clean(&off.join(", "))));
+        parts.push(format!(
+            "{} left out by profiles ({})",
+            count(off.len(), "service"),
+            clean(&off.join(", "))
+        ));
     }
     let mut out = String::new();
     let word = paint(style::GOOD, "valid");

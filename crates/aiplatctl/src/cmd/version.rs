@@ -42,7 +42,10 @@ fn text(versions: &Versions) -> String {
     let mut out = format!("aiplatctl  {client} (API {client_api})\n");
     if let Some(Version { daemon, api, engine }) = daemon {
         out.push_str(&format!("aiplatd    {} (API {})\n", clean(daemon), clean(api)));
-        out.push_str(&format!("engine     {}\n", engine.as_deref().map_or_else(|| "not known".to_owned(), clean)));
+        out.push_str(&format!(
+            "engine     {}\n",
+            engine.as_deref().map_or_else(|| "not known".to_owned(), clean)
+        ));
     }
     out
 }

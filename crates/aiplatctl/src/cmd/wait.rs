@@ -85,8 +85,14 @@ fn time_is_up(doc: &StatusDoc, waiting: &[&Target], args: &WaitArgs, away: Optio
     let limit = aiplat_core::time::human(args.timeout);
     let reasons: Vec<String> = waiting
         .iter()
-        .filter_map(|name| Some(format!("{name} has not become {kind}={status} within {limit}: {}", because(&name.find(doc).ok()?))))
+        .filter_map(|name| {
+            Some(format!(
+                "{name} has not become {kind}={status} within {limit}: {}",
+                because(&name.find(doc).ok()?)
+            ))
+        })
         .collect();
     let name = waiting.first().map_or("", |name| name.name());
-    Failure::failed(reasons.join("\n       ")).tip(format!("`aiplatctl describe {name}` shows all that is known"))
+    Failure::failed(reasons.join("\n       "))
+        .tip(format!("`aiplatctl describe {name}` shows all that is known"))
 }

@@ -86,7 +86,8 @@ async fn redraw(
     wide: bool,
 ) -> Outcome {
     let resized = signal(SignalKind::window_change());
-    let mut resized = resized.map_err(|error| Failure::failed(format!("cannot watch the window: {error}")))?;
+    let mut resized =
+        resized.map_err(|error| Failure::failed(format!("cannot watch the window: {error}")))?;
     let mut tick = interval(TICK);
     tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
     let mut lost: Option<String> = None;
@@ -124,7 +125,8 @@ fn picture(doc: &StatusDoc, lost: Option<&str>, selection: &Selection, wide: boo
     } else {
         table.lines(screen.width)
     };
-    lines.extend(lost.map(|why| paint(style::UNDERWAY, &clip(&format!("{why}; trying again"), screen.width))));
+    lines
+        .extend(lost.map(|why| paint(style::UNDERWAY, &clip(&format!("{why}; trying again"), screen.width))));
     let room = screen.height.saturating_sub(1).max(2);
     if lines.len() > room {
         let hidden = lines.len() - (room - 1);

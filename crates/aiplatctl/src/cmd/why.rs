@@ -29,7 +29,8 @@ pub(super) async fn run(globals: &Globals, name: Option<&Target>, output: DocFor
         Some(Found::Resource(_) | Found::Gate(_)) => false,
         None => true,
     };
-    let services = seen.doc.services.iter().filter(|it| about(&it.name) && (found.is_some() || !style::is_well(it)));
+    let services =
+        seen.doc.services.iter().filter(|it| about(&it.name) && (found.is_some() || !style::is_well(it)));
     let chains: Vec<Chain<'_>> =
         services.map(|it| Chain { service: &it.name, status: it.status, why: &it.why }).collect();
     if print_doc(&chains, output)? {

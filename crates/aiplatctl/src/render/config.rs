@@ -113,7 +113,10 @@ pub fn config(platform: &Platform) -> Config {
         services: containers.values().map(|spec| (spec.service.clone(), service(spec, pull(spec)))).collect(),
         networks: networks.iter().map(|(id, spec)| (id.key().to_owned(), network(spec))).collect(),
         volumes: volumes.iter().map(|(id, spec)| (id.key().to_owned(), volume(spec))).collect(),
-        gates: gates.iter().map(|(name, members)| (name.clone(), members.iter().map(member).collect())).collect(),
+        gates: gates
+            .iter()
+            .map(|(name, members)| (name.clone(), members.iter().map(member).collect()))
+            .collect(),
     }
 }
 
@@ -160,7 +163,9 @@ fn service(spec: &ContainerSpec, pull_policy: Value) -> Service {
     } = runtime;
     let ContainerLive { networks, limits } = live;
     let ContainerPolicy { restart, dependencies, probe, stop_grace } = policy;
-    let argv = |argv: &Option<Vec<String>>| argv.as_ref().map(|argv| argv.iter().map(|it| without_password(it)).collect());
+    let argv = |argv: &Option<Vec<String>>| {
+        argv.as_ref().map(|argv| argv.iter().map(|it| without_password(it)).collect())
+    };
     Service {
         container_name: host_name.clone(),
         image: image.clone(),
@@ -212,7 +217,9 @@ fn mount(mount: &Mount) -> Value {
         }
         MountSource::Anonymous => json!({"type": "volume", "target": target}),
         MountSource::Tmpfs { size: None } => json!({"type": "tmpfs", "target": target}),
-        MountSource::Tmpfs { size: Some(size) } => json!({"type": "tmpfs", "target": target, "tmpfs": {"size": size}}),
+        MountSource::Tmpfs { size: Some(size) } => {
+            json!({"type": "tmpfs", "target": target, "tmpfs": {"size": size}})
+        }
     };
     if *read_only {
         value["read_only"] = json!(true);
@@ -261,7 +268,8 @@ fn healthcheck(probe: &ProbeSpec) -> Value {
 }
 
 fn http_probe(http: &HttpProbe) -> Value {
-    let HttpProbe { scheme: aiplat_core::spec::Scheme::Http, port, path, method, host, headers, status } = http;
+    let HttpProbe { scheme: aiplat_core::spec::Scheme::Http, port, path, method, host, headers, status } =
+        http;
     let mut map = Map::new();
     insert(&mut map, "port", Some(port));
     insert(&mut map, "path", Some(path));
@@ -383,7 +391,11 @@ fn duration(duration: Duration) -> String {
         return if duration.is_zero() { "0s".to_owned() } else { format!("{}ms", duration.as_millis()) };
     }
     let parts = [(seconds / 3_600, "h"), (seconds % 3_600 / 60, "m"), (seconds % 60, "s")];
-    parts.into_iter().filter(|(number, _)| *number > 0).map(|(number, unit)| format!("{number}{unit}")).collect()
+    parts
+        .into_iter()
+        .filter(|(number, _)| *number > 0)
+        .map(|(number, unit)| format!("{number}{unit}"))
+        .collect()
 }
 
 /// Exact, in the words of the file: `512m`.
@@ -405,7 +417,10 @@ mod tests {
         assert_eq!(redacted("openai_api_key", "sk-1"), REDACTED);
         assert_eq!(redacted("POSTGRES_PASSWORD_FILE", "/run/secrets/pg"), "/run/secrets/pg");
         assert_eq!(redacted("TOKEN", ""), "");
-        assert_eq!(redacted("DATABASE_URL", "postgres://u:p@ss@db:5432/x"), "postgres://u:<redacted>@db:5432/x");
+        assert_eq!(
+            redacted("DATABASE_URL", "postgres://u:p@ss@db:5432/x"),
+            "postgres://u:<redacted>@db:5432/x"
+        );
         assert_eq!(redacted("URL", "http://host:80/a@b:c"), "http://host:80/a@b:c");
     }
 

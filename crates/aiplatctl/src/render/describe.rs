@@ -24,12 +24,28 @@ const INDENT: usize = 14;
 /// `describe` of a service.
 #[must_use]
 pub fn service(doc: &StatusDoc, service: &ServiceStatus, view: View) -> String {
-    let ServiceStatus { name, kind: _, status, since, restarts, endpoint, message, why: _, conditions, detail } = service;
+    let ServiceStatus {
+        name,
+        kind: _,
+        status,
+        since,
+        restarts,
+        endpoint,
+        message,
+        why: _,
+        conditions,
+        detail,
+    } = service;
     let mut out = String::new();
     let word = paint(style::word(*status), &status.to_string());
     let since = age_of(view.now, since.as_deref());
     fact(&mut out, view, "Name", &paint(style::STRONG, &clean(name)));
-    fact(&mut out, view, "Status", &format!("{word} since {since}, {}", count(*restarts as usize, "restart")));
+    fact(
+        &mut out,
+        view,
+        "Status",
+        &format!("{word} since {since}, {}", count(*restarts as usize, "restart")),
+    );
     fact(&mut out, view, "Message", &clean(message));
     fact(&mut out, view, "Next", &clean(&detail.next));
     fact(&mut out, view, "Endpoint", &clean(endpoint));
@@ -81,7 +97,12 @@ fn facts(out: &mut String, view: View, detail: &ServiceDetail) {
     list(out, view, "Depends on", depends_on);
     list(out, view, "Needed by", dependants);
     let attempts = count(*probe_attempts as usize, "attempt");
-    fact(out, view, "Probe", &probe.as_ref().map(|probe| format!("{}, {attempts}", clean(probe))).unwrap_or_default());
+    fact(
+        out,
+        view,
+        "Probe",
+        &probe.as_ref().map(|probe| format!("{}, {attempts}", clean(probe))).unwrap_or_default(),
+    );
     fact(out, view, "Last probe", &last_probe.as_ref().map(exchange).unwrap_or_default());
     fact(out, view, "Fingerprint", &clean(fingerprint.as_deref().unwrap_or_default()));
 }

@@ -29,7 +29,12 @@ pub fn events<'a>(events: impl IntoIterator<Item = &'a Event>, moment: Moment, v
     if moment != Moment::Age {
         columns.push(column("TIME"));
     }
-    columns.extend([column("TYPE").drops(1), column("REASON"), column("OBJECT"), column("MESSAGE").flexible()]);
+    columns.extend([
+        column("TYPE").drops(1),
+        column("REASON"),
+        column("OBJECT"),
+        column("MESSAGE").flexible(),
+    ]);
     let mut table = Table::new(&columns);
     for Event { number: _, time, kind, reason, resource, message: said } in events {
         let mut row = Vec::new();

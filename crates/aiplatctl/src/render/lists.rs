@@ -89,7 +89,13 @@ pub fn images(doc: &StatusDoc, names: &[String]) -> Table {
     let mut table = Table::new(&columns);
     for it in resources(doc, Kind::Image, names) {
         let pulled = it.pull.map(progress).unwrap_or_default();
-        let row = vec![it.id.key().into(), word(it.status), pulled.into(), it.used_by.join(",").into(), resource_message(it)];
+        let row = vec![
+            it.id.key().into(),
+            word(it.status),
+            pulled.into(),
+            it.used_by.join(",").into(),
+            resource_message(it),
+        ];
         table.push(row);
     }
     table
@@ -162,7 +168,11 @@ pub fn endpoints<'a>(services: impl IntoIterator<Item = &'a ServiceStatus>) -> T
 }
 
 /// The resources of a kind, those named if any are.
-fn resources<'a>(doc: &'a StatusDoc, kind: Kind, names: &'a [String]) -> impl Iterator<Item = &'a ResourceStatus> {
+fn resources<'a>(
+    doc: &'a StatusDoc,
+    kind: Kind,
+    names: &'a [String],
+) -> impl Iterator<Item = &'a ResourceStatus> {
     let of_kind = doc.resources.iter().filter(move |it| it.id.kind == kind);
     of_kind.filter(|it| names.is_empty() || chosen(names, it.id.key()) || chosen(names, &it.host_name))
 }
@@ -210,17 +220,22 @@ fn short(id: &str) -> &str {
 }
 
 fn addresses(endpoint: &str) -> impl Iterator<Item = &str> {
-    endpoint.split(',').map(|it| it.trim().trim_end_matches(" (LAN)")).filter(|it| !it.is_empty() && *it != "-")
+    endpoint
+        .split(',')
+        .map(|it| it.trim().trim_end_matches(" (LAN)"))
+        .filter(|it| !it.is_empty() && *it != "-")
 }
 
 /// Addresses, with a word where others than this machine reach them.
 fn reach(endpoint: &str) -> String {
-    let marked = addresses(endpoint).map(|it| if is_local(it) { it.to_owned() } else { format!("{it} (LAN)") });
+    let marked =
+        addresses(endpoint).map(|it| if is_local(it) { it.to_owned() } else { format!("{it} (LAN)") });
     marked.collect::<Vec<_>>().join(",")
 }
 
 fn is_local(address: &str) -> bool {
-    let host = address.split('/').next().unwrap_or_default().rsplit_once(':').map_or(address, |(host, _)| host);
+    let host =
+        address.split('/').next().unwrap_or_default().rsplit_once(':').map_or(address, |(host, _)| host);
     let host = host.trim_start_matches('[').trim_end_matches(']');
     host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }

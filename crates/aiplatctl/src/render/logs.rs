@@ -35,6 +35,7 @@ impl Prefixes {
 #[must_use]
 pub fn line(record: &LogRecord, prefixes: &Prefixes, timestamps: bool) -> String {
     let LogRecord { service, time, stderr: _, text } = record;
-    let time = if timestamps { paint(style::FAINT, &format!("{} ", text::clean(time))) } else { String::new() };
+    let time =
+        if timestamps { paint(style::FAINT, &format!("{} ", text::clean(time))) } else { String::new() };
     format!("{}{time}{}\n", prefixes.of(service), text::clean_log(text))
 }

@@ -34,7 +34,13 @@ pub fn plan(reply: &DiffReply) -> String {
     if !preview.blocked.is_empty() {
         let _ = writeln!(out, "{}", paint(style::STRONG, "Cannot be done now"));
         for (resource, sentence) in &preview.blocked {
-            let _ = writeln!(out, "  {} {}: {}", paint(style::BAD, "!"), clean(&resource.to_string()), clean(sentence));
+            let _ = writeln!(
+                out,
+                "  {} {}: {}",
+                paint(style::BAD, "!"),
+                clean(&resource.to_string()),
+                clean(sentence)
+            );
         }
     }
     let _ = writeln!(out, "{}", summary(preview));

@@ -20,8 +20,18 @@ pub fn is_ready(doc: &StatusDoc) -> bool {
 /// `status`.
 #[must_use]
 pub fn platform(doc: &StatusDoc, view: View) -> String {
-    let PlatformStatus { name, daemon, config, generation, mode, conditions, spec_report, sentence, engine, .. } =
-        &doc.platform;
+    let PlatformStatus {
+        name,
+        daemon,
+        config,
+        generation,
+        mode,
+        conditions,
+        spec_report,
+        sentence,
+        engine,
+        ..
+    } = &doc.platform;
     let mut out = String::new();
     let word = if is_ready(doc) { paint(style::GOOD, "Ready") } else { paint(style::BAD, "NotReady") };
     let name = if name.is_empty() { "platform".to_owned() } else { clean(name) };
@@ -29,10 +39,16 @@ pub fn platform(doc: &StatusDoc, view: View) -> String {
     let head = format!("{}  {word}  ", paint(style::STRONG, &name));
     let _ = writeln!(out, "{head}{}", text::wrap(&sentence, view.width, name.len() + 4));
     let engine = engine.as_deref().map_or_else(|| "engine not known".to_owned(), clean);
-    let facts =
-        format!("generation {generation} · {} · {} · aiplatd {} · {engine}", clean(mode), clean(config), clean(daemon));
+    let facts = format!(
+        "generation {generation} · {} · {} · aiplatd {} · {engine}",
+        clean(mode),
+        clean(config),
+        clean(daemon)
+    );
     let _ = writeln!(out, "{}", paint(style::FAINT, &facts));
-    for condition in conditions.iter().filter(|it| !it.condition.is_normal() && it.condition.kind != ConditionType::Ready) {
+    for condition in
+        conditions.iter().filter(|it| !it.condition.is_normal() && it.condition.kind != ConditionType::Ready)
+    {
         let _ = writeln!(out, "{}", why::condition(condition));
     }
     if !spec_report.trim().is_empty() {
@@ -44,7 +60,8 @@ pub fn platform(doc: &StatusDoc, view: View) -> String {
         describe::section(&mut out, "Gates");
         out.push_str(&describe::indented(&lists::gates(doc, &[], view), view));
     }
-    let unwell: Vec<&ServiceStatus> = doc.services.iter().filter(|service| !style::is_well(service)).collect();
+    let unwell: Vec<&ServiceStatus> =
+        doc.services.iter().filter(|service| !style::is_well(service)).collect();
     if !unwell.is_empty() {
         describe::section(&mut out, "Not well");
         for service in &unwell {
@@ -72,11 +89,13 @@ pub fn service(service: &ServiceStatus, view: View) -> String {
     let word = paint(style::word(service.status), &service.status.to_string());
     let since = time::age_of(view.now, service.since.as_deref());
     let restarts = text::count(service.restarts as usize, "restart");
-    let _ = writeln!(out, "{}  {word} since {since}, {restarts}", paint(style::STRONG, &clean(&service.name)));
+    let _ =
+        writeln!(out, "{}  {word} since {since}, {restarts}", paint(style::STRONG, &clean(&service.name)));
     let id = service.detail.container_id.as_deref().map(|id| id.get(..12).unwrap_or(id));
     let engine = [id, service.detail.state.as_deref()].into_iter().flatten().collect::<Vec<_>>().join(" ");
     let facts = [&service.detail.image, &service.detail.container, &engine, &service.endpoint];
-    let facts: Vec<String> = facts.into_iter().filter(|fact| !fact.is_empty()).map(|fact| clean(fact)).collect();
+    let facts: Vec<String> =
+        facts.into_iter().filter(|fact| !fact.is_empty()).map(|fact| clean(fact)).collect();
     let _ = writeln!(out, "{}", paint(style::FAINT, &facts.join(" · ")));
     if !style::is_well(service) {
         let _ = writeln!(out, "{}", text::wrap(&why::painted_chain(service), view.width, 2));
@@ -102,11 +121,15 @@ fn painted_counts(doc: &StatusDoc) -> String {
         *counted.entry(service.status).or_default() += 1;
     }
     // The good news first, then the worst.
-    let rank = |word: Word| (!matches!(word, Word::Ready | Word::Completed), if word == Word::Ready { 0 } else { 1 }, word);
+    let rank = |word: Word| {
+        (!matches!(word, Word::Ready | Word::Completed), if word == Word::Ready { 0 } else { 1 }, word)
+    };
     let mut counted: Vec<(Word, usize)> = counted.into_iter().collect();
     counted.sort_by_key(|(word, _)| rank(*word));
-    let parts: Vec<String> =
-        counted.into_iter().map(|(word, number)| paint(style::word(word), &format!("{number} {word}"))).collect();
+    let parts: Vec<String> = counted
+        .into_iter()
+        .map(|(word, number)| paint(style::word(word), &format!("{number} {word}")))
+        .collect();
     match doc.services.len() {
         0 => "no services".to_owned(),
         number => format!("{}: {}", text::count(number, "service"), parts.join(", ")),

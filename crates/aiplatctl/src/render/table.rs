@@ -117,7 +117,10 @@ impl Table {
         let layout = self.layout(&shown, width);
         let lines = layout.lines().map(|line| line.trim_end().to_owned());
         let rows = std::iter::once(None).chain(self.rows.iter().map(Some));
-        lines.zip(rows).map(|(line, row)| row.map_or_else(|| line.clone(), |row| paint(&line, &shown, row))).collect()
+        lines
+            .zip(rows)
+            .map(|(line, row)| row.map_or_else(|| line.clone(), |row| paint(&line, &shown, row)))
+            .collect()
     }
 
     /// What a row says, apart from what changes by itself: for finding those that are news.
@@ -220,7 +223,8 @@ fn paint(line: &str, shown: &[usize], row: &[Cell]) -> String {
 
 /// Where a text that was cut short ends.
 fn cut(line: &str, text: &str) -> usize {
-    let common = line.char_indices().zip(text.chars()).find(|((_, a), b)| a != b).map_or(0, |((at, _), _)| at);
+    let common =
+        line.char_indices().zip(text.chars()).find(|((_, a), b)| a != b).map_or(0, |((at, _), _)| at);
     match line[common..].chars().next() {
         Some('…') => common + '…'.len_utf8(),
         Some(_) | None => common,
@@ -240,8 +244,20 @@ mod tests {
             column("MESSAGE").flexible(),
         ]);
         let waits = "waits for litellm, which waits for postgres, which has no disk";
-        table.push(vec!["open-webui".into(), cell(style::UNDERWAY, "Pending"), "2m".into(), "".into(), message(waits)]);
-        table.push(vec!["数据库".into(), cell(style::GOOD, "Ready"), "3d".into(), "127.0.0.1:5432".into(), message("")]);
+        table.push(vec![
+            "open-webui".into(),
+            cell(style::UNDERWAY, "Pending"),
+            "2m".into(),
+            "".into(),
+            message(waits),
+        ]);
+        table.push(vec![
+            "数据库".into(),
+            cell(style::GOOD, "Ready"),
+            "3d".into(),
+            "127.0.0.1:5432".into(),
+            message(""),
+        ]);
         table
     }
 

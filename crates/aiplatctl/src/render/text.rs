@@ -67,10 +67,11 @@ fn escape_sequence(text: &str) -> (&str, &str) {
 
 /// Parameters and a final character.
 fn control_sequence(text: &str) -> (&str, &str) {
-    let end = text.find(|c| !matches!(c, ' '..='?')).map_or(text.len(), |end| match text[end..].chars().next() {
-        Some('@'..='~') => end + 1,
-        Some(_) | None => end,
-    });
+    let end =
+        text.find(|c| !matches!(c, ' '..='?')).map_or(text.len(), |end| match text[end..].chars().next() {
+            Some('@'..='~') => end + 1,
+            Some(_) | None => end,
+        });
     (&text[end..], &text[..end])
 }
 
@@ -112,7 +113,11 @@ pub fn bytes(number: u64) -> String {
         scaled /= 1_024.0;
         unit += 1;
     }
-    if unit == 0 || scaled >= 10.0 { format!("{scaled:.0} {}", UNITS[unit]) } else { format!("{scaled:.1} {}", UNITS[unit]) }
+    if unit == 0 || scaled >= 10.0 {
+        format!("{scaled:.0} {}", UNITS[unit])
+    } else {
+        format!("{scaled:.1} {}", UNITS[unit])
+    }
 }
 
 /// Breaks `text` into lines of at most `width`, at spaces where there are any; following lines are indented.

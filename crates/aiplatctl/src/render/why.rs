@@ -65,7 +65,9 @@ fn around(doc: &StatusDoc, service: &ServiceStatus, view: View) -> String {
     let warnings: Vec<&Event> = doc
         .events
         .iter()
-        .filter(|event| event.kind == EventType::Warning && is_about(event, service) && time::is_since(&event.time, hour))
+        .filter(|event| {
+            event.kind == EventType::Warning && is_about(event, service) && time::is_since(&event.time, hour)
+        })
         .collect();
     if warnings.is_empty() {
         let _ = writeln!(out, "No warnings in the last hour.");
@@ -93,7 +95,8 @@ pub fn all(doc: &StatusDoc) -> String {
     for condition in doc.platform.conditions.iter().filter(|it| tells(it)) {
         let _ = writeln!(out, "platform {}", self::condition(condition));
     }
-    let mut unwell: Vec<&ServiceStatus> = doc.services.iter().filter(|service| !style::is_well(service)).collect();
+    let mut unwell: Vec<&ServiceStatus> =
+        doc.services.iter().filter(|service| !style::is_well(service)).collect();
     unwell.sort_by_key(|service| service.why.len());
     for service in &unwell {
         let _ = writeln!(out, "{}", painted_chain(service));

@@ -202,7 +202,7 @@ fn api_version(cx: &mut Cx<'_>, fields: &mut Fields<'_>, root: &Node, accept_com
                 (first_key(root), format!("write `apiVersion: {API_VERSION}` as the first line"));
             let is_compose = root.get("services").is_some();
             let message = if is_compose {
-                "this is a Compose file; as a platform it lacks only its `apiVersion`"
+                "this is a Compose file: a platform begins with its `apiVersion`"
             } else {
                 "the file has no `apiVersion`"
             };

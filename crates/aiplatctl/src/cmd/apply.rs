@@ -1,0 +1,138 @@
+//! `apply`: the plan, a question, and then the file is in force.
+
+use std::time::Duration;
+
+use aiplat_api::{
+    client::Client,
+    v1::{ApplyRequest, DiffRequest, SpecUpload},
+};
+
+use super::{diff::valid, progress};
+use crate::{
+    args::{ApplyArgs, Globals},
+    console,
+    exit::{Code, Failure, Outcome},
+    offline::{self, Offline},
+    render::{
+        plan,
+        text::{clean, clean_lines},
+    },
+    source,
+};
+
+/// What is to be put in force.
+pub(super) struct Proposal {
+    /// For the plan; `None`: the file in force.
+    pub(super) upload: Option<SpecUpload>,
+    /// For the daemon to write; `None`: the file on disk as it is.
+    pub(super) content: Option<String>,
+}
+
+/// What may be done without asking.
+pub(super) struct Consent {
+    pub(super) yes: bool,
+    pub(super) confirm: bool,
+}
+
+pub(super) async fn run(globals: &Globals, args: &ApplyArgs) -> Outcome {
+    let client = source::client(globals);
+    let status = client.status().await?;
+    let proposal = match &args.file {
+        Some(file) => {
+            let offline = valid(offline::read(globals, file, None)?)?;
+            note_companions(&offline, &status.platform.config);
+            Proposal { upload: Some(offline.upload()), content: offline.content().map(str::to_owned) }
+        }
+        None => Proposal { upload: on_disk(globals, &status.platform.config)?, content: None },
+    };
+    let consent = Consent { yes: args.yes, confirm: args.confirm };
+    let Some(reply) = show_plan(&client, &proposal, &consent).await? else { return Ok(Code::Failed) };
+    if !agreed("Apply?", &consent, reply.is_empty).await? {
+        console::note("Nothing was changed.");
+        return Ok(Code::Failed);
+    }
+    let generation = send(&client, proposal, &consent).await?;
+    if args.wait { wait(globals, generation, args.timeout).await } else { Ok(Code::Done) }
+}
+
+/// The daemon's own file as the command sees it, so that the plan is of what is on disk; nothing where it may not look.
+fn on_disk(globals: &Globals, path: &str) -> Result<Option<SpecUpload>, Failure> {
+    let offline = offline::read(globals, path.as_ref(), None)?;
+    if offline.content().is_none() {
+        return Ok(None);
+    }
+    Ok(Some(valid(offline)?.upload()))
+}
+
+/// `platform.yaml` goes to the daemon's folder alone; files that it names are looked for there.
+fn note_companions(offline: &Offline, daemon_path: &str) {
+    let folder = std::path::Path::new(daemon_path).parent();
+    if offline.path.parent() == folder {
+        return;
+    }
+    let named: Vec<String> = offline.companions().map(|path| path.display().to_string()).collect();
+    if let (false, Some(folder)) = (named.is_empty(), folder) {
+        console::note(&format!(
+            "note: only {} is put in force; what it names relative to itself ({}) is then read relative to {}",
+            offline.path.display(),
+            named.join(", "),
+            folder.display()
+        ));
+    }
+}
+
+/// What the plan came to.
+pub(super) struct Planned {
+    pub(super) is_empty: bool,
+}
+
+/// Prints the plan. `None`: it may not be carried out, which has been said.
+pub(super) async fn show_plan(
+    client: &Client,
+    proposal: &Proposal,
+    consent: &Consent,
+) -> Result<Option<Planned>, Failure> {
+    let reply = client.diff(&DiffRequest { file: proposal.upload.clone() }).await?;
+    if reply.invalid {
+        return Err(refused(&reply.report));
+    }
+    console::print(&plan::plan(&reply))?;
+    if reply.needs_confirmation.is_some() && !consent.confirm {
+        console::note("Nothing was changed: if this is meant, say so with --confirm.");
+        return Ok(None);
+    }
+    Ok(Some(Planned { is_empty: plan::is_empty(&reply.preview) }))
+}
+
+/// Asks, if there is something to ask and somebody to be asked.
+pub(super) async fn agreed(question: &str, consent: &Consent, nothing_to_do: bool) -> Result<bool, Failure> {
+    if consent.yes || nothing_to_do || !console::can_ask() {
+        return Ok(true);
+    }
+    console::confirm(question).await
+}
+
+/// Puts it in force and returns its generation.
+pub(super) async fn send(client: &Client, proposal: Proposal, consent: &Consent) -> Result<u64, Failure> {
+    let request = ApplyRequest { content: proposal.content, confirm: consent.confirm };
+    let reply = client.apply(&request).await?;
+    if reply.invalid {
+        return Err(refused(&reply.report));
+    }
+    if let Some(reason) = reply.needs_confirmation {
+        return Err(Failure::failed(format!("nothing was changed: {}", clean(&reason)))
+            .tip("if this is meant, say so with --confirm"));
+    }
+    console::line(&format!("Generation {} is in force.", reply.generation))?;
+    Ok(reply.generation)
+}
+
+fn refused(report: &str) -> Failure {
+    console::note(clean_lines(report).trim_end());
+    Failure::usage("aiplatd does not take the file; nothing was changed")
+}
+
+/// Waits until everything of this generation is Ready.
+pub(super) async fn wait(globals: &Globals, generation: u64, limit: Duration) -> Outcome {
+    progress::until_ready(globals, generation, limit).await
+}
