@@ -136,11 +136,11 @@ impl OwnLabels {
     /// Name and value of each label.
     #[must_use]
     pub fn to_pairs(&self) -> Vec<(&'static str, String)> {
-        let mut pairs = vec![
-            (label::INSTANCE, self.instance.to_string()),
-            (label::RESOURCE, self.resource.to_string()),
-        ];
-        pairs.extend(self.fingerprint.as_ref().map(|fingerprint| (label::FINGERPRINT, fingerprint.to_string())));
+        let mut pairs =
+            vec![(label::INSTANCE, self.instance.to_string()), (label::RESOURCE, self.resource.to_string())];
+        pairs.extend(
+            self.fingerprint.as_ref().map(|fingerprint| (label::FINGERPRINT, fingerprint.to_string())),
+        );
         if !self.depends_on.is_empty() {
             let names: Vec<String> = self.depends_on.iter().map(ToString::to_string).collect();
             pairs.push((label::DEPENDS_ON, names.join(",")));

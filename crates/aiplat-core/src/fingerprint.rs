@@ -98,7 +98,8 @@ fn canonical(runtime: &ContainerRuntime) -> Vec<(String, String)> {
         engine_health_off,
     } = runtime;
     let mut out = vec![("image".to_owned(), image.clone())];
-    let mut push = |name: &str, value: Option<String>| out.extend(value.map(|value| (name.to_owned(), value)));
+    let mut push =
+        |name: &str, value: Option<String>| out.extend(value.map(|value| (name.to_owned(), value)));
     push("command", command.as_ref().map(|argv| list(argv)));
     push("entrypoint", entrypoint.as_ref().map(|argv| list(argv)));
     push("user", user.clone());

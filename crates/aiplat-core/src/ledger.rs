@@ -123,7 +123,8 @@ impl Ledger {
             record.restarts.recent.retain(|restart| lost.since(restart.at) > ENGINE_STOP_WINDOW);
             let gone = before - record.restarts.recent.len();
             if gone > 0 {
-                record.restarts.total = record.restarts.total.saturating_sub(u32::try_from(gone).unwrap_or(0));
+                record.restarts.total =
+                    record.restarts.total.saturating_sub(u32::try_from(gone).unwrap_or(0));
                 forgiven.push(id.clone());
             }
         }
@@ -167,7 +168,12 @@ impl RestartWindow {
 
     /// Restarts within the window before `now` under `fingerprint`.
     #[must_use]
-    pub fn within_window(&self, settings: &RestartSettings, fingerprint: &Fingerprint, now: Timestamp) -> u32 {
+    pub fn within_window(
+        &self,
+        settings: &RestartSettings,
+        fingerprint: &Fingerprint,
+        now: Timestamp,
+    ) -> u32 {
         if self.fingerprint.as_ref() != Some(fingerprint) {
             return 0;
         }

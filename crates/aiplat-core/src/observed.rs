@@ -320,7 +320,15 @@ impl ProbeFacts {
     /// Facts of an incarnation that has not been probed.
     #[must_use]
     pub fn new(incarnation: Incarnation, now: Timestamp) -> Self {
-        Self { incarnation, since: now, attempts: 0, failures: 0, has_passed: false, healthy: None, last: None }
+        Self {
+            incarnation,
+            since: now,
+            attempts: 0,
+            failures: 0,
+            has_passed: false,
+            healthy: None,
+            last: None,
+        }
     }
 
     /// Counts one exchange. One pass makes it healthy. A service that has never passed has its whole budget
@@ -423,7 +431,12 @@ impl ObservedState {
         self.engine.away = Some(reason);
     }
 
-    fn record_containers(&mut self, containers: Vec<ObservedContainer>, instance: &InstanceId, now: Timestamp) {
+    fn record_containers(
+        &mut self,
+        containers: Vec<ObservedContainer>,
+        instance: &InstanceId,
+        now: Timestamp,
+    ) {
         let mut known: BTreeMap<ContainerId, ObservedContainer> = std::mem::take(&mut self.owned)
             .into_values()
             .flatten()

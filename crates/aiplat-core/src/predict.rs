@@ -6,8 +6,9 @@ use crate::{
     ResourceId, Timestamp,
     action::{Action, CreateContainer},
     observed::{
-        ContainerDetail, ContainerId, ContainerState, Endpoint, ObservedContainer, ObservedImage, ObservedMount,
-        ObservedNetwork, ObservedState, ObservedVolume, Ownership, ProbeFacts, ProbeOutcome, PublishedPort,
+        ContainerDetail, ContainerId, ContainerState, Endpoint, ObservedContainer, ObservedImage,
+        ObservedMount, ObservedNetwork, ObservedState, ObservedVolume, Ownership, ProbeFacts, ProbeOutcome,
+        PublishedPort,
     },
     spec::{Attachment, DependencyCondition, MountSource, Platform},
 };
@@ -17,7 +18,13 @@ pub const AFTER_APPLY: &str = "(known after apply)";
 
 /// Changes `observed` as `action` on `id` would: started services are taken to become ready, one-shots to complete,
 /// pulls to succeed.
-pub fn predict(observed: &mut ObservedState, desired: &Platform, id: &ResourceId, action: &Action, now: Timestamp) {
+pub fn predict(
+    observed: &mut ObservedState,
+    desired: &Platform,
+    id: &ResourceId,
+    action: &Action,
+    now: Timestamp,
+) {
     match action {
         Action::CreateNetwork { labels, spec } => {
             let network = ObservedNetwork {
@@ -65,9 +72,12 @@ pub fn predict(observed: &mut ObservedState, desired: &Platform, id: &ResourceId
                 observed.owned.remove(id);
             }
         }
-        Action::RenameContainer { id: container, to } => change(observed, id, container, |c| c.name.clone_from(to)),
+        Action::RenameContainer { id: container, to } => {
+            change(observed, id, container, |c| c.name.clone_from(to))
+        }
         Action::Connect { id: container, attachment } => {
-            let network = observed.networks.get(&attachment.host_name).map(|n| n.id.clone()).unwrap_or_default();
+            let network =
+                observed.networks.get(&attachment.host_name).map(|n| n.id.clone()).unwrap_or_default();
             change(observed, id, container, |c| {
                 c.networks.insert(attachment.host_name.clone(), endpoint(attachment, network));
             });
@@ -102,7 +112,8 @@ fn created(observed: &mut ObservedState, id: &ResourceId, create: &CreateContain
     let networks: BTreeMap<String, Endpoint> = network
         .iter()
         .map(|attachment| {
-            let network = observed.networks.get(&attachment.host_name).map(|n| n.id.clone()).unwrap_or_default();
+            let network =
+                observed.networks.get(&attachment.host_name).map(|n| n.id.clone()).unwrap_or_default();
             (attachment.host_name.clone(), endpoint(attachment, network))
         })
         .collect();
@@ -145,7 +156,9 @@ fn change(
     apply: impl FnOnce(&mut ObservedContainer),
 ) {
     let members = observed.owned.get_mut(id);
-    if let Some(member) = members.and_then(|members| members.iter_mut().find(|member| member.id == *container)) {
+    if let Some(member) =
+        members.and_then(|members| members.iter_mut().find(|member| member.id == *container))
+    {
         apply(member);
     }
 }
@@ -158,7 +171,10 @@ fn started(
     now: Timestamp,
 ) {
     let completes = desired.containers.values().any(|spec| {
-        spec.policy.dependencies.get(id).is_some_and(|edge| edge.condition == DependencyCondition::CompletedSuccessfully)
+        spec.policy
+            .dependencies
+            .get(id)
+            .is_some_and(|edge| edge.condition == DependencyCondition::CompletedSuccessfully)
     });
     let ports = desired.containers.get(id).map(|spec| spec.runtime.ports.clone()).unwrap_or_default();
     let mut incarnation = None;
@@ -172,14 +188,19 @@ fn started(
             c.ports = ports
                 .iter()
                 .filter_map(|port| {
-                    Some(PublishedPort { host_ip: port.host_ip, host_port: port.host_port?, protocol: port.protocol })
+                    Some(PublishedPort {
+                        host_ip: port.host_ip,
+                        host_port: port.host_port?,
+                        protocol: port.protocol,
+                    })
                 })
                 .collect();
         }
         incarnation = c.incarnation();
     });
     if let Some(incarnation) = incarnation {
-        let passed = ProbeOutcome { at: now, passed: true, transcript: AFTER_APPLY.to_owned(), took: Duration::ZERO };
+        let passed =
+            ProbeOutcome { at: now, passed: true, transcript: AFTER_APPLY.to_owned(), took: Duration::ZERO };
         let facts = ProbeFacts {
             has_passed: true,
             healthy: Some(true),

@@ -76,8 +76,10 @@ pub fn preview(desired: &Platform, observed: &ObservedState, ledger: &Ledger, no
     while waves.len() < WAVES_MAX {
         let world = World { desired, observed: &observed, ledger: &ledger, now };
         let steps: Vec<_> = pending.iter().map(|id| (id, plan(&world, id))).collect();
-        let due: Vec<_> =
-            steps.iter().filter_map(|(id, step)| step.action.as_ref().map(|planned| (*id, step, planned))).collect();
+        let due: Vec<_> = steps
+            .iter()
+            .filter_map(|(id, step)| step.action.as_ref().map(|planned| (*id, step, planned)))
+            .collect();
         if due.is_empty() {
             let wait = steps.iter().filter_map(|(_, step)| match step.requeue {
                 Requeue::After(wait) => Some(wait),
@@ -110,7 +112,8 @@ pub fn preview(desired: &Platform, observed: &ObservedState, ledger: &Ledger, no
             let entries = crate::plan::entries(&world, id, step);
             remembered.extend(entries.into_iter().map(|entry| ((*id).clone(), entry)));
         }
-        let done: Vec<_> = due.iter().map(|(id, _, planned)| ((*id).clone(), planned.action.clone())).collect();
+        let done: Vec<_> =
+            due.iter().map(|(id, _, planned)| ((*id).clone(), planned.action.clone())).collect();
         pending = affected(desired, &done);
         for (id, entry) in remembered {
             ledger.enter(&id, entry);

@@ -56,8 +56,11 @@ fn word(world: &World<'_>, id: &ResourceId, step: &Step) -> Word {
     let alive = current(world, id).is_some_and(|current| current.state.is_alive());
     match &step.verdict {
         Verdict::Held { .. } => return Word::Held,
-        Verdict::Blocked { on } if on.iter().any(|gate| matches!(gate, Gate::EngineAway { .. })) => return Word::Unknown,
-        Verdict::Blocked { .. } | Verdict::Converged | Verdict::Progressing | Verdict::Unsatisfied { .. } => {}
+        Verdict::Blocked { on } if on.iter().any(|gate| matches!(gate, Gate::EngineAway { .. })) => {
+            return Word::Unknown;
+        }
+        Verdict::Blocked { .. } | Verdict::Converged | Verdict::Progressing | Verdict::Unsatisfied { .. } => {
+        }
     }
     if status_of(step, ConditionType::CrashLoop) == Some(Status::True) && ready != Some(Status::True) {
         return Word::CrashLoop;
@@ -75,9 +78,10 @@ fn running_word(step: &Step, ready: Option<Status>) -> Word {
         Some(Status::Unknown) => Word::Unknown,
         Some(Status::False) | None => match step.verdict {
             Verdict::Progressing => Word::Starting,
-            Verdict::Converged | Verdict::Blocked { .. } | Verdict::Unsatisfied { .. } | Verdict::Held { .. } => {
-                Word::NotReady
-            }
+            Verdict::Converged
+            | Verdict::Blocked { .. }
+            | Verdict::Unsatisfied { .. }
+            | Verdict::Held { .. } => Word::NotReady,
         },
     }
 }
@@ -87,7 +91,9 @@ fn stopped_word(step: &Step) -> Word {
     match (&step.verdict, reason(ConditionType::Started)) {
         (_, Some(Reason::Completed)) => Word::Completed,
         (_, Some(Reason::Failed)) => Word::Failed,
-        (Verdict::Blocked { on }, _) if on.iter().any(|g| matches!(g, Gate::BackOff { .. } | Gate::Failed { .. })) => {
+        (Verdict::Blocked { on }, _)
+            if on.iter().any(|g| matches!(g, Gate::BackOff { .. } | Gate::Failed { .. })) =>
+        {
             Word::BackOff
         }
         (_, _) if reason(ConditionType::ImageAvailable) == Some(Reason::Pulling) => Word::Pulling,
@@ -186,7 +192,10 @@ fn cause(id: &ResourceId, step: &Step, verdict: &Verdict) -> Option<String> {
     }
     match verdict {
         Verdict::Converged => None,
-        Verdict::Progressing => step.action.as_ref().map(|planned| format!("{name}: {} because {}", planned.action, planned.cause)),
+        Verdict::Progressing => step
+            .action
+            .as_ref()
+            .map(|planned| format!("{name}: {} because {}", planned.action, planned.cause)),
         Verdict::Blocked { .. } | Verdict::Unsatisfied { .. } | Verdict::Held { .. } => {
             Some(format!("{name}: {}", sentence(step)))
         }

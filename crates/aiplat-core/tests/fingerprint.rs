@@ -25,7 +25,10 @@ fn full() -> ContainerRuntime {
         }],
         mounts: vec![Mount {
             target: "/var/lib/postgresql/data".to_owned(),
-            source: MountSource::Volume { volume: ResourceId::volume("pgdata"), host_name: "p_pgdata".to_owned() },
+            source: MountSource::Volume {
+                volume: ResourceId::volume("pgdata"),
+                host_name: "p_pgdata".to_owned(),
+            },
             read_only: false,
         }],
         engine_health_off: true,
@@ -71,7 +74,10 @@ fn values_cannot_pretend_to_be_other_fields() {
         environment: environment.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect(),
         ..ContainerRuntime::default()
     };
-    assert_ne!(fingerprint::of(&with(&[("A", "1\n1:B=2")])), fingerprint::of(&with(&[("A", "1"), ("B", "2")])));
+    assert_ne!(
+        fingerprint::of(&with(&[("A", "1\n1:B=2")])),
+        fingerprint::of(&with(&[("A", "1"), ("B", "2")]))
+    );
 }
 
 #[test]

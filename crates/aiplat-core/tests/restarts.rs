@@ -26,10 +26,15 @@ fn the_first_restart_is_immediate_and_then_the_wait_doubles_to_the_cap() {
     let window = RestartWindow::default();
     let settings = RestartSettings::default();
     assert_eq!(window.delay(&settings, 0), Duration::ZERO);
-    for (in_a_row, full) in [(1, 1), (2, 2), (3, 4), (8, 128), (9, 256), (10, 300), (1_000, 300), (u32::MAX, 300)] {
+    for (in_a_row, full) in
+        [(1, 1), (2, 2), (3, 4), (8, 128), (9, 256), (10, 300), (1_000, 300), (u32::MAX, 300)]
+    {
         let delay = window.delay(&settings, in_a_row);
         let full = Duration::from_secs(full);
-        assert!(delay <= full && delay >= full * 9 / 10, "{in_a_row} in a row waits {delay:?}, not about {full:?}");
+        assert!(
+            delay <= full && delay >= full * 9 / 10,
+            "{in_a_row} in a row waits {delay:?}, not about {full:?}"
+        );
     }
 }
 
@@ -41,9 +46,17 @@ fn a_run_of_reset_after_starts_the_count_anew() {
         window.count(restart(second, 0), &print("a"));
     }
     assert_eq!(window.in_a_row(&settings, &print("a"), Duration::ZERO), 4);
-    assert_eq!(window.in_a_row(&settings, &print("a"), Duration::from_secs(600)), 0, "the present run is long");
+    assert_eq!(
+        window.in_a_row(&settings, &print("a"), Duration::from_secs(600)),
+        0,
+        "the present run is long"
+    );
     window.count(restart(700, 600), &print("a"));
-    assert_eq!(window.in_a_row(&settings, &print("a"), Duration::ZERO), 1, "the run before the last restart was long");
+    assert_eq!(
+        window.in_a_row(&settings, &print("a"), Duration::ZERO),
+        1,
+        "the run before the last restart was long"
+    );
 }
 
 #[test]

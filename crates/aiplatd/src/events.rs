@@ -77,33 +77,31 @@ impl Events {
 /// The event type of a transition; `None` for those that say nothing new.
 fn name(condition: &Condition) -> Option<(&'static str, EventType)> {
     use EventType::{Normal, Warning};
+    let because = |reasons: &[Reason]| reasons.contains(&condition.reason);
+    let on_its_way = because(&[Reason::Missing, Reason::Starting, Reason::NotObserved, Reason::Pulling]);
     match (condition.kind, condition.status) {
         (ConditionType::Started, Status::True) => Some(("DEPLOY_SUCCESS", Normal)),
-        (ConditionType::Started, Status::False) => match condition.reason {
-            Reason::Missing | Reason::Starting => None,
-            Reason::EngineStopped => Some(("EngineStopped", Normal)),
-            _ => Some(("DEPLOY_FAIL", Warning)),
-        },
-        (ConditionType::Healthy, Status::True) => match condition.reason {
-            Reason::ProbePassed => Some(("HEALTH_SUCCESS", Normal)),
-            _ => None,
-        },
-        (ConditionType::Healthy, Status::False) => match condition.reason {
-            Reason::ProbeFailed => Some(("HEALTH_TIMEOUT", Warning)),
-            Reason::ProbePending => Some(("HEALTH_RETRY", Normal)),
-            _ => None,
-        },
+        (ConditionType::Started, Status::False) if because(&[Reason::EngineStopped]) => {
+            Some(("EngineStopped", Normal))
+        }
+        (ConditionType::Started | ConditionType::ImageAvailable, Status::False) => {
+            (!on_its_way).then_some(("DEPLOY_FAIL", Warning))
+        }
+        (ConditionType::Healthy, Status::True) => {
+            because(&[Reason::ProbePassed]).then_some(("HEALTH_SUCCESS", Normal))
+        }
+        (ConditionType::Healthy, Status::False) if because(&[Reason::ProbeFailed]) => {
+            Some(("HEALTH_TIMEOUT", Warning))
+        }
+        (ConditionType::Healthy, Status::False) => {
+            because(&[Reason::ProbePending]).then_some(("HEALTH_RETRY", Normal))
+        }
         (ConditionType::CrashLoop | ConditionType::Held | ConditionType::NameTaken, Status::True) => {
             Some(("RECOVERY_NEEDED", Warning))
         }
         (ConditionType::CrashLoop, Status::False) => Some(("Recovered", Normal)),
-        (ConditionType::StorageReady | ConditionType::PortsFree, Status::False) => match condition.reason {
-            // On its way, like any first start.
-            Reason::Missing | Reason::NotObserved => None,
-            _ => Some(("RECOVERY_NEEDED", Warning)),
-        },
-        (ConditionType::ImageAvailable, Status::False) if condition.reason != Reason::Pulling => {
-            Some(("DEPLOY_FAIL", Warning))
+        (ConditionType::StorageReady | ConditionType::PortsFree, Status::False) => {
+            (!on_its_way).then_some(("RECOVERY_NEEDED", Warning))
         }
         (ConditionType::DependenciesReady, Status::False) => Some(("DependenciesNotReady", Normal)),
         (ConditionType::DependenciesReady, Status::True) => Some(("DependenciesReady", Normal)),

@@ -40,7 +40,10 @@ pub fn failure(
 
 fn retry_at(id: &ResourceId, error: &HostError, attempts: u32, now: Timestamp) -> Option<Timestamp> {
     let seed = seed(id);
-    if matches!(error.reason, Reason::PortTaken | Reason::HostPathMissing | Reason::DiskFull | Reason::NameTaken) {
+    if matches!(
+        error.reason,
+        Reason::PortTaken | Reason::HostPathMissing | Reason::DiskFull | Reason::NameTaken
+    ) {
         return Some(now + backoff::delay(&OBSERVABLE, attempts, seed));
     }
     let class = match error.class {
@@ -61,5 +64,7 @@ fn retry_at(id: &ResourceId, error: &HostError, attempts: u32, now: Timestamp) -
 /// The same for the same resource in every run: jitter without randomness.
 fn seed(id: &ResourceId) -> u64 {
     // FNV-1a; stable between releases, unlike the standard library's hashers.
-    id.to_string().bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+    id.to_string()
+        .bytes()
+        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }

@@ -12,7 +12,10 @@ use std::{
 
 use aiplat_core::load::Files;
 use futures_util::future::BoxFuture;
-use notify::{EventKind, RecursiveMode, Watcher, event::{AccessKind, AccessMode, ModifyKind}};
+use notify::{
+    EventKind, RecursiveMode, Watcher,
+    event::{AccessKind, AccessMode, ModifyKind},
+};
 use tokio::sync::Notify;
 
 use crate::ports::SpecSource;
@@ -47,7 +50,8 @@ impl DiskSource {
     pub fn new(root: PathBuf) -> Self {
         let news = Arc::new(News::default());
         let told = Arc::clone(&news);
-        let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| tell(&told, &event));
+        let watcher =
+            notify::recommended_watcher(move |event: notify::Result<notify::Event>| tell(&told, &event));
         let watcher = watcher
             .inspect_err(|error| tracing::error!(error = %error, "Files cannot be watched; send SIGHUP after an edit."))
             .ok();

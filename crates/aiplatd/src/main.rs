@@ -50,13 +50,19 @@ async fn run(args: Args) -> anyhow::Result<ExitCode> {
         store: Arc::new(ledger),
         source: Arc::new(DiskSource::new(config)),
     };
-    let api = if args.once { None } else {
-        Some(server::listen(&args.socket).await.with_context(|| format!("cannot listen at {}", args.socket.display()))?)
+    let api = if args.once {
+        None
+    } else {
+        Some(
+            server::listen(&args.socket)
+                .await
+                .with_context(|| format!("cannot listen at {}", args.socket.display()))?,
+        )
     };
     let metrics = match args.metrics_listen {
-        Some(address) => {
-            Some(metrics::listen(address).await.with_context(|| format!("cannot serve metrics at {address}"))?)
-        }
+        Some(address) => Some(
+            metrics::listen(address).await.with_context(|| format!("cannot serve metrics at {address}"))?,
+        ),
         None => None,
     };
     let options = Options {
@@ -95,7 +101,8 @@ fn host(backend: DockerBackend) -> Arc<dyn Backend> {
 
 /// SIGHUP reads the file again; SIGTERM and SIGINT stop the daemon, and no workload.
 async fn signals(shared: Arc<aiplatd::state::Shared>, shutdown: CancellationToken) {
-    let (Ok(mut hangup), Ok(mut terminate)) = (signal(SignalKind::hangup()), signal(SignalKind::terminate())) else {
+    let (Ok(mut hangup), Ok(mut terminate)) = (signal(SignalKind::hangup()), signal(SignalKind::terminate()))
+    else {
         tracing::error!("Signals cannot be received.");
         return;
     };

@@ -35,7 +35,11 @@ struct ConditionLabels {
 ///
 /// # Errors
 /// When the listener fails.
-pub async fn serve(listener: TcpListener, shared: Arc<Shared>, cancel: CancellationToken) -> std::io::Result<()> {
+pub async fn serve(
+    listener: TcpListener,
+    shared: Arc<Shared>,
+    cancel: CancellationToken,
+) -> std::io::Result<()> {
     let router = Router::new().route("/metrics", get(metrics)).with_state(shared);
     axum::serve(listener, router).with_graceful_shutdown(async move { cancel.cancelled().await }).await
 }
@@ -70,7 +74,9 @@ fn services(shared: &Shared, registry: &mut Registry) {
     let restarts = Family::<Service, Gauge>::default();
     for service in &document.services {
         let name = service.name.clone();
-        words.get_or_create(&StatusLabels { service: name.clone(), status: service.status.to_string() }).set(1);
+        words
+            .get_or_create(&StatusLabels { service: name.clone(), status: service.status.to_string() })
+            .set(1);
         let is_ready = matches!(service.status, Word::Ready | Word::Completed | Word::Degraded);
         ready.get_or_create(&Service { service: name.clone() }).set(i64::from(is_ready));
         restarts.get_or_create(&Service { service: name }).set(i64::from(service.restarts));
@@ -101,5 +107,9 @@ fn controller(shared: &Shared, registry: &mut Registry) {
     };
     gauge("controller_scheduled", "Resources with a pass ahead", stats.scheduled);
     gauge("controller_running", "Passes that run", stats.running);
-    gauge("controller_waiting_for_permit", "Resources that wait for a place to start or pull", stats.waiting_for_permit);
+    gauge(
+        "controller_waiting_for_permit",
+        "Resources that wait for a place to start or pull",
+        stats.waiting_for_permit,
+    );
 }

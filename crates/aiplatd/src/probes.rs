@@ -117,7 +117,8 @@ fn record(
     let transcript = result.unwrap_or_else(|failed| failed);
     let outcome = ProbeOutcome { at: now, passed, transcript, took: now.since(asked) };
     let mut state = shared.lock();
-    let Some(facts) = state.observed.probes.get_mut(id).filter(|facts| facts.incarnation == *incarnation) else {
+    let Some(facts) = state.observed.probes.get_mut(id).filter(|facts| facts.incarnation == *incarnation)
+    else {
         return;
     };
     let first = facts.attempts == 0;

@@ -154,7 +154,8 @@ impl Passes {
         state.mark_stale(id);
         state.observed.pulls.remove(id);
         let desired = state.desired.clone();
-        let fingerprint = desired.and_then(|d| d.containers.get(id).map(|spec| fingerprint::of(&spec.runtime)));
+        let fingerprint =
+            desired.and_then(|d| d.containers.get(id).map(|spec| fingerprint::of(&spec.runtime)));
         let record = state.ledger.entry(id);
         match result {
             Ok(()) => {

@@ -8,13 +8,13 @@ use std::{
     time::Duration,
 };
 
+use aiplat_api::v1::{ApplyReply, DiffReply};
 use aiplat_core::{
     Timestamp,
     condition::Reason,
     load::{self, Diagnostic, Facts, Files, Loaded},
     spec::{ApplyMode, Platform, Removals},
 };
-use aiplat_api::v1::{ApplyReply, DiffReply};
 
 use crate::{
     ports::{Batch, SpecFiles},
@@ -110,7 +110,8 @@ fn judge(shared: &Shared, loaded: Loaded, missing: bool, intent: Intent) -> Resu
         return Err(Refusal { reason: Reason::SpecMissing, message });
     }
     let Some(platform) = loaded.platform else {
-        let errors: Vec<&Diagnostic> = loaded.diagnostics.iter().filter(|diagnostic| diagnostic.is_error()).collect();
+        let errors: Vec<&Diagnostic> =
+            loaded.diagnostics.iter().filter(|diagnostic| diagnostic.is_error()).collect();
         return Err(Refusal { reason: Reason::SpecInvalid, message: invalid(&errors) });
     };
     let before = shared.lock().desired.clone();
@@ -146,8 +147,12 @@ pub fn needs_confirmation(before: &Platform, after: &Platform) -> Option<String>
             before.name, after.name
         ));
     }
-    let removed: Vec<&str> =
-        before.containers.keys().filter(|id| !after.containers.contains_key(*id)).map(|id| id.key()).collect();
+    let removed: Vec<&str> = before
+        .containers
+        .keys()
+        .filter(|id| !after.containers.contains_key(*id))
+        .map(|id| id.key())
+        .collect();
     (removed.len() > 1 && removed.len() * 2 > before.containers.len()).then(|| {
         format!(
             "it removes {} of {} services ({}): confirm with `aiplatctl apply --confirm`",
@@ -180,7 +185,11 @@ async fn accept(
             platform.generation = state.spec.generation;
         }
         if recovered || !unchanged {
-            let text = format!("{} is in force (generation {})", shared.source.root().display(), platform.generation);
+            let text = format!(
+                "{} is in force (generation {})",
+                shared.source.root().display(),
+                platform.generation
+            );
             tracing::info!(event = "SpecAccepted", generation = platform.generation, "The file is in force.");
             state.events.note(shared.clock.wall_ms(), "SpecAccepted", "platform", text);
         }
@@ -207,7 +216,8 @@ fn removals(before: Option<&Platform>, after: &Platform, now: Timestamp, intent:
         return Removals::AwaitConfirmation;
     }
     // What waited for a person's word goes on waiting for it, whatever else is edited meanwhile.
-    if before.removals == Removals::AwaitConfirmation && before.containers.keys().eq(after.containers.keys()) {
+    if before.removals == Removals::AwaitConfirmation && before.containers.keys().eq(after.containers.keys())
+    {
         return Removals::AwaitConfirmation;
     }
     Removals::From(now + REMOVAL_GRACE)
@@ -278,7 +288,8 @@ pub async fn diff(shared: &Shared, file: Option<(Option<Platform>, String)>) -> 
     let (observed, ledger) = {
         let state = shared.lock();
         if !state.observed.engine.listed {
-            let why = state.observed.engine.away.clone().unwrap_or_else(|| "it has not been listed yet".to_owned());
+            let why =
+                state.observed.engine.away.clone().unwrap_or_else(|| "it has not been listed yet".to_owned());
             return Err(format!("the engine does not answer: {why}"));
         }
         (state.observed.clone(), state.ledger.clone())
@@ -340,8 +351,13 @@ fn refused_content(shared: &Shared, content: &str, confirm: bool) -> Option<Appl
         return Some(ApplyReply { report, invalid: true, ..ApplyReply::default() });
     };
     let before = shared.lock().desired.clone();
-    let question = before.as_deref().and_then(|before| needs_confirmation(before, &platform)).filter(|_| !confirm);
-    question.map(|question| ApplyReply { report, needs_confirmation: Some(question), ..ApplyReply::default() })
+    let question =
+        before.as_deref().and_then(|before| needs_confirmation(before, &platform)).filter(|_| !confirm);
+    question.map(|question| ApplyReply {
+        report,
+        needs_confirmation: Some(question),
+        ..ApplyReply::default()
+    })
 }
 
 /// The files on disk, with another content of the main one.

@@ -114,7 +114,17 @@ impl Shared {
             rotation: 0,
         };
         let crate::daemon::Ports { host, clock, store, source } = ports;
-        Self { host, clock, store, source, instance, state_dir, handle: OnceLock::new(), state: Mutex::new(state), version: watch::Sender::new(1) }
+        Self {
+            host,
+            clock,
+            store,
+            source,
+            instance,
+            state_dir,
+            handle: OnceLock::new(),
+            state: Mutex::new(state),
+            version: watch::Sender::new(1),
+        }
     }
 
     /// The controller that runs the passes, which itself needs these parts: told once, before anything runs.
@@ -222,7 +232,12 @@ impl Shared {
         if state.observed.engine.away.is_none() {
             let forgiven = state.ledger.forgive_restarts_since(now);
             state.unsaved.extend(forgiven);
-            state.events.warn(self.clock.wall_ms(), "EngineLost", "platform", format!("the engine does not answer: {reason}"));
+            state.events.warn(
+                self.clock.wall_ms(),
+                "EngineLost",
+                "platform",
+                format!("the engine does not answer: {reason}"),
+            );
             tracing::warn!(reason, "The engine is out of reach; nothing is touched until it answers.");
         }
         state.observed.record_loss(reason.to_owned(), now);
@@ -252,14 +267,20 @@ impl Shared {
         match result {
             Ok(()) => {
                 if state.store_failing.take().is_some() {
-                    state.events.note(self.clock.wall_ms(), "LedgerWritable", "platform", "the state folder can be written again".to_owned());
+                    state.events.note(
+                        self.clock.wall_ms(),
+                        "LedgerWritable",
+                        "platform",
+                        "the state folder can be written again".to_owned(),
+                    );
                 }
             }
             Err(error) => {
                 let message = error.to_string();
                 if state.store_failing.as_ref() != Some(&message) {
                     tracing::error!(error = %message, "The ledger cannot be written; going on from memory.");
-                    let text = format!("the ledger cannot be written: {message}; healing goes on from memory");
+                    let text =
+                        format!("the ledger cannot be written: {message}; healing goes on from memory");
                     state.events.warn(self.clock.wall_ms(), "LedgerUnwritable", "platform", text);
                 }
                 state.store_failing = Some(message);
@@ -340,13 +361,17 @@ impl State {
         for condition in step.conditions.iter().filter(|condition| condition.status != Status::Unknown) {
             let transitions = &mut self.ledger.entry(id).transitions;
             let before = transitions.get(&condition.kind);
-            if before.is_some_and(|before| before.status == condition.status && before.reason == condition.reason) {
+            if before
+                .is_some_and(|before| before.status == condition.status && before.reason == condition.reason)
+            {
                 continue;
             }
             let same_status = before.filter(|before| before.status == condition.status);
             let since = same_status.map_or(wall_ms, |before| before.wall_ms);
-            let transition = Transition { status: condition.status, reason: condition.reason, wall_ms: since };
-            let is_first_and_normal = before.is_none() && condition.is_normal() && condition.kind != ConditionType::Ready;
+            let transition =
+                Transition { status: condition.status, reason: condition.reason, wall_ms: since };
+            let is_first_and_normal =
+                before.is_none() && condition.is_normal() && condition.kind != ConditionType::Ready;
             transitions.insert(condition.kind, transition);
             self.unsaved.insert(id.clone());
             changed = true;
@@ -403,17 +428,23 @@ impl State {
     #[must_use]
     pub fn host_name(&self, id: &ResourceId) -> String {
         let desired = self.desired.as_deref();
-        let owned = |owner: &Option<aiplat_core::observed::Ownership>| owner.as_ref().is_some_and(|o| o.resource == *id);
+        let owned = |owner: &Option<aiplat_core::observed::Ownership>| {
+            owner.as_ref().is_some_and(|o| o.resource == *id)
+        };
         let host_name = match id.kind {
             Kind::Network => desired
                 .and_then(|platform| platform.networks.get(id))
                 .map(|spec| spec.host_name.clone())
-                .or_else(|| self.observed.networks.values().find(|n| owned(&n.owner)).map(|n| n.name.clone())),
+                .or_else(|| {
+                    self.observed.networks.values().find(|n| owned(&n.owner)).map(|n| n.name.clone())
+                }),
             Kind::Volume => desired
                 .and_then(|platform| platform.volumes.get(id))
                 .map(|spec| spec.host_name.clone())
                 .or_else(|| self.observed.volumes.values().find(|v| owned(&v.owner)).map(|v| v.name.clone())),
-            Kind::Container => desired.and_then(|platform| platform.containers.get(id)).map(|spec| spec.host_name.clone()),
+            Kind::Container => {
+                desired.and_then(|platform| platform.containers.get(id)).map(|spec| spec.host_name.clone())
+            }
             Kind::Image => None,
         };
         host_name.unwrap_or_else(|| id.key().to_owned())
@@ -426,7 +457,12 @@ impl State {
         if self.outline() == before { Vec::new() } else { self.waiting.iter().cloned().collect() }
     }
 
-    fn record_listing(&mut self, listing: Listing, instance: &InstanceId, now: Timestamp) -> BTreeSet<ResourceId> {
+    fn record_listing(
+        &mut self,
+        listing: Listing,
+        instance: &InstanceId,
+        now: Timestamp,
+    ) -> BTreeSet<ResourceId> {
         let mut ids = self.ids();
         self.observed.record_listing(listing, instance, now);
         ids.extend(self.ids());

@@ -39,10 +39,19 @@ pub fn document(shared: &Shared, version: u64) -> StatusDoc {
     StatusDoc { version, time, platform, services, resources, gates, events }
 }
 
-fn platform(shared: &Shared, state: &State, services: &[ServiceStatus], gates: &[GateStatus]) -> PlatformStatus {
+fn platform(
+    shared: &Shared,
+    state: &State,
+    services: &[ServiceStatus],
+    gates: &[GateStatus],
+) -> PlatformStatus {
     let desired = state.desired.as_deref();
     let generation = desired.map_or(0, |desired| desired.generation);
-    let said = |condition| StatusCondition { condition, last_transition_time: None, observed_generation: generation };
+    let said = |condition| StatusCondition {
+        condition,
+        last_transition_time: None,
+        observed_generation: generation,
+    };
     let conditions = vec![
         spec_valid(state),
         docker_reachable(state),
@@ -77,7 +86,9 @@ fn spec_valid(state: &State) -> Condition {
     match (&state.spec.refused, &state.desired) {
         (Some(refusal), _) => condition(kind, Status::False, refusal.reason, refusal.message.clone()),
         (None, Some(_)) => condition(kind, Status::True, Reason::SpecAccepted, String::new()),
-        (None, None) => condition(kind, Status::Unknown, Reason::NotObserved, "no file has been read yet".to_owned()),
+        (None, None) => {
+            condition(kind, Status::Unknown, Reason::NotObserved, "no file has been read yet".to_owned())
+        }
     }
 }
 
@@ -90,8 +101,15 @@ fn docker_reachable(state: &State) -> Condition {
             Reason::EngineUnreachable,
             format!("the engine does not answer: {reason}; see `systemctl status docker`"),
         ),
-        None if state.observed.engine.listed => condition(kind, Status::True, Reason::EngineReachable, String::new()),
-        None => condition(kind, Status::Unknown, Reason::NotObserved, "the engine has not been listed yet".to_owned()),
+        None if state.observed.engine.listed => {
+            condition(kind, Status::True, Reason::EngineReachable, String::new())
+        }
+        None => condition(
+            kind,
+            Status::Unknown,
+            Reason::NotObserved,
+            "the engine has not been listed yet".to_owned(),
+        ),
     }
 }
 
@@ -123,15 +141,28 @@ fn instance_mismatch(shared: &Shared, state: &State) -> Condition {
 fn ready(state: &State, services: &[ServiceStatus], gates: &[GateStatus]) -> Condition {
     let kind = ConditionType::Ready;
     if state.desired.is_none() {
-        return condition(kind, Status::Unknown, Reason::NotObserved, "no good file has been read yet".to_owned());
+        return condition(
+            kind,
+            Status::Unknown,
+            Reason::NotObserved,
+            "no good file has been read yet".to_owned(),
+        );
     }
-    let not: Vec<&str> =
-        services.iter().filter(|service| !is_well(service.status)).map(|service| service.name.as_str()).collect();
+    let not: Vec<&str> = services
+        .iter()
+        .filter(|service| !is_well(service.status))
+        .map(|service| service.name.as_str())
+        .collect();
     let closed = gates.iter().filter(|gate| gate.condition.condition.status != Status::True).count();
     match not.as_slice() {
         [] if closed == 0 => condition(kind, Status::True, Reason::AllReady, String::new()),
         [] => condition(kind, Status::False, Reason::MembersNotReady, format!("{closed} gates are closed")),
-        names => condition(kind, Status::False, Reason::MembersNotReady, format!("not ready: {}", names.join(", "))),
+        names => condition(
+            kind,
+            Status::False,
+            Reason::MembersNotReady,
+            format!("not ready: {}", names.join(", ")),
+        ),
     }
 }
 
@@ -173,9 +204,10 @@ fn services(state: &State, world: &World<'_>) -> Vec<ServiceStatus> {
 fn service(state: &State, world: &World<'_>, id: &ResourceId, spec: &ContainerSpec) -> ServiceStatus {
     let step = plan::plan(world, id);
     let summary = status::summary(world, id, &step);
-    let why = match summary.word {
-        Word::Ready | Word::Completed => Vec::new(),
-        _ => status::why(world, id).into_iter().map(|link| link.sentence).collect(),
+    let why = if matches!(summary.word, Word::Ready | Word::Completed) {
+        Vec::new()
+    } else {
+        status::why(world, id).into_iter().map(|link| link.sentence).collect()
     };
     let record = state.ledger.get(id);
     let transition = record.and_then(|record| record.transitions.get(&ConditionType::Ready));
@@ -208,7 +240,13 @@ fn with_times(state: &State, desired: &Platform, id: &ResourceId, step: &Step) -
     conditions.collect()
 }
 
-fn detail(state: &State, world: &World<'_>, id: &ResourceId, spec: &ContainerSpec, step: &Step) -> ServiceDetail {
+fn detail(
+    state: &State,
+    world: &World<'_>,
+    id: &ResourceId,
+    spec: &ContainerSpec,
+    step: &Step,
+) -> ServiceDetail {
     let current = Members::of(world, id, spec).current;
     let facts = state.observed.probes.get(id);
     let record = state.ledger.get(id);
@@ -220,17 +258,36 @@ fn detail(state: &State, world: &World<'_>, id: &ResourceId, spec: &ContainerSpe
         state: current.map(|current| format!("{:?}", current.state).to_lowercase()),
         depends_on: depends_on(spec),
         dependants: dependants(world, id),
-        networks: spec.live.networks.values().map(|network| network_line(&network.host_name, current)).collect(),
+        networks: spec
+            .live
+            .networks
+            .values()
+            .map(|network| network_line(&network.host_name, current))
+            .collect(),
         volumes: volumes(spec),
-        ports: spec.runtime.ports.iter().map(|port| format!("{port}->{}/{}", port.container_port, port.protocol)).collect(),
+        ports: spec
+            .runtime
+            .ports
+            .iter()
+            .map(|port| format!("{port}->{}/{}", port.container_port, port.protocol))
+            .collect(),
         probe: spec.policy.probe.as_ref().map(|probe| {
-            format!("{} every {}, {} to become ready", probe.kind, human(probe.interval), human(probe.budget()))
+            format!(
+                "{} every {}, {} to become ready",
+                probe.kind,
+                human(probe.interval),
+                human(probe.budget())
+            )
         }),
         last_probe: facts.and_then(|facts| facts.last.clone()),
         probe_attempts: facts.map_or(0, |facts| facts.attempts),
-        endings: restarts.iter().rev().take(5).rev().map(|restart| {
-            format!("{} after {}", restart.ending, human(restart.ran))
-        }).collect(),
+        endings: restarts
+            .iter()
+            .rev()
+            .take(5)
+            .rev()
+            .map(|restart| format!("{} after {}", restart.ending, human(restart.ran)))
+            .collect(),
         next: next(step),
         fingerprint: current.and_then(|current| current.fingerprint().map(ToString::to_string)),
     }
@@ -342,7 +399,12 @@ fn gate(world: &World<'_>, name: &str, members: &[ResourceId]) -> GateStatus {
     let condition = if closed.is_empty() {
         condition(ConditionType::Ready, Status::True, Reason::AllReady, String::new())
     } else {
-        condition(ConditionType::Ready, Status::False, Reason::MembersNotReady, format!("not ready: {}", closed.join(", ")))
+        condition(
+            ConditionType::Ready,
+            Status::False,
+            Reason::MembersNotReady,
+            format!("not ready: {}", closed.join(", ")),
+        )
     };
     GateStatus {
         name: name.to_owned(),

@@ -31,7 +31,9 @@ const CACHE_BYTES: usize = 1 << 20;
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// Another daemon has it.
-    #[error("another aiplatd uses the state folder {0}: two daemons on one folder would fight; stop the other one, or give this one its own --state-dir")]
+    #[error(
+        "another aiplatd uses the state folder {0}: two daemons on one folder would fight; stop the other one, or give this one its own --state-dir"
+    )]
     Taken(String),
     /// It cannot be made or written.
     #[error("cannot use the state folder {0}: it must be a folder that this user may write")]
@@ -235,16 +237,21 @@ impl Disk {
         self.database = None;
         let aside = self.folder.join("ledger.redb.damaged");
         if self.path().exists() {
-            fs::rename(self.path(), &aside)
-                .map_err(|error| StoreError(format!("cannot put the damaged ledger {} aside: {error}", self.path().display())))?;
+            fs::rename(self.path(), &aside).map_err(|error| {
+                StoreError(format!("cannot put the damaged ledger {} aside: {error}", self.path().display()))
+            })?;
         }
-        let snapshot = fs::read(self.snapshot_path()).ok().and_then(|bytes| serde_json::from_slice::<Snapshot>(&bytes).ok());
+        let snapshot = fs::read(self.snapshot_path())
+            .ok()
+            .and_then(|bytes| serde_json::from_slice::<Snapshot>(&bytes).ok());
         let how = if snapshot.is_some() { "its previous snapshot is used" } else { "it starts anew" };
-        let lost = format!("the ledger was damaged ({why}): {how}; the damaged one is kept as {}", aside.display());
+        let lost =
+            format!("the ledger was damaged ({why}): {how}; the damaged one is kept as {}", aside.display());
         let Snapshot { ledger, last_good } = snapshot.unwrap_or_default();
         self.open().map_err(store_error)?;
         let content = Stored { ledger, last_good, lost: Some(lost) };
-        let records = content.ledger.records.iter().map(|(id, record)| (id.clone(), Some(record.clone()))).collect();
+        let records =
+            content.ledger.records.iter().map(|(id, record)| (id.clone(), Some(record.clone()))).collect();
         self.commit(&Batch { records, last_good: content.last_good.clone() }).map_err(store_error)?;
         Ok(Read { boot_id: None, content })
     }
@@ -269,7 +276,9 @@ impl Disk {
             for (id, record) in &batch.records {
                 let key = id.to_string();
                 match record {
-                    Some(record) => drop(records.insert(key.as_str(), serde_json::to_vec(record)?.as_slice())?),
+                    Some(record) => {
+                        drop(records.insert(key.as_str(), serde_json::to_vec(record)?.as_slice())?)
+                    }
                     None => drop(records.remove(key.as_str())?),
                 }
             }

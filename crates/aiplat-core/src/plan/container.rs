@@ -73,7 +73,9 @@ impl Look<'_> {
     fn one_container(&self) -> Option<Step> {
         let alive = |container: &&&ObservedContainer| container.state.is_alive();
         let Members { current, candidate, previous, strays, .. } = &self.members;
-        if let Some(dead) = [current, candidate].into_iter().flatten().find(|c| c.state == ContainerState::Dead) {
+        if let Some(dead) =
+            [current, candidate].into_iter().flatten().find(|c| c.state == ContainerState::Dead)
+        {
             return Some(Step::act(Action::RemoveContainer { id: dead.id.clone() }, Cause::Dead));
         }
         if let Some(extra) = strays.iter().chain(previous.iter()).find(alive) {
@@ -110,9 +112,11 @@ impl Look<'_> {
     fn anonymous_volumes(&self, old: &ObservedContainer) -> Vec<(String, String)> {
         use crate::spec::MountSource;
         let declared = |target: &str| {
-            self.spec.runtime.mounts.iter().any(|mount| {
-                mount.target == target && !matches!(mount.source, MountSource::Anonymous)
-            })
+            self.spec
+                .runtime
+                .mounts
+                .iter()
+                .any(|mount| mount.target == target && !matches!(mount.source, MountSource::Anonymous))
         };
         let mounts = old.mounts.iter().filter(|mount| !declared(&mount.target));
         mounts.filter_map(|mount| Some((mount.volume.clone()?, mount.target.clone()))).collect()
@@ -122,7 +126,8 @@ impl Look<'_> {
     fn replace(&self, current: &ObservedContainer) -> Step {
         let changed = self.changed_fields(current);
         let Some(candidate) = self.members.candidate else {
-            let temporary = format!("{}--{}", self.spec.host_name, fingerprint::of(&self.spec.runtime).short());
+            let temporary =
+                format!("{}--{}", self.spec.host_name, fingerprint::of(&self.spec.runtime).short());
             return self.make(temporary, Cause::Replacement { changed }, Some(current));
         };
         if let Some(step) = self.connect(candidate) {
@@ -174,7 +179,9 @@ impl Look<'_> {
                 Step::act(Action::UnpauseContainer { id: current.id.clone() }, Cause::Paused)
             }
             ContainerState::Restarting | ContainerState::Removing => Step::again(Duration::from_secs(1)),
-            ContainerState::Dead => Step::act(Action::RemoveContainer { id: current.id.clone() }, Cause::Dead),
+            ContainerState::Dead => {
+                Step::act(Action::RemoveContainer { id: current.id.clone() }, Cause::Dead)
+            }
             ContainerState::Other(word) => Step::unsatisfied(
                 Reason::NotObserved,
                 format!("the engine reports the state `{word}`, which this version does not know"),
@@ -186,7 +193,10 @@ impl Look<'_> {
         let cause = match running::ended(self.world, self.id, self.spec, current) {
             Ended::Completed => return self.retire_previous().unwrap_or_else(Step::converged),
             Ended::Failed(how) => {
-                return Step::unsatisfied(Reason::Failed, format!("it ended with {how}, and its restart policy leaves it so"));
+                return Step::unsatisfied(
+                    Reason::Failed,
+                    format!("it ended with {how}, and its restart policy leaves it so"),
+                );
             }
             Ended::Exhausted { how, attempt } => {
                 let message = format!(
@@ -272,7 +282,8 @@ impl Look<'_> {
             }
         }
         let extra = container.networks.iter().find(|(name, _)| {
-            !matches!(name.as_str(), "none" | "host") && !wanted.values().any(|wanted| wanted.host_name == **name)
+            !matches!(name.as_str(), "none" | "host")
+                && !wanted.values().any(|wanted| wanted.host_name == **name)
         });
         extra.map(|(name, endpoint)| {
             let action = Action::Disconnect { id: id(), network: endpoint.network_id.clone() };
@@ -282,8 +293,12 @@ impl Look<'_> {
 
     fn is_as_wanted(&self, wanted: &Attachment, endpoint: &Endpoint) -> bool {
         let network = self.world.observed.networks.get(&wanted.host_name);
-        let same_network = network.is_none_or(|network| endpoint.network_id.is_empty() || network.id == endpoint.network_id);
-        let named = endpoint.aliases.as_ref().is_none_or(|has| wanted.aliases.iter().all(|alias| has.contains(alias)));
+        let same_network =
+            network.is_none_or(|network| endpoint.network_id.is_empty() || network.id == endpoint.network_id);
+        let named = endpoint
+            .aliases
+            .as_ref()
+            .is_none_or(|has| wanted.aliases.iter().all(|alias| has.contains(alias)));
         same_network && named
     }
 
@@ -369,15 +384,25 @@ impl Look<'_> {
             Ended::BackOff { until, how, attempt } => {
                 let wait = human(self.world.now.until(until));
                 // The same reason as when the attempt is due: waiting is no news.
-                Condition::abnormal(kind, Reason::Exited, format!("it ended with {how}, restart {} in {wait}", attempt + 1))
+                Condition::abnormal(
+                    kind,
+                    Reason::Exited,
+                    format!("it ended with {how}, restart {} in {wait}", attempt + 1),
+                )
             }
-            Ended::Exhausted { how, attempt } => {
-                Condition::abnormal(kind, Reason::CrashLoop, format!("it ended {attempt} times in a row (last: {how})"))
+            Ended::Exhausted { how, attempt } => Condition::abnormal(
+                kind,
+                Reason::CrashLoop,
+                format!("it ended {attempt} times in a row (last: {how})"),
+            ),
+            Ended::Start(Cause::EngineStopped) => Condition::abnormal(
+                kind,
+                Reason::EngineStopped,
+                "it ended with the engine and is started again",
+            ),
+            Ended::Start(Cause::NotStarted) => {
+                Condition::abnormal(kind, Reason::Starting, "it is not started yet")
             }
-            Ended::Start(Cause::EngineStopped) => {
-                Condition::abnormal(kind, Reason::EngineStopped, "it ended with the engine and is started again")
-            }
-            Ended::Start(Cause::NotStarted) => Condition::abnormal(kind, Reason::Starting, "it is not started yet"),
             Ended::Start(Cause::StoppedByUs) => {
                 Condition::abnormal(kind, Reason::Starting, "aiplatd stopped it to start it again")
             }
@@ -405,7 +430,9 @@ impl Look<'_> {
         let print = fingerprint::of(&self.spec.runtime);
         let sighting = self.members.current.and_then(|current| world.observed.sightings.get(&current.id));
         let ran = sighting.map(running::run_length).unwrap_or_default();
-        let Some(record) = world.ledger.get(self.id) else { return Condition::normal(kind, Reason::AsDesired) };
+        let Some(record) = world.ledger.get(self.id) else {
+            return Condition::normal(kind, Reason::AsDesired);
+        };
         let restarts = &record.restarts;
         let looping = restarts.in_a_row(settings, &print, ran) >= settings.crash_loop
             || restarts.within_window(settings, &print, world.now) >= settings.crash_loop;
@@ -414,8 +441,7 @@ impl Look<'_> {
         }
         let last = restarts.recent.last().map(|restart| restart.ending.as_str()).unwrap_or_default();
         let count = restarts.within_window(settings, &print, world.now);
-        let message =
-            format!("restarted {count} times within {} (last end: {last})", human(settings.window));
+        let message = format!("restarted {count} times within {} (last end: {last})", human(settings.window));
         Condition::abnormal(kind, Reason::CrashLoop, message)
     }
 
@@ -437,7 +463,11 @@ fn undesired(world: &World<'_>, id: &ResourceId) -> Step {
     let members = world.observed.owned.get(id).map(Vec::as_slice).unwrap_or_default();
     let conditions = vec![
         Condition::abnormal(ConditionType::Accepted, Reason::NotInFile, "it is no longer in the file"),
-        Condition::abnormal(ConditionType::Ready, Reason::NotInFile, "it is no longer in the file and is being removed"),
+        Condition::abnormal(
+            ConditionType::Ready,
+            Reason::NotInFile,
+            "it is no longer in the file and is being removed",
+        ),
     ];
     let Some(next) = members.iter().find(|member| member.state.is_alive()).or(members.first()) else {
         return Step::converged();
@@ -453,7 +483,10 @@ fn undesired(world: &World<'_>, id: &ResourceId) -> Step {
         ContainerState::Created | ContainerState::Exited | ContainerState::Dead => {
             Action::RemoveContainer { id: next.id.clone() }
         }
-        ContainerState::Running | ContainerState::Paused | ContainerState::Restarting | ContainerState::Other(_) => {
+        ContainerState::Running
+        | ContainerState::Paused
+        | ContainerState::Restarting
+        | ContainerState::Other(_) => {
             Action::StopContainer { id: next.id.clone(), grace: Duration::from_secs(10) }
         }
     };
@@ -471,7 +504,8 @@ pub(super) fn removal_gate(world: &World<'_>) -> Option<Gate> {
 
 /// Another service that is to be removed, still has a container, and depended on `id` when that was made.
 fn dependant<'a>(world: &World<'a>, id: &ResourceId) -> Option<&'a ResourceId> {
-    let leaving = world.observed.owned.iter().filter(|(other, _)| !world.desired.wants(other) && *other != id);
+    let leaving =
+        world.observed.owned.iter().filter(|(other, _)| !world.desired.wants(other) && *other != id);
     let needs = |set: &[ObservedContainer]| {
         set.iter().any(|member| member.owner.as_ref().is_some_and(|owner| owner.depends_on.contains(id)))
     };
@@ -480,5 +514,8 @@ fn dependant<'a>(world: &World<'a>, id: &ResourceId) -> Option<&'a ResourceId> {
         let own = world.observed.owned.get(id).map(Vec::as_slice).unwrap_or_default();
         own.iter().any(|member| member.owner.as_ref().is_some_and(|owner| owner.depends_on.contains(other)))
     };
-    leaving.filter(|(_, set)| needs(set)).map(|(other, _)| other).find(|other| !(mutual(other) && id < *other))
+    leaving
+        .filter(|(_, set)| needs(set))
+        .map(|(other, _)| other)
+        .find(|other| !(mutual(other) && id < *other))
 }

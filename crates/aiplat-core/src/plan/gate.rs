@@ -159,7 +159,9 @@ impl Gate {
             },
             Self::VolumeInUse { .. } => Some(ConditionType::StorageReady),
             Self::PortTaken { .. } => Some(ConditionType::PortsFree),
-            Self::Dependency { .. } | Self::ReplacementPending { .. } => Some(ConditionType::DependenciesReady),
+            Self::Dependency { .. } | Self::ReplacementPending { .. } => {
+                Some(ConditionType::DependenciesReady)
+            }
             Self::EngineAway { .. }
             | Self::BackOff { .. }
             | Self::Failed { .. }
@@ -281,7 +283,11 @@ pub(super) fn before_start(world: &World<'_>, id: &ResourceId, spec: &ContainerS
 
 /// The gates of a disruption by choice: nobody that we depend on is about to be replaced.
 pub(super) fn before_disruption(world: &World<'_>, spec: &ContainerSpec) -> Vec<Gate> {
-    let pending = spec.policy.dependencies.keys().filter(|dependency| super::readiness::replacement_pending(world, dependency));
+    let pending = spec
+        .policy
+        .dependencies
+        .keys()
+        .filter(|dependency| super::readiness::replacement_pending(world, dependency));
     pending.map(|dependency| Gate::ReplacementPending { on: dependency.clone() }).collect()
 }
 
@@ -293,7 +299,7 @@ pub(super) fn name(world: &World<'_>, spec: &ContainerSpec) -> Option<Gate> {
 pub(super) fn image(world: &World<'_>, spec: &ContainerSpec) -> Option<Gate> {
     let image = ResourceId::image(&spec.runtime.image);
     let Readiness { status, reason, message, .. } = readiness(world, &image);
-    (status != Status::True).then(|| Gate::Image { image, reason, message })
+    (status != Status::True).then_some(Gate::Image { image, reason, message })
 }
 
 fn resources(world: &World<'_>, spec: &ContainerSpec) -> Vec<Gate> {
@@ -302,7 +308,11 @@ fn resources(world: &World<'_>, spec: &ContainerSpec) -> Vec<Gate> {
     for id in ids {
         let Readiness { status, reason, message, .. } = readiness(world, id);
         if status != Status::True {
-            gates.push(Gate::Resource { id: id.clone(), reason, message: format!("waits for {id}: {message}") });
+            gates.push(Gate::Resource {
+                id: id.clone(),
+                reason,
+                message: format!("waits for {id}: {message}"),
+            });
         }
     }
     gates
@@ -310,7 +320,8 @@ fn resources(world: &World<'_>, spec: &ContainerSpec) -> Vec<Gate> {
 
 pub(super) fn dependencies(world: &World<'_>, spec: &ContainerSpec) -> Vec<Gate> {
     let closed = |(on, edge): (&ResourceId, &Dependency)| {
-        let Readiness { status, message, progressing, .. } = readiness::of_dependency(world, on, edge.condition);
+        let Readiness { status, message, progressing, .. } =
+            readiness::of_dependency(world, on, edge.condition);
         let unknown = status == Status::Unknown;
         // What is not required is waited for only while it is on its way: its failure must not keep us down.
         let open = status == Status::True || (!edge.required && !progressing);
@@ -373,7 +384,9 @@ fn overlaps(binding: &PortBinding, port: &crate::observed::PublishedPort) -> boo
     binding.host_port == Some(port.host_port)
         && binding.protocol == port.protocol
         && binding.host_ip.is_ipv4() == port.host_ip.is_ipv4()
-        && (binding.host_ip == port.host_ip || binding.host_ip.is_unspecified() || port.host_ip.is_unspecified())
+        && (binding.host_ip == port.host_ip
+            || binding.host_ip.is_unspecified()
+            || port.host_ip.is_unspecified())
 }
 
 /// Containers that are not of the services in the file: foreign ones, and ours that are to be removed.
@@ -386,7 +399,12 @@ fn outsiders<'a>(world: &World<'a>, id: &'a ResourceId) -> impl Iterator<Item = 
 fn describe(container: &ObservedContainer) -> String {
     match (&container.compose, &container.owner) {
         (Some(origin), _) => {
-            format!("container `{}` of Docker Compose's project `{}`{}", container.name, origin.project, in_folder(origin))
+            format!(
+                "container `{}` of Docker Compose's project `{}`{}",
+                container.name,
+                origin.project,
+                in_folder(origin)
+            )
         }
         (None, Some(owner)) => format!("container `{}` ({})", container.name, owner.resource),
         (None, None) => format!("container `{}`, which is not ours", container.name),
@@ -400,7 +418,9 @@ pub(super) fn image_readiness(world: &World<'_>, id: &ResourceId) -> Readiness {
     let pull = world.desired.images.get(id).map_or(PullPolicy::Missing, |spec| spec.pull);
     match (world.observed.images.get(reference), failure) {
         (Some(ObservedImage::Present { .. }), _) => Readiness::ready(Reason::Present),
-        (None, None) => Readiness::unknown(Reason::NotObserved, format!("image {reference} has not been looked for yet")),
+        (None, None) => {
+            Readiness::unknown(Reason::NotObserved, format!("image {reference} has not been looked for yet"))
+        }
         (_, Some(failure)) => {
             let next = match failure.retry_at {
                 Some(at) => format!("next attempt in {}", human(world.now.until(at))),
@@ -410,7 +430,9 @@ pub(super) fn image_readiness(world: &World<'_>, id: &ResourceId) -> Readiness {
         }
         (Some(ObservedImage::Absent), None) if pull == PullPolicy::Never => Readiness::not_ready(
             Reason::PullNever,
-            format!("image {reference} is not on this machine and pull_policy is `never`: load it with `docker load`, or pull it"),
+            format!(
+                "image {reference} is not on this machine and pull_policy is `never`: load it with `docker load`, or pull it"
+            ),
         ),
         (Some(ObservedImage::Absent), None) => Readiness::progressing(Reason::Pulling, pulling(world, id)),
     }

@@ -25,7 +25,9 @@ pub(super) fn plan(world: &World<'_>, id: &ResourceId) -> Step {
         (None, _) => Step::progressing(),
         (Some(ObservedImage::Absent), PullPolicy::Never) => Step::unsatisfied(Reason::PullNever, message),
         (Some(ObservedImage::Absent), PullPolicy::Missing | PullPolicy::Always) => pull(Cause::Missing),
-        (Some(ObservedImage::Present { .. }), PullPolicy::Always) if has_new_users(world, id) => pull(Cause::PullAlways),
+        (Some(ObservedImage::Present { .. }), PullPolicy::Always) if has_new_users(world, id) => {
+            pull(Cause::PullAlways)
+        }
         (Some(ObservedImage::Present { .. }), _) => Step::converged(),
     };
     step.with(conditions)

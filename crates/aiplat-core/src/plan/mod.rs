@@ -194,20 +194,30 @@ impl fmt::Display for Cause {
         match self {
             Self::Missing => f.write_str("it does not exist"),
             Self::Replacement { changed } => write!(f, "{}; made beside the old one", fields(changed)),
-            Self::Replaced { changed } => write!(f, "{}; its replacement is made and may start", fields(changed)),
+            Self::Replaced { changed } => {
+                write!(f, "{}; its replacement is made and may start", fields(changed))
+            }
             Self::NotStarted => f.write_str("it is not started and all it needs is ready"),
-            Self::Ended { how, counted: true, attempt } => write!(f, "it ended with {how}, restart {}", attempt + 1),
-            Self::Ended { how, counted: false, .. } => write!(f, "it ended with {how}, not counted as a restart"),
+            Self::Ended { how, counted: true, attempt } => {
+                write!(f, "it ended with {how}, restart {}", attempt + 1)
+            }
+            Self::Ended { how, counted: false, .. } => {
+                write!(f, "it ended with {how}, not counted as a restart")
+            }
             Self::EngineStopped => f.write_str("it ended with the engine"),
             Self::StoppedByUs => f.write_str("aiplatd stopped it to start it again"),
-            Self::DependencyRestarted { dependency } => write!(f, "{dependency} was restarted (restart: true)"),
+            Self::DependencyRestarted { dependency } => {
+                write!(f, "{dependency} was restarted (restart: true)")
+            }
             Self::NotInFile => f.write_str("it is no longer in the file"),
             Self::Superseded => f.write_str("its replacement is ready"),
             Self::Stray => f.write_str("one service has one container"),
             Self::NameNeeded => f.write_str("its replacement takes the name"),
             Self::TakesName => f.write_str("it takes its final name"),
             Self::NotConnected { network } => write!(f, "it is not connected to {network}"),
-            Self::ConnectedWrongly { network } => write!(f, "its connection to {network} is not as in the file"),
+            Self::ConnectedWrongly { network } => {
+                write!(f, "its connection to {network} is not as in the file")
+            }
             Self::NotInNetworks { network } => write!(f, "{network} is not among its networks"),
             Self::LimitsDiffer => f.write_str("its limits differ from the file"),
             Self::Paused => f.write_str("it was paused by hand"),

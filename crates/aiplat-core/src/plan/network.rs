@@ -57,7 +57,10 @@ pub(super) fn readiness(world: &World<'_>, id: &ResourceId) -> Readiness {
     match world.observed.networks.get(&spec.host_name) {
         None if spec.external => Readiness::not_ready(
             Reason::ExternalMissing,
-            format!("external network `{0}` does not exist: create it with `docker network create {0}`", spec.host_name),
+            format!(
+                "external network `{0}` does not exist: create it with `docker network create {0}`",
+                spec.host_name
+            ),
         ),
         None => Readiness::progressing(Reason::Missing, "it does not exist yet"),
         Some(network) if !spec.external && !is_ours(world, network) => {
@@ -71,7 +74,8 @@ pub(super) fn readiness(world: &World<'_>, id: &ResourceId) -> Readiness {
 /// A network that the file no longer has: removed once no container, running or not, names it.
 fn undesired(world: &World<'_>, id: &ResourceId) -> Step {
     let mut networks = world.observed.networks.values();
-    let ours = networks.find(|network| is_ours(world, network) && network.owner.as_ref().is_some_and(|o| o.resource == *id));
+    let ours = networks
+        .find(|network| is_ours(world, network) && network.owner.as_ref().is_some_and(|o| o.resource == *id));
     let Some(network) = ours else { return Step::converged() };
     let conditions =
         vec![Condition::abnormal(ConditionType::Accepted, Reason::NotInFile, "it is no longer in the file")];
@@ -80,7 +84,10 @@ fn undesired(world: &World<'_>, id: &ResourceId) -> Step {
     }
     let everybody = world.observed.owned.values().flatten().chain(&world.observed.foreign);
     let user = everybody.into_iter().find(|container| {
-        container.networks.iter().any(|(name, endpoint)| *name == network.name || endpoint.network_id == network.id)
+        container
+            .networks
+            .iter()
+            .any(|(name, endpoint)| *name == network.name || endpoint.network_id == network.id)
     });
     match user {
         Some(container) => {

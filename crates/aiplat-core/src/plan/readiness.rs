@@ -43,7 +43,10 @@ impl Readiness {
 #[must_use]
 pub fn readiness(world: &World<'_>, id: &ResourceId) -> Readiness {
     if let Some(reason) = &world.observed.engine.away {
-        return Readiness::unknown(Reason::EngineUnreachable, format!("the engine does not answer: {reason}"));
+        return Readiness::unknown(
+            Reason::EngineUnreachable,
+            format!("the engine does not answer: {reason}"),
+        );
     }
     match id.kind {
         Kind::Network => super::network::readiness(world, id),
@@ -69,21 +72,37 @@ pub(super) fn of_dependency(world: &World<'_>, id: &ResourceId, condition: Depen
     }
 }
 
-fn started(world: &World<'_>, id: &ResourceId, spec: &ContainerSpec, current: &ObservedContainer) -> Readiness {
+fn started(
+    world: &World<'_>,
+    id: &ResourceId,
+    spec: &ContainerSpec,
+    current: &ObservedContainer,
+) -> Readiness {
     if current.state.is_alive() {
         return Readiness::ready(Reason::Running);
     }
     match running::ended(world, id, spec, current) {
         running::Ended::Completed => Readiness::ready(Reason::Completed),
-        running::Ended::Failed(how) => Readiness::not_ready(Reason::Failed, format!("{} has failed with {how}", id.key())),
+        running::Ended::Failed(how) => {
+            Readiness::not_ready(Reason::Failed, format!("{} has failed with {how}", id.key()))
+        }
         running::Ended::Start(_) | running::Ended::BackOff { .. } | running::Ended::Exhausted { .. } => {
             Readiness::progressing(Reason::Exited, format!("{} does not run", id.key()))
         }
     }
 }
 
-fn healthy(world: &World<'_>, id: &ResourceId, spec: &ContainerSpec, current: &ObservedContainer) -> Readiness {
-    if current.state.is_alive() { running::health(world, id, spec, current) } else { started(world, id, spec, current) }
+fn healthy(
+    world: &World<'_>,
+    id: &ResourceId,
+    spec: &ContainerSpec,
+    current: &ObservedContainer,
+) -> Readiness {
+    if current.state.is_alive() {
+        running::health(world, id, spec, current)
+    } else {
+        started(world, id, spec, current)
+    }
 }
 
 fn completed(id: &ResourceId, members: &Members<'_>, current: &ObservedContainer) -> Readiness {
@@ -94,7 +113,9 @@ fn completed(id: &ResourceId, members: &Members<'_>, current: &ObservedContainer
         Some(code) if ended && members.current_matches => {
             Readiness::not_ready(Reason::Failed, format!("{} ended with exit {code}", id.key()))
         }
-        Some(_) | None => Readiness::progressing(Reason::Running, format!("{} has not completed yet", id.key())),
+        Some(_) | None => {
+            Readiness::progressing(Reason::Running, format!("{} has not completed yet", id.key()))
+        }
     }
 }
 
@@ -103,7 +124,8 @@ fn completed(id: &ResourceId, members: &Members<'_>, current: &ObservedContainer
 pub fn replacement_pending(world: &World<'_>, id: &ResourceId) -> bool {
     let Some(spec) = world.desired.containers.get(id) else { return false };
     let members = Members::of(world, id, spec);
-    let serves_old = members.current.is_some_and(|current| current.state.is_alive()) && !members.current_matches;
+    let serves_old =
+        members.current.is_some_and(|current| current.state.is_alive()) && !members.current_matches;
     // A replacement that cannot be made (its image cannot be pulled, its start fails) must not hold up its dependants for ever.
     let failed = |id: &ResourceId| world.ledger.get(id).is_some_and(|record| record.failure.is_some());
     serves_old && !failed(id) && !failed(&ResourceId::image(&spec.runtime.image))

@@ -41,17 +41,33 @@ pub(super) enum Ended {
 }
 
 /// Whether a running container is healthy.
-pub(super) fn health(world: &World<'_>, id: &ResourceId, spec: &ContainerSpec, current: &ObservedContainer) -> Readiness {
+pub(super) fn health(
+    world: &World<'_>,
+    id: &ResourceId,
+    spec: &ContainerSpec,
+    current: &ObservedContainer,
+) -> Readiness {
     match &current.state {
         ContainerState::Running => {}
-        ContainerState::Paused => return Readiness::not_ready(Reason::Running, format!("{} is paused", id.key())),
+        ContainerState::Paused => {
+            return Readiness::not_ready(Reason::Running, format!("{} is paused", id.key()));
+        }
         ContainerState::Restarting => {
-            return Readiness::not_ready(Reason::Starting, format!("{} is being restarted by the engine", id.key()));
+            return Readiness::not_ready(
+                Reason::Starting,
+                format!("{} is being restarted by the engine", id.key()),
+            );
         }
         ContainerState::Other(word) => {
-            return Readiness::unknown(Reason::NotObserved, format!("{} is in the engine's state `{word}`", id.key()));
+            return Readiness::unknown(
+                Reason::NotObserved,
+                format!("{} is in the engine's state `{word}`", id.key()),
+            );
         }
-        ContainerState::Created | ContainerState::Exited | ContainerState::Dead | ContainerState::Removing => {
+        ContainerState::Created
+        | ContainerState::Exited
+        | ContainerState::Dead
+        | ContainerState::Removing => {
             return Readiness::not_ready(Reason::Exited, format!("{} does not run", id.key()));
         }
     }
@@ -62,7 +78,11 @@ pub(super) fn health(world: &World<'_>, id: &ResourceId, spec: &ContainerSpec, c
 }
 
 fn probed(world: &World<'_>, id: &ResourceId, probe: &ProbeSpec, current: &ObservedContainer) -> Readiness {
-    let facts = world.observed.probes.get(id).filter(|facts| Some(&facts.incarnation) == current.incarnation().as_ref());
+    let facts = world
+        .observed
+        .probes
+        .get(id)
+        .filter(|facts| Some(&facts.incarnation) == current.incarnation().as_ref());
     let Some(facts) = facts.filter(|facts| facts.last.is_some()) else {
         return Readiness::unknown(Reason::ProbePending, format!("{} has not been probed yet", id.key()));
     };
@@ -94,19 +114,26 @@ fn engine_health(id: &ResourceId, current: &ObservedContainer) -> Readiness {
             Reason::ProbePending,
             format!("{}'s image has a health check that has not passed yet", id.key()),
         ),
-        Some(EngineHealth::Unhealthy) => {
-            Readiness::not_ready(Reason::ProbeFailed, format!("the health check of {}'s image fails", id.key()))
-        }
+        Some(EngineHealth::Unhealthy) => Readiness::not_ready(
+            Reason::ProbeFailed,
+            format!("the health check of {}'s image fails", id.key()),
+        ),
     }
 }
 
 /// What follows the end of `current`, which does not run.
-pub(super) fn ended(world: &World<'_>, id: &ResourceId, spec: &ContainerSpec, current: &ObservedContainer) -> Ended {
+pub(super) fn ended(
+    world: &World<'_>,
+    id: &ResourceId,
+    spec: &ContainerSpec,
+    current: &ObservedContainer,
+) -> Ended {
     let Some(detail) = current.detail.as_ref().filter(|_| current.state != ContainerState::Created) else {
         return Ended::Start(Cause::NotStarted);
     };
     let record = world.ledger.get(id);
-    let ours = record.is_some_and(|record| record.stopping.is_some() && record.stopping == current.incarnation());
+    let ours =
+        record.is_some_and(|record| record.stopping.is_some() && record.stopping == current.incarnation());
     let how = ending(detail);
     if ours {
         // We ended it to start it again, or to try another one first: neither is a crash.

@@ -77,7 +77,9 @@ impl Step {
     /// An action that has just failed under the same spec waits for its next attempt.
     pub(super) fn unless_failed(self, world: &World<'_>, id: &ResourceId) -> Self {
         let Some(planned) = &self.action else { return self };
-        let Some(failure) = world.ledger.get(id).and_then(|record| record.failure.as_ref()) else { return self };
+        let Some(failure) = world.ledger.get(id).and_then(|record| record.failure.as_ref()) else {
+            return self;
+        };
         let fingerprint = world.desired.containers.get(id).map(|spec| fingerprint::of(&spec.runtime));
         if failure.action != planned.action.verb() || failure.fingerprint != fingerprint {
             return self;
@@ -93,7 +95,11 @@ impl Step {
         let mut conditions = self.conditions;
         conditions.retain(|condition| condition.kind != ConditionType::Progressing);
         if failure.retry_at.is_none() {
-            conditions.push(Condition::abnormal(ConditionType::Held, failure.reason, failure.message.clone()));
+            conditions.push(Condition::abnormal(
+                ConditionType::Held,
+                failure.reason,
+                failure.message.clone(),
+            ));
         }
         for condition in &mut conditions {
             let follows = matches!(condition.kind, ConditionType::Started | ConditionType::Ready);
@@ -108,7 +114,8 @@ impl Step {
     /// The same step with its action only said.
     pub(super) fn observe_only(self) -> Self {
         let Some(planned) = &self.action else { return self };
-        let message = format!("reconcile.mode is `observe`: would {} because {}", planned.action, planned.cause);
+        let message =
+            format!("reconcile.mode is `observe`: would {} because {}", planned.action, planned.cause);
         Self::unsatisfied(Reason::ObserveOnly, message).with(self.conditions)
     }
 }

@@ -34,7 +34,9 @@ pub(super) fn plan(world: &World<'_>, id: &ResourceId) -> Step {
             };
             Step::act(Action::CreateVolume { labels, spec: spec.clone() }, Cause::Missing)
         }
-        Some(volume) if !spec.external && !is_ours(world, volume) => Step::blocked(world, vec![taken(world, volume)]),
+        Some(volume) if !spec.external && !is_ours(world, volume) => {
+            Step::blocked(world, vec![taken(world, volume)])
+        }
         Some(_) => Step::converged(),
     };
     step.with(conditions)
@@ -55,7 +57,10 @@ pub(super) fn readiness(world: &World<'_>, id: &ResourceId) -> Readiness {
     match world.observed.volumes.get(&spec.host_name) {
         None if spec.external => Readiness::not_ready(
             Reason::ExternalMissing,
-            format!("external volume `{0}` does not exist: create it with `docker volume create {0}`", spec.host_name),
+            format!(
+                "external volume `{0}` does not exist: create it with `docker volume create {0}`",
+                spec.host_name
+            ),
         ),
         None => Readiness::progressing(Reason::Missing, "it does not exist yet"),
         Some(volume) if !spec.external && !is_ours(world, volume) => {

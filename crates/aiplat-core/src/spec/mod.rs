@@ -8,8 +8,8 @@ use std::{collections::BTreeMap, fmt, time::Duration};
 use serde::{Deserialize, Serialize};
 
 pub use container::{
-    Attachment, Condition as DependencyCondition, ContainerLive, ContainerPolicy, ContainerRuntime, ContainerSpec,
-    Dependency, Limits, Mount, MountSource, PortBinding, Protocol, RestartMode,
+    Attachment, Condition as DependencyCondition, ContainerLive, ContainerPolicy, ContainerRuntime,
+    ContainerSpec, Dependency, Limits, Mount, MountSource, PortBinding, Protocol, RestartMode,
 };
 pub use probe::{HttpProbe, ProbeKind, ProbeSpec, Scheme};
 
@@ -214,7 +214,11 @@ pub enum PullPolicy {
 impl Platform {
     /// Every desired resource, in order of kind and key.
     pub fn ids(&self) -> impl Iterator<Item = &ResourceId> {
-        self.networks.keys().chain(self.volumes.keys()).chain(self.images.keys()).chain(self.containers.keys())
+        self.networks
+            .keys()
+            .chain(self.volumes.keys())
+            .chain(self.images.keys())
+            .chain(self.containers.keys())
     }
 
     /// Whether the file asks for `id`.

@@ -33,7 +33,11 @@ impl Peer {
     /// The peer of a connection; `daemon_uid` is who runs this daemon.
     #[must_use]
     pub fn of(credentials: &UCred) -> Self {
-        Self { uid: credentials.uid(), pid: credentials.pid(), in_group: is_member(credentials.uid(), credentials.gid()) }
+        Self {
+            uid: credentials.uid(),
+            pid: credentials.pid(),
+            in_group: is_member(credentials.uid(), credentials.gid()),
+        }
     }
 
     /// Whether it may do `verb`. Who runs the daemon without root (a demo, a test) is its root.

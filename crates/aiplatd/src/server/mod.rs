@@ -34,7 +34,8 @@ pub async fn listen(path: &Path) -> io::Result<UnixListener> {
     }
     if path.exists() {
         if tokio::net::UnixStream::connect(path).await.is_ok() {
-            let text = format!("another program answers at {}; stop it, or choose another --socket", path.display());
+            let text =
+                format!("another program answers at {}; stop it, or choose another --socket", path.display());
             return Err(io::Error::new(io::ErrorKind::AddrInUse, text));
         }
         std::fs::remove_file(path)?;
@@ -70,10 +71,17 @@ fn router(shared: Arc<Shared>) -> Router {
 }
 
 fn allow(verb: Verb, route: MethodRouter<Arc<Shared>>) -> MethodRouter<Arc<Shared>> {
-    route.layer(middleware::from_fn(move |peer: ConnectInfo<Peer>, request, next| check(verb, peer, request, next)))
+    route.layer(middleware::from_fn(move |peer: ConnectInfo<Peer>, request, next| {
+        check(verb, peer, request, next)
+    }))
 }
 
-async fn check(verb: Verb, ConnectInfo(peer): ConnectInfo<Peer>, request: axum::extract::Request, next: Next) -> Response {
+async fn check(
+    verb: Verb,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    request: axum::extract::Request,
+    next: Next,
+) -> Response {
     if peer.may(verb) {
         return next.run(request).await;
     }
@@ -84,7 +92,9 @@ async fn check(verb: Verb, ConnectInfo(peer): ConnectInfo<Peer>, request: axum::
             auth::GROUP,
             auth::GROUP
         ),
-        Verb::Administer => format!("user {} may not do this: whoever writes the file is root; use sudo", peer.uid),
+        Verb::Administer => {
+            format!("user {} may not do this: whoever writes the file is root; use sudo", peer.uid)
+        }
     };
     routes::problem(StatusCode::FORBIDDEN, message).into_response()
 }

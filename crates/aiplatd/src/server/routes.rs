@@ -1,12 +1,10 @@
 //! The routes: parse, ask the daemon, answer.
 
-use std::{
-    path::Path,
-    sync::Arc,
-    time::Duration,
-};
+use std::{path::Path, sync::Arc, time::Duration};
 
-use aiplat_api::v1::{ApplyRequest, DiffRequest, Done, Error, Event, LogRecord, SpecUpload, StatusDoc, Version};
+use aiplat_api::v1::{
+    ApplyRequest, DiffRequest, Done, Error, Event, LogRecord, SpecUpload, StatusDoc, Version,
+};
 use aiplat_core::{ResourceId, load::Files, plan::Members};
 use aiplat_host::LogOptions;
 use axum::{
@@ -115,7 +113,10 @@ pub(super) async fn apply(
     }
 }
 
-pub(super) async fn reload(State(shared): State<Arc<Shared>>, ConnectInfo(peer): ConnectInfo<Peer>) -> Json<Done> {
+pub(super) async fn reload(
+    State(shared): State<Arc<Shared>>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+) -> Json<Done> {
     audit(&shared, peer, "asked to read the file again");
     spec::reload(&shared, Intent::default()).await;
     let message = match &shared.lock().spec.refused {
@@ -127,7 +128,8 @@ pub(super) async fn reload(State(shared): State<Arc<Shared>>, ConnectInfo(peer):
 
 /// Who did what is an event.
 fn audit(shared: &Shared, peer: Peer, what: &str) {
-    let who = format!("uid {}{} {what}", peer.uid, peer.pid.map(|pid| format!(" (pid {pid})")).unwrap_or_default());
+    let who =
+        format!("uid {}{} {what}", peer.uid, peer.pid.map(|pid| format!(" (pid {pid})")).unwrap_or_default());
     shared.lock().events.note(shared.clock.wall_ms(), "Operated", "platform", who);
     shared.changed();
 }
@@ -150,14 +152,16 @@ pub(super) async fn logs(
         let id = ResourceId::container(&service);
         let spec = state.desired.as_ref().and_then(|desired| desired.containers.get(&id).cloned());
         let Some(spec) = spec else {
-            let message = format!("there is no service `{service}` in the file; `aiplatctl get services` lists them");
+            let message =
+                format!("there is no service `{service}` in the file; `aiplatctl get services` lists them");
             return problem(StatusCode::NOT_FOUND, message).into_response();
         };
         let world = state.world(shared.now());
         world.and_then(|world| Some(Members::of(&world, &id, &spec).current?.id.clone()))
     };
     let Some(container) = container else {
-        let message = format!("{service} has no container yet; `aiplatctl why {service}` says what it waits for");
+        let message =
+            format!("{service} has no container yet; `aiplatctl why {service}` says what it waits for");
         return problem(StatusCode::CONFLICT, message).into_response();
     };
     let options = LogOptions { follow: query.follow, tail: query.tail, since: query.since };
