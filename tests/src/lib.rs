@@ -1,5 +1,7 @@
 //! What the tests of this workspace share: a simulated machine, builders, generators, checkers.
 
 pub mod build;
+pub mod check;
+pub mod generate;
 pub mod scene;
 pub mod sim;

@@ -21,6 +21,7 @@ use aiplat_host::{HostError, Target};
 
 use crate::{
     build::{Sketch, instance},
+    check,
     sim::{Engine, engine::Image},
 };
 
@@ -38,6 +39,8 @@ pub struct Scene {
     /// When the next probe of each service is due, of which run. A first probe is due so long after the first pass that
     /// asked for it: `watch` counts from now, so the earliest answer stands.
     pub probes_due: BTreeMap<ResourceId, (Incarnation, Timestamp)>,
+    /// Nothing happens behind our back: gates are checked against the truth.
+    pub exact_gates: bool,
 }
 
 /// What one pass did.
@@ -62,6 +65,7 @@ impl Scene {
             observed: ObservedState::default(),
             ledger: Ledger::default(),
             probes_due: BTreeMap::new(),
+            exact_gates: true,
         };
         scene.load(sketch);
         scene
@@ -152,14 +156,19 @@ impl Scene {
         Pass { step, outcome }
     }
 
-    /// Does `action`, in its time.
+    /// Does `action`, in its time. Panics where a safety checker objects.
     ///
     /// # Errors
     /// As the host.
     pub fn apply(&mut self, id: &ResourceId, action: &Action) -> Result<(), HostError> {
         let (takes, exit_code) = self.engine.takes(action);
+        let call = check::Call { before: &self.engine, desired: &self.desired, id, action };
+        let mut violations = check::violations(&call, self.exact_gates);
         self.pass(takes);
+        let before = self.engine.clone();
         let done = self.engine.act(&instance(), id, action, exit_code);
+        violations.extend(check::untouched(&before, &self.engine, &instance().0));
+        assert!(violations.is_empty(), "{}", violations.join("\n"));
         // The answer takes its time, too: what ends at once has ended before anybody looks.
         self.pass(Duration::from_millis(1));
         self.engine.events.clear();

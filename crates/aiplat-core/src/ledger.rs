@@ -65,6 +65,8 @@ pub struct RestartWindow {
 /// A start that followed a crash.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Restart {
+    /// The run whose end it answers; one end is counted once, however often its start is tried.
+    pub of: Option<Incarnation>,
     /// When it was decided.
     pub at: Timestamp,
     /// How long the run had lasted that ended before it.
@@ -147,6 +149,12 @@ impl RestartWindow {
         if self.recent.len() > RECENT_MAX {
             self.recent.remove(0);
         }
+    }
+
+    /// Whether the end of `run` has been counted already.
+    #[must_use]
+    pub fn has_counted(&self, run: &Incarnation) -> bool {
+        self.recent.last().is_some_and(|restart| restart.of.as_ref() == Some(run))
     }
 
     /// Restarts in a row under `fingerprint`, with no run of `reset_after` or longer between them. `ran` is how

@@ -205,6 +205,9 @@ pub struct ContainerDetail {
     pub health: Option<EngineHealth>,
     /// Limits in force.
     pub limits: Limits,
+    /// The last line that it wrote before it ended badly: the evidence that a person asks for first. Hostile bytes:
+    /// printable and short when it comes from an adapter.
+    pub last_line: Option<String>,
 }
 
 /// The result of the engine's own health check.

@@ -75,6 +75,10 @@ fn running_word(step: &Step, ready: Option<Status>) -> Word {
             let wrong = step.conditions.iter().any(|c| !c.is_normal() && !settled.contains(&c.kind));
             if wrong { Word::Degraded } else { Word::Ready }
         }
+        // Asked for the first time within milliseconds.
+        Some(Status::Unknown) if reason_of(step, ConditionType::Ready) == Some(Reason::ProbePending) => {
+            Word::Starting
+        }
         Some(Status::Unknown) => Word::Unknown,
         Some(Status::False) | None => match step.verdict {
             Verdict::Progressing => Word::Starting,
@@ -87,7 +91,7 @@ fn running_word(step: &Step, ready: Option<Status>) -> Word {
 }
 
 fn stopped_word(step: &Step) -> Word {
-    let reason = |kind| step.conditions.iter().find(|c| c.kind == kind).map(|c| c.reason);
+    let reason = |kind| reason_of(step, kind);
     match (&step.verdict, reason(ConditionType::Started)) {
         (_, Some(Reason::Completed)) => Word::Completed,
         (_, Some(Reason::Failed)) => Word::Failed,
@@ -111,6 +115,10 @@ fn current<'a>(world: &World<'a>, id: &ResourceId) -> Option<&'a ObservedContain
 
 fn status_of(step: &Step, kind: ConditionType) -> Option<Status> {
     step.conditions.iter().find(|condition| condition.kind == kind).map(|condition| condition.status)
+}
+
+fn reason_of(step: &Step, kind: ConditionType) -> Option<Reason> {
+    step.conditions.iter().find(|condition| condition.kind == kind).map(|condition| condition.reason)
 }
 
 fn message_of(step: &Step, kind: ConditionType) -> String {

@@ -18,7 +18,7 @@ fn at(secs: u64) -> Timestamp {
 }
 
 fn restart(at_secs: u64, ran_secs: u64) -> Restart {
-    Restart { at: at(at_secs), ran: Duration::from_secs(ran_secs), ending: "exit 1".to_owned() }
+    Restart { of: None, at: at(at_secs), ran: Duration::from_secs(ran_secs), ending: "exit 1".to_owned() }
 }
 
 #[test]

@@ -174,8 +174,12 @@ impl Passes {
                     let parts = state.mark_parts_stale(id);
                     self.shared.schedule(parts);
                 } else if news {
-                    let text = format!("cannot {action}: {error}");
-                    state.events.warn(self.shared.clock.wall_ms(), "DEPLOY_FAIL", &id.to_string(), text);
+                    state.events.warn(
+                        self.shared.clock.wall_ms(),
+                        "DEPLOY_FAIL",
+                        &id.to_string(),
+                        error.to_string(),
+                    );
                 }
             }
         }

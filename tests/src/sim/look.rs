@@ -81,6 +81,7 @@ impl Engine {
             oom_killed: container.oom_killed,
             health: container.engine_health.then(health),
             limits: container.limits,
+            last_line: None,
         });
     }
 }

@@ -152,6 +152,8 @@ fn an_edit_that_is_taken_back_after_the_old_one_was_stopped_starts_the_old_one_a
     stop container <demo-web> (grace 10s) because environment.VERSION changed; its replacement is made and may start
     rename container <demo-web> to demo-web--<demo-web> because its replacement takes the name
     rename container <demo-web--<demo-web>> to demo-web because it takes its final name
+    start container <demo-web> because it ended (stopped by aiplatd), not counted as a restart
+    progressing
     remove container <demo-web--66b96829ea4d> because its replacement is ready
     converged
     ");
@@ -198,6 +200,7 @@ fn a_changed_network_is_disconnected_and_connected() {
     scene.reconcile(&ResourceId::network("back"));
     assert_snapshot!(ladder(&mut scene, "web"), @r"
     connect container <demo-web> to network demo-back because it is not connected to demo-back
-    disconnect container <demo-web> from network <demo-front> because demo-front is not among its networks
+    disconnect container <demo-web> from network demo-front because demo-front is not among its networks
+    converged
     ");
 }

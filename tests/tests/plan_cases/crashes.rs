@@ -132,7 +132,7 @@ fn a_program_that_ends_before_anybody_sees_it_run_backs_off_too() {
         scene.reconcile(&id);
     }
     scene.look(&id);
-    assert_snapshot!(of(&scene, "web"), @"blocked: it ended (exit 1), restart 2 in 900ms (again in 900ms)");
+    assert_snapshot!(of(&scene, "web"), @"blocked: it ended (exit 1), restart 2 in 930ms (again in 930ms)");
 }
 
 #[test]
@@ -149,7 +149,7 @@ fn exit_0_without_a_restart_mode_is_completed() {
 fn exit_0_with_restart_always_is_restarted() {
     let service = web().restart(RestartMode::Always).app(App::one_shot(Duration::from_secs(1)));
     let scene = ran(service, Duration::from_secs(2));
-    assert_snapshot!(of(&scene, "web"), @"converged");
+    assert_snapshot!(of(&scene, "web"), @"start container <demo-web> because it ended (exit 0), restart 1");
 }
 
 #[test]
@@ -196,7 +196,7 @@ fn a_kill_by_hand_is_healed_and_counted() {
 fn running_out_of_memory_is_named() {
     let ending = Ending { after: Duration::from_secs(1), exit_code: 137, oom: true, times: 1 };
     let scene = ran(web().app(App { ends: Some(ending), ..App::default() }), Duration::from_secs(2));
-    assert_snapshot!(of(&scene, "web"), @"converged");
+    assert_snapshot!(of(&scene, "web"), @"start container <demo-web> because it ended (out of memory), restart 1");
 }
 
 #[test]
@@ -241,7 +241,7 @@ fn a_service_that_obeys_the_engines_stop_with_exit_0_comes_back_with_it() {
     let mut scene = Scene::new(&sketch([web().app(App { stop_exit: 0, ..App::default() })]));
     scene.converge();
     scene.restart_engine(Restart::Graceful);
-    assert_snapshot!(of(&scene, "web"), @"converged");
+    assert_snapshot!(of(&scene, "web"), @"start container <demo-web> because it ended with the engine");
 }
 
 #[test]

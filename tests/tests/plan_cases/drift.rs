@@ -52,7 +52,10 @@ fn a_network_that_was_connected_is_disconnected() {
         engine.create_network("other", BTreeMap::new(), "bridge", false).expect("free");
         engine.connect("other", "demo-web", Vec::new()).expect("not connected");
     });
-    assert_snapshot!(ladder(&mut scene, "web"), @"disconnect container <demo-web> from network <other> because other is not among its networks");
+    assert_snapshot!(ladder(&mut scene, "web"), @r"
+    disconnect container <demo-web> from network other because other is not among its networks
+    converged
+    ");
 }
 
 #[test]
@@ -62,7 +65,11 @@ fn a_connection_without_the_services_name_is_made_again() {
         engine.disconnect("demo-edge", "demo-web").expect("connected");
         engine.connect("demo-edge", "demo-web", vec!["other".to_owned()]).expect("not connected");
     });
-    assert_snapshot!(ladder(&mut scene, "web"), @"disconnect container <demo-web> from network <demo-edge> because its connection to demo-edge is not as in the file");
+    assert_snapshot!(ladder(&mut scene, "web"), @r"
+    disconnect container <demo-web> from network demo-edge because its connection to demo-edge is not as in the file
+    connect container <demo-web> to network demo-edge because it is not connected to demo-edge
+    converged
+    ");
 }
 
 #[test]
@@ -73,7 +80,12 @@ fn a_network_that_was_made_anew_gets_the_stopped_container_back() {
         engine.remove_network("demo-edge").expect("unused");
     });
     scene.reconcile(&ResourceId::network("edge"));
-    assert_snapshot!(ladder(&mut scene, "web"), @"disconnect container <demo-web> from network 9534194f01ad4bfccecad52283fe57b8f1d4444d6cf40184f97167f8152e05c5 because its connection to demo-edge is not as in the file");
+    assert_snapshot!(ladder(&mut scene, "web"), @r"
+    disconnect container <demo-web> from network demo-edge because its connection to demo-edge is not as in the file
+    connect container <demo-web> to network demo-edge because it is not connected to demo-edge
+    start container <demo-web> because it ended (killed (137)), restart 1
+    converged
+    ");
 }
 
 #[test]

@@ -101,7 +101,7 @@ fn a_dependency_that_restarted_while_aiplatd_was_down_is_followed_from_the_ledge
         scene.probe();
         scene.pass(Duration::from_secs(1));
     }
-    assert_snapshot!(of(&scene, "web"), @"converged");
+    assert_snapshot!(of(&scene, "web"), @"stop container <demo-web> (grace 10s) because container/db was restarted (restart: true)");
 }
 
 #[test]

@@ -50,11 +50,7 @@ fn a_volume_that_a_compose_container_writes_to_names_its_project() {
             ..foreign("shop-db-1")
         });
     });
-    assert_snapshot!(check(&scene), @r"
-    network/default: create network demo-default because it does not exist
-    volume/data: blocked: the name is taken: volume `demo-data` belongs to somebody else; use it as it is with `external: true` and `name: demo-data`
-    container/db: blocked: waits for network/default: it does not exist yet; waits for volume/data: the name is taken: volume `demo-data` belongs to somebody else; use it as it is with `external: true` and `name: demo-data`
-    ");
+    assert_snapshot!(check(&scene), @"container/db: blocked: volume `demo-data` is open for writing in container `shop-db-1` of Docker Compose's project `shop` in /home/user/shop: stop that first (`docker stop shop-db-1`)");
 }
 
 #[test]

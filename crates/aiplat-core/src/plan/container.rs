@@ -146,7 +146,6 @@ impl Look<'_> {
         let known = current.fingerprint().and_then(|print| self.world.ledger.get(self.id)?.fields.get(print));
         let wanted = fingerprint::fields(&self.spec.runtime);
         match known.map(|before| fingerprint::changed(before, &wanted)) {
-            Some(changed) if changed.is_empty() => vec!["deploy.resources.limits".to_owned()],
             Some(changed) => changed,
             None => Vec::new(),
         }
@@ -190,23 +189,23 @@ impl Look<'_> {
     }
 
     fn start(&self, current: &ObservedContainer) -> Step {
+        let evidence = running::evidence(current);
         let cause = match running::ended(self.world, self.id, self.spec, current) {
             Ended::Completed => return self.retire_previous().unwrap_or_else(Step::converged),
             Ended::Failed(how) => {
-                return Step::unsatisfied(
-                    Reason::Failed,
-                    format!("it ended with {how}, and its restart policy leaves it so"),
-                );
+                let message = format!("it ended with {how}, and its restart policy leaves it so{evidence}");
+                return Step::unsatisfied(Reason::Failed, message);
             }
             Ended::Exhausted { how, attempt } => {
                 let message = format!(
-                    "it ended {attempt} times in a row (last: {how}); on_exhausted is `hold`: edit its entry in the file to try again"
+                    "it ended {attempt} times in a row, last with {how}{evidence}; on_exhausted is `hold`: edit its \
+                     entry in the file to try again"
                 );
                 return Step::held(Reason::CrashLoop, message);
             }
             Ended::BackOff { until, how, attempt } => {
                 let wait = human(self.world.now.until(until));
-                let message = format!("it ended with {how}, restart {} in {wait}", attempt + 1);
+                let message = format!("it ended with {how}, restart {} in {wait}{evidence}", attempt + 1);
                 return Step::blocked(self.world, vec![Gate::BackOff { until, message }]);
             }
             Ended::Start(cause) => cause,
@@ -378,36 +377,30 @@ impl Look<'_> {
         if current.state.is_alive() {
             return Condition::normal(kind, Reason::Running);
         }
-        match running::ended(self.world, self.id, self.spec, current) {
-            Ended::Completed => Condition::normal(kind, Reason::Completed),
-            Ended::Failed(how) => Condition::abnormal(kind, Reason::Failed, format!("it ended with {how}")),
+        let evidence = running::evidence(current);
+        let (reason, message) = match running::ended(self.world, self.id, self.spec, current) {
+            Ended::Completed => return Condition::normal(kind, Reason::Completed),
+            Ended::Failed(how) => (Reason::Failed, format!("it ended with {how}{evidence}")),
             Ended::BackOff { until, how, attempt } => {
                 let wait = human(self.world.now.until(until));
                 // The same reason as when the attempt is due: waiting is no news.
-                Condition::abnormal(
-                    kind,
-                    Reason::Exited,
-                    format!("it ended with {how}, restart {} in {wait}", attempt + 1),
-                )
+                (Reason::Exited, format!("it ended with {how}, restart {} in {wait}{evidence}", attempt + 1))
             }
-            Ended::Exhausted { how, attempt } => Condition::abnormal(
-                kind,
-                Reason::CrashLoop,
-                format!("it ended {attempt} times in a row (last: {how})"),
-            ),
-            Ended::Start(Cause::EngineStopped) => Condition::abnormal(
-                kind,
-                Reason::EngineStopped,
-                "it ended with the engine and is started again",
-            ),
-            Ended::Start(Cause::NotStarted) => {
-                Condition::abnormal(kind, Reason::Starting, "it is not started yet")
+            Ended::Exhausted { how, attempt } => {
+                (Reason::CrashLoop, format!("it ended {attempt} times in a row, last with {how}{evidence}"))
             }
-            Ended::Start(Cause::StoppedByUs) => {
-                Condition::abnormal(kind, Reason::Starting, "aiplatd stopped it to start it again")
+            Ended::Start(cause) => {
+                let reason = if matches!(cause, Cause::EngineStopped) {
+                    Reason::EngineStopped
+                } else if matches!(cause, Cause::NotStarted | Cause::StoppedByUs) {
+                    Reason::Starting
+                } else {
+                    Reason::Exited
+                };
+                (reason, format!("{cause}{evidence}"))
             }
-            Ended::Start(cause) => Condition::abnormal(kind, Reason::Exited, cause.to_string()),
-        }
+        };
+        Condition::abnormal(kind, reason, message)
     }
 
     fn health(&self, current: &ObservedContainer) -> Readiness {

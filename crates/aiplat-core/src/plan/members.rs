@@ -4,7 +4,7 @@ use super::World;
 use crate::{
     ResourceId,
     observed::{ContainerState, ObservedContainer},
-    spec::{ContainerSpec, Limits},
+    spec::ContainerSpec,
 };
 
 /// The containers of one service.
@@ -67,15 +67,7 @@ impl<'a> Roles<'a> {
     }
 }
 
-/// Whether `container` was made from what the file asks for. A limit can be set on a running container but not
-/// lifted: one that has a limit which the file has no longer is of an earlier file.
+/// Whether `container` was made from what the file asks for.
 fn matches(container: &ObservedContainer, spec: &ContainerSpec) -> bool {
-    let lifted = |limits: &Limits| {
-        let wanted = spec.live.limits;
-        (limits.memory != 0 && wanted.memory == 0)
-            || (limits.nano_cpus != 0 && wanted.nano_cpus == 0)
-            || (limits.pids > 0 && wanted.pids == 0)
-    };
     container.fingerprint().is_some_and(|fingerprint| fingerprint.matches(&spec.runtime))
-        && !container.detail.as_ref().is_some_and(|detail| lifted(&detail.limits))
 }

@@ -122,10 +122,13 @@ pub enum Cause {
     Ended {
         /// `exit 1`, `exit 137 (SIGKILL)`, `exit 137 (out of memory)`.
         how: String,
-        /// Whether it counts as a restart.
-        counted: bool,
-        /// Attempts so far in a row.
+        /// Restarts in a row before this one.
         attempt: u32,
+    },
+    /// Its process ended before we looked: healed, but not counted, for it says nothing of how often it happens.
+    EndedUnseen {
+        /// As in `Ended`.
+        how: String,
     },
     /// It ended with the engine.
     EngineStopped,
@@ -198,11 +201,11 @@ impl fmt::Display for Cause {
                 write!(f, "{}; its replacement is made and may start", fields(changed))
             }
             Self::NotStarted => f.write_str("it is not started and all it needs is ready"),
-            Self::Ended { how, counted: true, attempt } => {
+            Self::Ended { how, attempt } => {
                 write!(f, "it ended with {how}, restart {}", attempt + 1)
             }
-            Self::Ended { how, counted: false, .. } => {
-                write!(f, "it ended with {how}, not counted as a restart")
+            Self::EndedUnseen { how } => {
+                write!(f, "it ended with {how} before aiplatd looked")
             }
             Self::EngineStopped => f.write_str("it ended with the engine"),
             Self::StoppedByUs => f.write_str("aiplatd stopped it to start it again"),

@@ -69,10 +69,16 @@ fn fields(world: &World<'_>, id: &ResourceId, made: &ContainerRuntime) -> BTreeM
 fn starting(world: &World<'_>, id: &ResourceId, container: &ContainerId, cause: &Cause) -> Vec<Entry> {
     let Some(spec) = world.desired.containers.get(id) else { return Vec::new() };
     let mut entries = Vec::new();
-    if let Cause::Ended { how, counted: true, .. } = cause {
+    let run = incarnation(world, id, container);
+    let counted =
+        |run: &Incarnation| world.ledger.get(id).is_some_and(|record| record.restarts.has_counted(run));
+    if let Cause::Ended { how, .. } = cause
+        && !run.as_ref().is_some_and(counted)
+    {
         let sighting = world.observed.sightings.get(container);
         entries.push(Entry::Restart {
             restart: Restart {
+                of: run,
                 at: world.now,
                 ran: sighting.map(running::run_length).unwrap_or_default(),
                 ending: how.clone(),

@@ -143,7 +143,11 @@ pub(super) fn ended(
     let ran = run_length(&sighting);
     let settings = &world.desired.settings.restart;
     let print = fingerprint::of(&spec.runtime);
-    let attempt = record.map_or(0, |record| record.restarts.in_a_row(settings, &print, ran));
+    let counted =
+        record.zip(current.incarnation()).is_some_and(|(record, run)| record.restarts.has_counted(&run));
+    // What was counted for this very end is not before it: its start is under way, or has failed.
+    let in_a_row = record.map_or(0, |record| record.restarts.in_a_row(settings, &print, ran));
+    let attempt = in_a_row.saturating_sub(u32::from(counted));
     match spec.policy.restart {
         RestartMode::No if detail.exit_code == 0 => return Ended::Completed,
         RestartMode::Default | RestartMode::OnFailure(_) if detail.exit_code == 0 => return Ended::Completed,
@@ -162,8 +166,10 @@ pub(super) fn ended(
     if until > world.now {
         return Ended::BackOff { until, how, attempt };
     }
-    // An end that nobody saw happen is healed, but says nothing of how often it happens.
-    Ended::Start(Cause::Ended { how, counted: sighting.running_since.is_some(), attempt })
+    Ended::Start(match sighting.running_since {
+        Some(_) => Cause::Ended { how, attempt },
+        None => Cause::EndedUnseen { how },
+    })
 }
 
 /// How long the present or last run lasted, as far as we saw it.
@@ -180,6 +186,12 @@ fn ended_with_engine(world: &World<'_>, sighting: &Sighting) -> bool {
     let shortly_before = ended <= lost && lost.since(ended) <= ENGINE_STOP_WINDOW;
     let found_after = ended >= lost && sighting.last_running.is_some_and(|seen| seen <= lost);
     shortly_before || found_after
+}
+
+/// The last words of a process that ended badly, as an appendix to a sentence.
+pub(super) fn evidence(current: &ObservedContainer) -> String {
+    let last_line = current.detail.as_ref().and_then(|detail| detail.last_line.as_deref());
+    last_line.map(|line| format!(" (its last line: `{line}`)")).unwrap_or_default()
 }
 
 /// How a process ended, in a few words.

@@ -77,6 +77,8 @@ pub(crate) struct Client {
     socket: PathBuf,
     /// Agreed on with the engine that answered last; forgotten when a connection fails, for the next engine may be another.
     version: Mutex<Option<ApiVersion>>,
+    /// The engine as it last called itself, for people; outlives a broken connection.
+    described: Mutex<Option<String>>,
     counter: Counter,
 }
 
@@ -146,7 +148,7 @@ impl<'a> Call<'a> {
 
 impl Client {
     pub(crate) fn new(socket: PathBuf) -> Arc<Self> {
-        Arc::new(Self { socket, version: Mutex::new(None), counter: Counter::default() })
+        Arc::new(Self { socket, version: Mutex::new(None), described: Mutex::new(None), counter: Counter::default() })
     }
 
     pub(crate) fn socket(&self) -> &Path {
@@ -155,6 +157,11 @@ impl Client {
 
     pub(crate) fn calls(&self) -> Calls {
         self.counter.snapshot()
+    }
+
+    /// The engine as it last called itself: `20.10.24 (API 1.41)`.
+    pub(crate) fn described(&self) -> Option<String> {
+        super::lock(&self.described).clone()
     }
 
     /// Agree anew on a version before the next call.
@@ -206,6 +213,10 @@ impl Client {
         }
         let version = engine.min(NEWEST);
         *super::lock(&self.version) = Some(version);
+        *super::lock(&self.described) = Some(match server(&ping.response) {
+            Some(server) => format!("{server} (API {engine})"),
+            None => format!("API {engine}"),
+        });
         tracing::debug!(%engine, %version, "Agreed on the engine's API version.");
         Ok(version)
     }
@@ -317,6 +328,13 @@ impl std::fmt::Display for ApiVersion {
 
 fn api_version(response: &Response<Incoming>) -> Option<ApiVersion> {
     ApiVersion::parse(response.headers().get("api-version")?.to_str().ok()?)
+}
+
+/// `Docker/20.10.24 (linux)` in the header `Server` is `20.10.24`; another engine is named whole.
+fn server(response: &Response<Incoming>) -> Option<String> {
+    let header = response.headers().get("server")?.to_str().ok()?;
+    let name = header.split(" (").next().unwrap_or(header);
+    Some(name.strip_prefix("Docker/").unwrap_or(name).to_owned())
 }
 
 fn is_version_refusal(message: &str) -> bool {

@@ -107,6 +107,10 @@ impl Backend for DockerBackend {
         Box::pin(self.look_at(target))
     }
 
+    fn version(&self) -> Option<String> {
+        self.client.described()
+    }
+
     fn observe_all(&self) -> BoxFuture<'_, Result<Listing, HostError>> {
         Box::pin(self.list_everything())
     }

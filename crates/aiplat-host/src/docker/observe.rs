@@ -12,6 +12,7 @@ use aiplat_core::{
     },
     spec::{InstanceId, Limits, Protocol},
 };
+use futures_util::StreamExt;
 
 use super::{
     DockerBackend,
@@ -23,7 +24,7 @@ use super::{
         MountPoint, Network, Port, Volume, VolumeList,
     },
 };
-use crate::port::{HostError, Target};
+use crate::port::{HostError, LogOptions, Target};
 
 impl DockerBackend {
     pub(super) async fn look_at(&self, target: &Target) -> Result<Observed, HostError> {
@@ -75,7 +76,10 @@ impl DockerBackend {
         for mut container in self.list_containers().await? {
             if is_of(&container, id, self.instance_id()) {
                 match found(self.inspect_container(&container.id).await)? {
-                    Some(inspect) => add_detail(&mut container, &inspect),
+                    Some(inspect) => {
+                        add_detail(&mut container, &inspect);
+                        self.add_evidence(&mut container).await;
+                    }
                     // Removed between the listing and this look.
                     None => continue,
                 }
@@ -83,6 +87,17 @@ impl DockerBackend {
             containers.push(container);
         }
         Ok(containers)
+    }
+
+    /// The last words of a process that ended badly. A log that cannot be read is no reason not to look at the rest.
+    async fn add_evidence(&self, container: &mut ObservedContainer) {
+        let ended = container.state == ContainerState::Exited;
+        let Some(detail) = container.detail.as_mut().filter(|detail| ended && detail.exit_code != 0) else { return };
+        let options = LogOptions { tail: Some(1), ..LogOptions::default() };
+        let Ok(mut lines) = self.read_log(&container.id, &options).await else { return };
+        if let Some(Ok(line)) = lines.next().await {
+            detail.last_line = Some(printable(&line.text)).filter(|text| !text.is_empty());
+        }
     }
 
     pub(super) async fn inspect_container(&self, id: &ContainerId) -> Result<ContainerInspect, CallError> {
@@ -233,6 +248,12 @@ fn published(ports: &[Port]) -> Vec<PublishedPort> {
     published
 }
 
+/// At most 200 characters on one line, none of them a control character.
+fn printable(text: &str) -> String {
+    let clean: String = text.trim().chars().filter(|char| !char.is_control()).take(200).collect();
+    if text.trim().chars().count() > 200 { format!("{clean}…") } else { clean }
+}
+
 fn add_detail(container: &mut ObservedContainer, inspect: &ContainerInspect) {
     let ContainerInspect { id: _, name: _, state, config: _, host_config, network_settings } = inspect;
     // The inspect is younger than the listing.
@@ -254,6 +275,7 @@ fn add_detail(container: &mut ObservedContainer, inspect: &ContainerInspect) {
         oom_killed: state.oom_killed,
         health: state.health.as_ref().and_then(|health| engine_health(&health.status)),
         limits: limits(host_config),
+        last_line: None,
     });
 }
 

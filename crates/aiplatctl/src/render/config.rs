@@ -148,7 +148,7 @@ fn reconcile(settings: &Settings) -> Reconcile {
 }
 
 fn service(spec: &ContainerSpec, pull_policy: Value) -> Service {
-    let ContainerSpec { service, host_name, runtime, live, policy } = spec;
+    let ContainerSpec { service: _, host_name, runtime, live, policy } = spec;
     let ContainerRuntime {
         image,
         command,
@@ -177,7 +177,7 @@ fn service(spec: &ContainerSpec, pull_policy: Value) -> Service {
         labels: labels.iter().map(|(name, value)| (name.clone(), redacted(name, value))).collect(),
         ports: ports.iter().map(port).collect(),
         volumes: mounts.iter().map(mount).collect(),
-        networks: networks.iter().map(|(id, it)| (id.key().to_owned(), attachment(service, it))).collect(),
+        networks: networks.iter().map(|(id, it)| (id.key().to_owned(), attachment(spec, it))).collect(),
         depends_on: dependencies.iter().map(|(id, it)| (id.key().to_owned(), dependency(*it))).collect(),
         healthcheck: match probe {
             Some(probe) => healthcheck(probe),
@@ -227,10 +227,11 @@ fn mount(mount: &Mount) -> Value {
     value
 }
 
-fn attachment(service: &str, attachment: &Attachment) -> Value {
+fn attachment(spec: &ContainerSpec, attachment: &Attachment) -> Value {
     let Attachment { host_name: _, aliases, ipv4_address, ipv6_address } = attachment;
-    // Every service answers to its own name.
-    let aliases: Vec<&String> = aliases.iter().filter(|alias| *alias != service).collect();
+    // Every container answers to its service's name and to its own.
+    let own = |alias: &&String| **alias == spec.service || **alias == spec.host_name;
+    let aliases: Vec<&String> = aliases.iter().filter(|alias| !own(alias)).collect();
     let mut map = Map::new();
     insert(&mut map, "aliases", (!aliases.is_empty()).then_some(aliases));
     insert(&mut map, "ipv4_address", ipv4_address.as_ref());

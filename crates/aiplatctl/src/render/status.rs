@@ -45,7 +45,7 @@ pub fn platform(doc: &StatusDoc, view: View) -> String {
         clean(config),
         clean(daemon)
     );
-    let _ = writeln!(out, "{}", paint(style::FAINT, &facts));
+    let _ = writeln!(out, "{}", paint(style::FAINT, &text::wrap(&facts, view.width, 0)));
     for condition in
         conditions.iter().filter(|it| !it.condition.is_normal() && it.condition.kind != ConditionType::Ready)
     {
@@ -68,9 +68,11 @@ pub fn platform(doc: &StatusDoc, view: View) -> String {
             out.push_str(&symptom(service, view));
         }
     }
-    let leftovers = doc.resources.iter().filter(|it| !it.desired).count();
-    if leftovers > 0 {
-        let _ = writeln!(out, "\n{} of ours no longer in the file.", text::count(leftovers, "resource"));
+    let leftovers: Vec<String> =
+        doc.resources.iter().filter(|it| !it.desired).map(|it| clean(&it.id.to_string())).collect();
+    if !leftovers.is_empty() {
+        let said = format!("No longer in the file: {}.", leftovers.join(", "));
+        let _ = writeln!(out, "\n{}", text::wrap(&said, view.width, 2));
     }
     out
 }
@@ -96,7 +98,7 @@ pub fn service(service: &ServiceStatus, view: View) -> String {
     let facts = [&service.detail.image, &service.detail.container, &engine, &service.endpoint];
     let facts: Vec<String> =
         facts.into_iter().filter(|fact| !fact.is_empty()).map(|fact| clean(fact)).collect();
-    let _ = writeln!(out, "{}", paint(style::FAINT, &facts.join(" · ")));
+    let _ = writeln!(out, "{}", paint(style::FAINT, &text::wrap(&facts.join(" · "), view.width, 0)));
     if !style::is_well(service) {
         let _ = writeln!(out, "{}", text::wrap(&why::painted_chain(service), view.width, 2));
     }

@@ -120,14 +120,15 @@ pub fn bytes(number: u64) -> String {
     }
 }
 
-/// Breaks `text` into lines of at most `width`, at spaces where there are any; following lines are indented.
+/// Breaks `text` into lines of at most `width`, at spaces where there are any; following lines are indented. Colours
+/// take no room.
 #[must_use]
 pub fn wrap(text: &str, width: Option<usize>, indent: usize) -> String {
     let Some(width) = width.map(|width| width.saturating_sub(indent).max(20)) else { return text.to_owned() };
     let mut out = String::new();
     let mut used = 0;
     for word in text.split(' ') {
-        let length = word.chars().count();
+        let length = anstream::adapter::strip_str(word).to_string().chars().count();
         if used > 0 && used + 1 + length > width {
             out.push('\n');
             out.push_str(&" ".repeat(indent));

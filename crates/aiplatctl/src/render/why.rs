@@ -110,6 +110,15 @@ pub fn all(doc: &StatusDoc) -> String {
     out
 }
 
+/// The services of which there is something to say, causes before symptoms.
+#[must_use]
+pub fn unwell(doc: &StatusDoc) -> Vec<&ServiceStatus> {
+    let mut unwell: Vec<&ServiceStatus> =
+        doc.services.iter().filter(|service| !style::is_well(service)).collect();
+    unwell.sort_by_key(|service| service.why.len());
+    unwell
+}
+
 /// Whether a condition of the platform says something that no service says.
 fn tells(condition: &StatusCondition) -> bool {
     use aiplat_core::condition::ConditionType as Type;

@@ -105,7 +105,10 @@ fn what_a_container_wrote_does_not_reach_the_terminal() {
     let lists = lists::services(&doc.services, view(100)).render(Some(100));
     for text in [services, lists, status::platform(&doc, view(100)), why::all(&doc)] {
         let text = plain(&text);
-        let bad = text.chars().find(|c| c.is_control() && *c != '\n').or_else(|| text.chars().find(|c| *c == '\u{202e}'));
+        let bad = text
+            .chars()
+            .find(|c| c.is_control() && *c != '\n')
+            .or_else(|| text.chars().find(|c| *c == '\u{202e}'));
         assert_eq!(bad, None, "{text:?}");
         assert!(!text.contains("owned\u{7}") && !text.contains("[2J"), "{text}");
     }
@@ -131,12 +134,14 @@ fn log_lines_are_told_apart() {
 
 /// A first network, then a database, then what needs it; and a container that is made anew.
 fn preview() -> Preview {
-    let action = |resource: ResourceId, verb: &str, action: &str, cause: &str, interrupts: Option<&str>| PreviewedAction {
-        resource,
-        verb: verb.to_owned(),
-        action: action.to_owned(),
-        cause: cause.to_owned(),
-        interrupts: interrupts.map(str::to_owned),
+    let action = |resource: ResourceId, verb: &str, action: &str, cause: &str, interrupts: Option<&str>| {
+        PreviewedAction {
+            resource,
+            verb: verb.to_owned(),
+            action: action.to_owned(),
+            cause: cause.to_owned(),
+            interrupts: interrupts.map(str::to_owned),
+        }
     };
     let (db, web) = (ResourceId::container("postgres"), ResourceId::container("open-webui"));
     let missing = "it does not exist";
@@ -145,13 +150,43 @@ fn preview() -> Preview {
     Preview {
         waves: vec![
             wave(vec![
-                action(ResourceId::network("default"), "create", "create network home-ai_default", missing, None),
-                action(web.clone(), "create", "create container home-ai-open-webui.new", "image changed; made beside the old one", None),
+                action(
+                    ResourceId::network("default"),
+                    "create",
+                    "create network home-ai_default",
+                    missing,
+                    None,
+                ),
+                action(
+                    web.clone(),
+                    "create",
+                    "create container home-ai-open-webui.new",
+                    "image changed; made beside the old one",
+                    None,
+                ),
             ]),
             wave(vec![action(db.clone(), "create", "create container home-ai-postgres", missing, None)]),
-            wave(vec![action(db, "start", "start container home-ai-postgres", "it is not started and all it needs is ready", None)]),
-            wave(vec![action(web.clone(), "stop", "stop container 3f2a (grace 10s)", "image changed; its replacement is made and may start", down)]),
-            wave(vec![action(web, "start", "start container home-ai-open-webui", "it is not started and all it needs is ready", None)]),
+            wave(vec![action(
+                db,
+                "start",
+                "start container home-ai-postgres",
+                "it is not started and all it needs is ready",
+                None,
+            )]),
+            wave(vec![action(
+                web.clone(),
+                "stop",
+                "stop container 3f2a (grace 10s)",
+                "image changed; its replacement is made and may start",
+                down,
+            )]),
+            wave(vec![action(
+                web,
+                "start",
+                "start container home-ai-open-webui",
+                "it is not started and all it needs is ready",
+                None,
+            )]),
         ],
         blocked: vec![(ResourceId::container("litellm"), "port 4000 is held by nginx (pid 812)".to_owned())],
     }

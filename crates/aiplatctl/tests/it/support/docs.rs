@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use aiplat_api::v1::{
-    Event, EventType, GateStatus, PlatformStatus, ResourceStatus, ServiceDetail, ServiceStatus, StatusCondition,
-    StatusDoc,
+    Event, EventType, GateStatus, PlatformStatus, ResourceStatus, ServiceDetail, ServiceStatus,
+    StatusCondition, StatusDoc,
 };
 use aiplat_core::{
     ResourceId, Timestamp,
@@ -74,7 +74,14 @@ pub(crate) fn resource(id: ResourceId, host_name: &str, used_by: &[&str]) -> Res
     }
 }
 
-pub(crate) fn event(number: u64, minutes: i64, kind: EventType, reason: &str, resource: &str, message: &str) -> Event {
+pub(crate) fn event(
+    number: u64,
+    minutes: i64,
+    kind: EventType,
+    reason: &str,
+    resource: &str,
+    message: &str,
+) -> Event {
     Event {
         number,
         time: ago(minutes),
@@ -113,7 +120,8 @@ pub(crate) fn broken() -> StatusDoc {
     let mut ollama = service("ollama", Word::Degraded, 120, "on CPU: GPU-8f3a lost (driver mismatch)", &[]);
     ollama.restarts = 1;
     ollama.endpoint = "127.0.0.1:11434".to_owned();
-    let held = service("postgres", Word::Held, 3, "/srv/ai/postgres is owned by 0:0, needs 999:999", &[postgres]);
+    let held =
+        service("postgres", Word::Held, 3, "/srv/ai/postgres is owned by 0:0, needs 999:999", &[postgres]);
     let mut cache = service("redis", Word::Ready, 4_320, "", &[]);
     cache.detail.depends_on = Vec::new();
     let migrate = service("migrate", Word::Completed, 4_320, "", &[]);
@@ -135,7 +143,10 @@ fn litellm_detail() -> ServiceDetail {
         container: "home-ai-litellm".to_owned(),
         container_id: Some("77e04b55aa3f2a9c1d".to_owned()),
         state: Some("exited".to_owned()),
-        depends_on: vec!["postgres (service_healthy), restart".to_owned(), "redis (service_started)".to_owned()],
+        depends_on: vec![
+            "postgres (service_healthy), restart".to_owned(),
+            "redis (service_started)".to_owned(),
+        ],
         dependants: vec!["open-webui".to_owned()],
         networks: vec!["home-ai_default 172.18.0.3".to_owned()],
         volumes: vec!["/etc/aiplatd/litellm.yaml:/app/config.yaml:ro".to_owned()],
@@ -159,8 +170,7 @@ pub(crate) fn well() -> StatusDoc {
     let mut webui = service("open-webui", Word::Ready, 5, "", &[]);
     webui.endpoint = "0.0.0.0:3000".to_owned();
     let mut doc = document(vec![webui, service("postgres", Word::Ready, 4_320, "", &[])]);
-    doc.platform.conditions =
-        vec![condition(ConditionType::Ready, Status::True, Reason::AllReady, "", 5)];
+    doc.platform.conditions = vec![condition(ConditionType::Ready, Status::True, Reason::AllReady, "", 5)];
     doc.platform.sentence = "2 of 2 services are Ready".to_owned();
     doc.gates = Vec::new();
     doc
@@ -204,7 +214,8 @@ fn document(services: Vec<ServiceStatus>) -> StatusDoc {
     image.status = Word::Pulling;
     image.pull = Some(PullProgress { done: 1_610_612_736, total: 4_294_967_296 });
     resources.push(image);
-    let core = condition(ConditionType::Ready, Status::False, Reason::MembersNotReady, "waits for postgres", 3);
+    let core =
+        condition(ConditionType::Ready, Status::False, Reason::MembersNotReady, "waits for postgres", 3);
     StatusDoc {
         version: 7,
         time: NOW.to_owned(),

@@ -11,7 +11,9 @@ use std::{
 use aiplat_api::v1::{ApplyReply, DiffReply, Error, LogRecord, StatusDoc, Version};
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
-use hyper::{Method, Request, Response, StatusCode, body::Incoming, server::conn::http1, service::service_fn};
+use hyper::{
+    Method, Request, Response, StatusCode, body::Incoming, server::conn::http1, service::service_fn,
+};
 use hyper_util::rt::TokioIo;
 use serde::Serialize;
 use tempfile::TempDir;
@@ -118,7 +120,10 @@ fn serve(
     });
 }
 
-async fn answer(state: Arc<Mutex<State>>, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
+async fn answer(
+    state: Arc<Mutex<State>>,
+    request: Request<Incoming>,
+) -> Result<Response<Full<Bytes>>, Infallible> {
     let (method, uri) = (request.method().clone(), request.uri().clone());
     let body = request.into_body().collect().await.map(|body| body.to_bytes()).unwrap_or_default();
     let body = String::from_utf8_lossy(&body).into_owned();
@@ -151,7 +156,8 @@ async fn answer(state: Arc<Mutex<State>>, request: Request<Incoming>) -> Result<
         (Method::GET, "/v1/events") => {
             let after = number("after").unwrap_or(0);
             hold(number("timeout"), || lock().doc.events.iter().any(|event| event.number > after)).await;
-            let events: Vec<_> = lock().doc.events.iter().filter(|event| event.number > after).cloned().collect();
+            let events: Vec<_> =
+                lock().doc.events.iter().filter(|event| event.number > after).cloned().collect();
             json(ok, &events)
         }
         (Method::POST, "/v1/diff") => json(ok, &lock().diff),
@@ -167,10 +173,13 @@ async fn answer(state: Arc<Mutex<State>>, request: Request<Incoming>) -> Result<
             let name = path.trim_start_matches("/v1/logs/");
             match lock().logs.get(name) {
                 Some(records) => {
-                    let lines = records.iter().map(|it| serde_json::to_string(it).expect("it is JSON") + "\n");
+                    let lines =
+                        records.iter().map(|it| serde_json::to_string(it).expect("it is JSON") + "\n");
                     Response::new(Full::from(lines.collect::<String>()))
                 }
-                None => json(StatusCode::CONFLICT, &Error { message: format!("{name} has no container yet") }),
+                None => {
+                    json(StatusCode::CONFLICT, &Error { message: format!("{name} has no container yet") })
+                }
             }
         }
         (_, path) => json(StatusCode::NOT_FOUND, &Error { message: format!("there is no {path}") }),

@@ -1,0 +1,233 @@
+//! Safety checkers: what must hold at every call, whatever else is going on. Written against the model's own state and
+//! the file, not with the code under test.
+
+use std::collections::BTreeMap;
+
+use aiplat_core::{
+    Kind, ResourceId,
+    action::{Action, label},
+    fingerprint,
+    spec::{DependencyCondition, Platform},
+};
+
+use crate::sim::engine::{Container, Engine, State};
+
+/// What an action is about to be done to.
+#[derive(Debug, Clone, Copy)]
+pub struct Call<'a> {
+    /// The machine before the effect.
+    pub before: &'a Engine,
+    /// The file in force.
+    pub desired: &'a Platform,
+    /// Of which resource.
+    pub id: &'a ResourceId,
+    /// What.
+    pub action: &'a Action,
+}
+
+/// Everything that `call` violates; empty when all is well. `exact_gates`: nothing has happened since the world was
+/// looked at, so a gate that was open then is open now.
+#[must_use]
+pub fn violations(call: &Call<'_>, exact_gates: bool) -> Vec<String> {
+    let mut found = Vec::new();
+    found.extend(ownership(call));
+    found.extend(one_running(call));
+    found.extend(kept_until_replaced(call));
+    found.extend(network_in_use(call));
+    if exact_gates {
+        found.extend(gate_open(call));
+    }
+    found.into_iter().map(|text| format!("{text} ({} of {})", call.action, call.id)).collect()
+}
+
+/// S3, S12: what must be the same after a call as before it, whatever the call was.
+#[must_use]
+pub fn untouched(before: &Engine, after: &Engine, instance: &str) -> Vec<String> {
+    let foreign = |labels: &BTreeMap<String, String>| labels.get(label::INSTANCE).is_none_or(|owner| owner != instance);
+    let mut found = Vec::new();
+    for (id, container) in before.containers.iter().filter(|(_, container)| foreign(&container.labels)) {
+        if after.containers.get(id) != Some(container) && !ended_by_itself(container, after.containers.get(id)) {
+            found.push(format!("S12: foreign container {} changed", container.name));
+        }
+    }
+    for (id, network) in before.networks.iter().filter(|(_, network)| foreign(&network.labels)) {
+        if after.networks.get(id) != Some(network) {
+            found.push(format!("S12: foreign network {} changed", network.name));
+        }
+    }
+    for (name, volume) in &before.volumes {
+        if after.volumes.get(name) != Some(volume) {
+            found.push(format!("S3: volume {name} changed or is gone"));
+        }
+    }
+    found
+}
+
+fn ended_by_itself(before: &Container, after: Option<&Container>) -> bool {
+    before.ends.is_some() && after.is_some_and(|after| after.state == State::Exited)
+}
+
+/// The container that `action` is done to.
+#[must_use]
+pub fn target(action: &Action) -> Option<&str> {
+    match action {
+        Action::StartContainer { id }
+        | Action::StopContainer { id, .. }
+        | Action::UnpauseContainer { id }
+        | Action::RemoveContainer { id }
+        | Action::RenameContainer { id, .. }
+        | Action::Connect { id, .. }
+        | Action::Disconnect { id, .. }
+        | Action::UpdateLimits { id, .. } => Some(&id.0),
+        Action::CreateNetwork { .. }
+        | Action::RemoveNetwork { .. }
+        | Action::CreateVolume { .. }
+        | Action::PullImage { .. }
+        | Action::CreateContainer(_) => None,
+    }
+}
+
+fn is_of(labels: &BTreeMap<String, String>, desired: &Platform, id: &ResourceId) -> bool {
+    labels.get(label::INSTANCE) == Some(&desired.instance.0) && labels.get(label::RESOURCE) == Some(&id.to_string())
+}
+
+/// S1.
+fn ownership(call: &Call<'_>) -> Option<String> {
+    let labels = match call.action {
+        Action::RemoveNetwork { id, .. } => call.before.networks.get(id).map(|network| &network.labels),
+        other => target(other).and_then(|id| call.before.containers.get(id)).map(|container| &container.labels),
+    }?;
+    (!is_of(labels, call.desired, call.id)).then(|| "S1: its target does not carry our labels".to_owned())
+}
+
+fn members<'a>(engine: &'a Engine, desired: &'a Platform, id: &'a ResourceId) -> impl Iterator<Item = &'a Container> {
+    engine.containers.values().filter(move |container| is_of(&container.labels, desired, id))
+}
+
+fn is_alive(container: &Container) -> bool {
+    matches!(container.state, State::Running | State::Paused)
+}
+
+/// S2.
+fn one_running(call: &Call<'_>) -> Option<String> {
+    let Action::StartContainer { id } = call.action else { return None };
+    let other = members(call.before, call.desired, call.id).find(|other| other.id != id.0 && is_alive(other))?;
+    Some(format!("S2: {} still runs", other.name))
+}
+
+/// S8: what serves goes only when what replaces it exists.
+fn kept_until_replaced(call: &Call<'_>) -> Option<String> {
+    let spec = call.desired.containers.get(call.id)?;
+    let wanted = fingerprint::of(&spec.runtime);
+    let is_wanted = |other: &Container| other.labels.get(label::FINGERPRINT).map(String::as_str) == Some(wanted.as_str());
+    let remains = |gone: &str| members(call.before, call.desired, call.id).any(|other| other.id != gone && is_wanted(other));
+    let container = call.before.containers.get(target(call.action)?)?;
+    let goes = matches!(call.action, Action::RemoveContainer { .. } | Action::StopContainer { .. });
+    let lost = goes && container.state != State::Dead && !is_wanted(container) && !remains(&container.id);
+    lost.then(|| "S8: nothing is there to replace it".to_owned())
+}
+
+/// S13.
+fn network_in_use(call: &Call<'_>) -> Option<String> {
+    let Action::RemoveNetwork { id, .. } = call.action else { return None };
+    let network = call.before.networks.get(id)?;
+    let names_it = |container: &&Container| {
+        container.networks.iter().any(|(name, connection)| connection.network_id == *id || *name == network.name)
+    };
+    call.before.containers.values().find(names_it).map(|user| format!("S13: {} names it", user.name))
+}
+
+/// S7: what a start waits for holds.
+fn gate_open(call: &Call<'_>) -> Option<String> {
+    let Action::StartContainer { .. } = call.action else { return None };
+    let spec = call.desired.containers.get(call.id)?;
+    spec.policy.dependencies.iter().filter(|(_, edge)| edge.required).find_map(|(on, edge)| {
+        (!satisfied(call.before, call.desired, on, edge.condition))
+            .then(|| format!("S7: it waits for {on} to be {:?}", edge.condition))
+    })
+}
+
+/// Whether `on` satisfies `condition`, in truth.
+#[must_use]
+pub fn satisfied(engine: &Engine, desired: &Platform, on: &ResourceId, condition: DependencyCondition) -> bool {
+    assert_eq!(on.kind, Kind::Container, "edges lead to services");
+    let done = |container: &Container| {
+        container.state == State::Exited && container.exit_code == 0 && container.started.is_some()
+    };
+    let probed = desired.containers.get(on).is_some_and(|spec| spec.policy.probe.is_some());
+    let any = |holds: &dyn Fn(&Container) -> bool| members(engine, desired, on).any(holds);
+    match condition {
+        DependencyCondition::Started => any(&|container| is_alive(container) || done(container)),
+        DependencyCondition::Healthy => any(&|container| {
+            done(container) || (container.state == State::Running && (!probed || engine.answers(container)))
+        }),
+        DependencyCondition::CompletedSuccessfully => any(&|container| done(container)),
+    }
+}
+
+/// How the machine differs from what the file asks for; empty when it is as asked. Services in `may_be_down` are not
+/// looked at.
+#[must_use]
+pub fn differences(engine: &Engine, desired: &Platform) -> Vec<String> {
+    let mut found = Vec::new();
+    for (id, spec) in &desired.containers {
+        found.extend(service_differs(engine, desired, id, spec).map(|text| format!("{id}: {text}")));
+    }
+    let ours = engine.containers.values().filter(|c| c.labels.get(label::INSTANCE) == Some(&desired.instance.0));
+    for container in ours {
+        let resource = container.labels.get(label::RESOURCE).cloned().unwrap_or_default();
+        if !desired.containers.keys().any(|id| id.to_string() == resource) {
+            found.push(format!("{} is not in the file", container.name));
+        }
+    }
+    for spec in desired.networks.values() {
+        if engine.find_network(&spec.host_name).is_none() {
+            found.push(format!("network {} is missing", spec.host_name));
+        }
+    }
+    for network in engine.networks.values().filter(|n| n.labels.get(label::INSTANCE) == Some(&desired.instance.0)) {
+        if !desired.networks.values().any(|spec| spec.host_name == network.name) {
+            found.push(format!("network {} is not in the file", network.name));
+        }
+    }
+    for spec in desired.volumes.values() {
+        if !engine.volumes.contains_key(&spec.host_name) {
+            found.push(format!("volume {} is missing", spec.host_name));
+        }
+    }
+    found
+}
+
+fn service_differs(
+    engine: &Engine,
+    desired: &Platform,
+    id: &ResourceId,
+    spec: &aiplat_core::spec::ContainerSpec,
+) -> Option<String> {
+    let all: Vec<&Container> = members(engine, desired, id).collect();
+    let [container] = all.as_slice() else {
+        let names: Vec<&str> = all.iter().map(|container| container.name.as_str()).collect();
+        return Some(format!("{} containers: {names:?}", all.len()));
+    };
+    let works = container.state == State::Exited && container.exit_code == 0 && container.started.is_some();
+    let one_shot = engine.app(container).ends.is_some_and(|ending| ending.exit_code == 0 && ending.times == u32::MAX);
+    if container.state != State::Running && !(works && one_shot) {
+        return Some(format!("{:?} (exit {})", container.state, container.exit_code));
+    }
+    if container.name != spec.host_name {
+        return Some(format!("is called {}", container.name));
+    }
+    let print = container.labels.get(label::FINGERPRINT).map(String::as_str);
+    if print != Some(fingerprint::of(&spec.runtime).as_str()) {
+        return Some("is of another file".to_owned());
+    }
+    let wanted: Vec<&String> = spec.live.networks.values().map(|attachment| &attachment.host_name).collect();
+    let mut has: Vec<&String> = container.networks.keys().collect();
+    has.sort();
+    let mut sorted = wanted.clone();
+    sorted.sort();
+    if has != sorted {
+        return Some(format!("is on {has:?}, not {wanted:?}"));
+    }
+    (container.limits != spec.live.limits).then(|| "has other limits".to_owned())
+}
