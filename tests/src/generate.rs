@@ -240,10 +240,11 @@ pub fn observations(fingerprints: Vec<String>) -> impl Strategy<Value = Observed
             compose: None,
             driver: "bridge".to_owned(),
             internal: false,
-        });
+        })
+        .boxed();
     let volume = (select(vec!["demo-data", "demo-files"]), owners(Kind::Volume, vec![String::new()])).prop_map(|(name, owner)| {
         ObservedVolume { name: name.to_owned(), owner, compose: None, driver: "local".to_owned() }
-    });
+    }).boxed();
     let listing = || {
         let containers = vec(containers(fingerprints.clone()), 0..6);
         (containers, vec(network.clone(), 0..3), vec(volume.clone(), 0..2))
@@ -275,6 +276,7 @@ pub fn observations(fingerprints: Vec<String>) -> impl Strategy<Value = Observed
 /// Any ledger.
 pub fn ledgers(fingerprints: Vec<String>) -> impl Strategy<Value = Ledger> {
     let restart = (times(), 0_u64..4_000).prop_map(|(at, ran)| Restart {
+        of: None,
         at,
         ran: Duration::from_secs(ran),
         ending: "exit 1".to_owned(),

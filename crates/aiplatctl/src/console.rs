@@ -75,6 +75,13 @@ pub(crate) fn hide_cursor() -> Result<(), Failure> {
     control("\u{1b}[?25l")
 }
 
+/// Begins a new line behind the `^C` that the terminal has shown.
+pub(crate) fn end_line() {
+    if io::stderr().is_terminal() {
+        note("");
+    }
+}
+
 /// Leaves the terminal as it was found.
 pub(crate) fn restore() {
     if HIDDEN.swap(false, Ordering::Relaxed) {
@@ -85,14 +92,7 @@ pub(crate) fn restore() {
 /// Asks on the terminal; an empty answer is `default`. The end of the input is a no.
 pub(crate) async fn ask(question: &str, choices: &[(char, &str)], default: char) -> Result<char, Failure> {
     loop {
-        let keys: Vec<String> = choices
-            .iter()
-            .map(|(key, meaning)| {
-                let key = if *key == default { key.to_ascii_uppercase() } else { *key };
-                format!("{key} {meaning}")
-            })
-            .collect();
-        let prompt = format!("{question} [{}] ", keys.join(", "));
+        let prompt = format!("{question} [{}] ", keys(choices, default));
         let answer = tokio::task::spawn_blocking(move || read_answer(&prompt)).await;
         let answer = answer.map_err(|error| Failure::failed(format!("cannot read the answer: {error}")))?;
         let Some(answer) = answer? else { return Ok('n') };
@@ -101,6 +101,16 @@ pub(crate) async fn ask(question: &str, choices: &[(char, &str)], default: char)
         if let Some((key, _)) = choices.iter().find(|(key, _)| *key == first) {
             return Ok(*key);
         }
+    }
+}
+
+/// `y/N`, and for more than that `y yes, e edit again, N no`.
+fn keys(choices: &[(char, &str)], default: char) -> String {
+    let key = |key: char| if key == default { key.to_ascii_uppercase() } else { key };
+    let named = |(it, meaning): &(char, &str)| format!("{} {meaning}", key(*it));
+    match choices {
+        [(yes, _), (no, _)] => format!("{}/{}", key(*yes), key(*no)),
+        more => more.iter().map(named).collect::<Vec<_>>().join(", "),
     }
 }
 

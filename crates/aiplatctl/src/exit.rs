@@ -111,6 +111,9 @@ pub(crate) fn report(outcome: Outcome) -> ExitCode {
             code
         }
     };
+    if code == Code::Interrupted {
+        console::end_line();
+    }
     // Colours and the cursor are as they were, whatever was going on.
     console::restore();
     ExitCode::from(code as u8)

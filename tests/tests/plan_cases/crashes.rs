@@ -59,12 +59,12 @@ fn crashed(service: Service, times: u32, ran: Duration) -> Scene {
 
 #[test]
 fn the_first_crash_is_restarted_at_once() {
-    assert_snapshot!(of(&crashed(web(), 1, Duration::from_secs(3)), "web"), @"start container <demo-web> because it ended (exit 1), restart 1");
+    assert_snapshot!(of(&crashed(web(), 1, Duration::from_secs(3)), "web"), @"start container <demo-web> because it ended with exit 1, restart 1");
 }
 
 #[test]
 fn the_second_crash_in_a_row_waits_about_a_second() {
-    assert_snapshot!(of(&crashed(web(), 2, Duration::from_secs(3)), "web"), @"blocked: it ended (exit 1), restart 2 in 930ms (again in 930ms)");
+    assert_snapshot!(of(&crashed(web(), 2, Duration::from_secs(3)), "web"), @"blocked: it ended with exit 1, restart 2 in 930ms (again in 930ms)");
 }
 
 #[test]
@@ -72,21 +72,21 @@ fn the_back_off_doubles() {
     let waits: Vec<String> =
         (1..=9).map(|times| of(&crashed(web(), times, Duration::from_millis(50)), "web")).collect();
     assert_snapshot!(waits.join("\n"), @r"
-    start container <demo-web> because it ended (exit 1), restart 1
-    blocked: it ended (exit 1), restart 2 in 930ms (again in 930ms)
-    blocked: it ended (exit 1), restart 3 in 1s (again in 1s)
-    blocked: it ended (exit 1), restart 4 in 3s (again in 3s)
-    blocked: it ended (exit 1), restart 5 in 7s (again in 7s)
-    blocked: it ended (exit 1), restart 6 in 14s (again in 14s)
-    blocked: it ended (exit 1), restart 7 in 30s (again in 30s)
-    blocked: it ended (exit 1), restart 8 in 57s (again in 57s)
-    blocked: it ended (exit 1), restart 9 in 2m (again in 2m)
+    start container <demo-web> because it ended with exit 1, restart 1
+    blocked: it ended with exit 1, restart 2 in 930ms (again in 930ms)
+    blocked: it ended with exit 1, restart 3 in 1s (again in 1s)
+    blocked: it ended with exit 1, restart 4 in 3s (again in 3s)
+    blocked: it ended with exit 1, restart 5 in 7s (again in 7s)
+    blocked: it ended with exit 1, restart 6 in 14s (again in 14s)
+    blocked: it ended with exit 1, restart 7 in 30s (again in 30s)
+    blocked: it ended with exit 1, restart 8 in 57s (again in 57s)
+    blocked: it ended with exit 1, restart 9 in 2m (again in 2m)
     ");
 }
 
 #[test]
 fn a_long_run_starts_the_count_anew() {
-    assert_snapshot!(of(&crashed(web(), 4, Duration::from_secs(601)), "web"), @"start container <demo-web> because it ended (exit 1), restart 1");
+    assert_snapshot!(of(&crashed(web(), 4, Duration::from_secs(601)), "web"), @"start container <demo-web> because it ended with exit 1, restart 1");
 }
 
 #[test]
@@ -96,7 +96,7 @@ fn five_restarts_in_ten_minutes_are_a_crash_loop_that_is_tried_on() {
     let said = step.conditions.iter().find(|c| c.kind == aiplat_core::condition::ConditionType::CrashLoop);
     let said = said.map(|c| format!("CrashLoop={} {}", c.status, c.message)).unwrap_or_default();
     assert_snapshot!(format!("{}\n{said}", of(&scene, "web")), @r"
-    blocked: it ended (exit 1), restart 6 in 14s (again in 14s)
+    blocked: it ended with exit 1, restart 6 in 14s (again in 14s)
     CrashLoop=True restarted 5 times within 10m (last end: exit 1)
     ");
 }
@@ -105,7 +105,7 @@ fn five_restarts_in_ten_minutes_are_a_crash_loop_that_is_tried_on() {
 fn a_crash_loop_is_held_where_the_file_says_hold() {
     let mut scene = crashed(web(), 6, Duration::from_secs(1));
     scene.desired.settings.restart.on_exhausted = OnExhausted::Hold;
-    assert_snapshot!(of(&scene, "web"), @"held (CrashLoop): it ended 5 times in a row (last: exit 1); on_exhausted is `hold`: edit its entry in the file to try again");
+    assert_snapshot!(of(&scene, "web"), @"held (CrashLoop): it ended 5 times in a row, last with exit 1; on_exhausted is `hold`: edit its entry in the file to try again");
 }
 
 #[test]
@@ -132,7 +132,7 @@ fn a_program_that_ends_before_anybody_sees_it_run_backs_off_too() {
         scene.reconcile(&id);
     }
     scene.look(&id);
-    assert_snapshot!(of(&scene, "web"), @"blocked: it ended (exit 1), restart 2 in 930ms (again in 930ms)");
+    assert_snapshot!(of(&scene, "web"), @"blocked: it ended with exit 1, restart 2 in 930ms (again in 930ms)");
 }
 
 #[test]
@@ -149,7 +149,7 @@ fn exit_0_without_a_restart_mode_is_completed() {
 fn exit_0_with_restart_always_is_restarted() {
     let service = web().restart(RestartMode::Always).app(App::one_shot(Duration::from_secs(1)));
     let scene = ran(service, Duration::from_secs(2));
-    assert_snapshot!(of(&scene, "web"), @"start container <demo-web> because it ended (exit 0), restart 1");
+    assert_snapshot!(of(&scene, "web"), @"start container <demo-web> because it ended with exit 0, restart 1");
 }
 
 #[test]
@@ -158,7 +158,7 @@ fn a_failure_with_restart_no_stays_failed() {
         Scene::new(&sketch([web().restart(RestartMode::No).app(App::crashing(Duration::from_secs(1), 3))]));
     scene.converge();
     assert_snapshot!(format!("{}\n{}", check(&scene), scene.containers()), @r"
-    container/web: unsatisfied (Failed): it ended (exit 3), and its restart policy leaves it so
+    container/web: unsatisfied (Failed): it ended with exit 3, and its restart policy leaves it so
     demo-web Exited exit=3
     ");
 }
@@ -169,9 +169,9 @@ fn on_failure_gives_up_after_its_number_of_attempts() {
     let lines: Vec<String> =
         (1..=3).map(|times| of(&crashed(web().restart(mode), times, Duration::from_secs(1)), "web")).collect();
     assert_snapshot!(lines.join("\n"), @r"
-    start container <demo-web> because it ended (exit 1), restart 1
-    blocked: it ended (exit 1), restart 2 in 930ms (again in 930ms)
-    unsatisfied (Failed): it ended (exit 1), and its restart policy leaves it so
+    start container <demo-web> because it ended with exit 1, restart 1
+    blocked: it ended with exit 1, restart 2 in 930ms (again in 930ms)
+    unsatisfied (Failed): it ended with exit 1, and its restart policy leaves it so
     ");
 }
 
@@ -189,14 +189,14 @@ fn a_kill_by_hand_is_healed_and_counted() {
     let mut scene = Scene::new(&sketch([web()]));
     scene.converge();
     scene.by_hand(|engine| engine.kill("demo-web").expect("runs"));
-    assert_snapshot!(of(&scene, "web"), @"start container <demo-web> because it ended (killed (137)), restart 1");
+    assert_snapshot!(of(&scene, "web"), @"start container <demo-web> because it ended with exit 137 (SIGKILL), restart 1");
 }
 
 #[test]
 fn running_out_of_memory_is_named() {
     let ending = Ending { after: Duration::from_secs(1), exit_code: 137, oom: true, times: 1 };
     let scene = ran(web().app(App { ends: Some(ending), ..App::default() }), Duration::from_secs(2));
-    assert_snapshot!(of(&scene, "web"), @"start container <demo-web> because it ended (out of memory), restart 1");
+    assert_snapshot!(of(&scene, "web"), @"start container <demo-web> because it ended with exit 137 (out of memory), restart 1");
 }
 
 #[test]
@@ -205,7 +205,7 @@ fn an_end_that_aiplatd_did_not_see_is_healed_and_not_counted() {
     scene.converge();
     scene.engine.kill("demo-web").expect("runs");
     scene.restart_daemon();
-    assert_snapshot!(of(&scene, "web"), @"start container <demo-web> because it ended (killed (137)), not counted as a restart");
+    assert_snapshot!(of(&scene, "web"), @"start container <demo-web> because it ended with exit 137 (SIGKILL) before aiplatd looked");
 }
 
 #[test]
@@ -233,7 +233,7 @@ fn an_end_long_before_the_engine_was_lost_is_a_crash() {
     scene.by_hand(|engine| engine.kill("demo-web").expect("runs"));
     scene.pass(Duration::from_secs(30));
     scene.restart_engine(Restart::Graceful);
-    assert_snapshot!(of(&scene, "web"), @"start container <demo-web> because it ended (killed (137)), restart 1");
+    assert_snapshot!(of(&scene, "web"), @"start container <demo-web> because it ended with exit 137 (SIGKILL), restart 1");
 }
 
 #[test]

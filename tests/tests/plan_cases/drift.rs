@@ -83,7 +83,7 @@ fn a_network_that_was_made_anew_gets_the_stopped_container_back() {
     assert_snapshot!(ladder(&mut scene, "web"), @r"
     disconnect container <demo-web> from network demo-edge because its connection to demo-edge is not as in the file
     connect container <demo-web> to network demo-edge because it is not connected to demo-edge
-    start container <demo-web> because it ended (killed (137)), restart 1
+    start container <demo-web> because it ended with exit 137 (SIGKILL), restart 1
     converged
     ");
 }
@@ -131,12 +131,7 @@ fn a_limit_that_is_lifted_takes_a_replacement() {
     scene.edit(&sketch([service("web")]));
     scene.observe();
     assert_snapshot!(ladder(&mut scene, "web"), @r"
-    create container demo-web--43cca166 because deploy.resources.limits changed; made beside the old one
-    stop container <demo-web> (grace 10s) because deploy.resources.limits changed; its replacement is made and may start
-    rename container <demo-web> to demo-web--<demo-web> because its replacement takes the name
-    rename container <demo-web--43cca166> to demo-web because it takes its final name
-    start container <demo-web> because it is not started and all it needs is ready
-    remove container <demo-web--9534194f01ad> because its replacement is ready
+    update limits of container <demo-web> because its limits differ from the file
     converged
     ");
 }
@@ -198,7 +193,7 @@ fn a_stop_by_hand_is_healed() {
     let mut scene = web();
     let id = scene.id_of("demo-web");
     scene.by_hand(|engine| engine.end(&id, 143, false));
-    assert_snapshot!(of(&scene, "web"), @"start container <demo-web> because it ended (terminated (143)), restart 1");
+    assert_snapshot!(of(&scene, "web"), @"start container <demo-web> because it ended with exit 143 (SIGTERM), restart 1");
 }
 
 #[test]

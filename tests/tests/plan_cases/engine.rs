@@ -60,7 +60,7 @@ fn observe_mode_says_what_it_would_do() {
     let mut scene = pair();
     scene.by_hand(|engine| engine.kill("demo-web").expect("runs"));
     scene.desired.settings.mode = Mode::Observe;
-    assert_snapshot!(check(&scene), @"container/web: unsatisfied (ObserveOnly): reconcile.mode is `observe`: would start container <demo-web> because it ended (killed (137)), restart 1");
+    assert_snapshot!(check(&scene), @"container/web: unsatisfied (ObserveOnly): reconcile.mode is `observe`: would start container <demo-web> because it ended with exit 137 (SIGKILL), restart 1");
 }
 
 #[test]
@@ -86,7 +86,7 @@ fn a_dependency_that_restarted_takes_its_dependant_along_once_it_is_ready() {
     converged
     converged
     stop container <demo-web> (grace 10s) because container/db was restarted (restart: true)
-    start container <demo-web> because it ended (stopped by aiplatd), not counted as a restart
+    start container <demo-web> because aiplatd stopped it to start it again
     converged
     ");
 }

@@ -35,7 +35,7 @@ fn a_volume_that_a_stopped_foreign_container_has_is_free() {
         engine.kill("demo-db").expect("runs");
         engine.add_foreign(&Foreign { volume: Some("demo-data".to_owned()), stopped: true, ..foreign("backup") });
     });
-    assert_snapshot!(of(&scene, "db"), @"start container <demo-db> because it ended (killed (137)), restart 1");
+    assert_snapshot!(of(&scene, "db"), @"start container <demo-db> because it ended with exit 137 (SIGKILL), restart 1");
 }
 
 #[test]
@@ -140,7 +140,7 @@ fn a_dependency_that_goes_down_does_not_stop_who_runs() {
     let mut scene = Scene::new(&sketch([service("db").probe(), service("web").after("db", healthy())]));
     scene.converge();
     scene.by_hand(|engine| engine.kill("demo-db").expect("runs"));
-    assert_snapshot!(check(&scene), @"container/db: start container <demo-db> because it ended (killed (137)), restart 1");
+    assert_snapshot!(check(&scene), @"container/db: start container <demo-db> because it ended with exit 137 (SIGKILL), restart 1");
 }
 
 #[test]

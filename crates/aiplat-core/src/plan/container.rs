@@ -145,10 +145,7 @@ impl Look<'_> {
     fn changed_fields(&self, current: &ObservedContainer) -> Vec<String> {
         let known = current.fingerprint().and_then(|print| self.world.ledger.get(self.id)?.fields.get(print));
         let wanted = fingerprint::fields(&self.spec.runtime);
-        match known.map(|before| fingerprint::changed(before, &wanted)) {
-            Some(changed) => changed,
-            None => Vec::new(),
-        }
+        known.map(|before| fingerprint::changed(before, &wanted)).unwrap_or_default()
     }
 
     /// The container to run bears the service's name; whoever of ours has it makes way.

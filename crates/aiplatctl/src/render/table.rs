@@ -172,6 +172,8 @@ impl Table {
         let last = shown.len().saturating_sub(1);
         for (at, column) in layout.column_iter_mut().enumerate() {
             column.set_padding((0, if at == last { 0 } else { GAP }));
+            // Without words to break at, a text is cut where the room ends and not at the word before.
+            column.set_delimiter('\0');
         }
         match width.and_then(|width| u16::try_from(width).ok()) {
             None => {

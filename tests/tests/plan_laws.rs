@@ -1,0 +1,325 @@
+//! Laws of `plan`, over generated platforms, histories and impossible worlds. Safety is checked by `Scene` at every action.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use aiplat_core::{
+    Kind, ResourceId,
+    action::Action,
+    observed::{ContainerState, ObservedContainer, ObservedState},
+    plan::{Verdict, World, entries, plan, readiness},
+    predict::predict,
+    preview::{preview, resources},
+    spec::Platform,
+    status,
+    watch::watch,
+};
+use aiplat_tests::{
+    build::{Sketch, instance},
+    check::{differences, target},
+    generate::{ledgers, observations, settings, sketches},
+    scene::{Restart, Scene},
+    sim::{Foreign, Rng},
+};
+use proptest::prelude::*;
+
+/// Some passes over random resources, with time and people in between.
+fn disturb(scene: &mut Scene, rng: &mut Rng, steps: u32, by_hand: bool) {
+    scene.observe();
+    for _ in 0..steps {
+        let ids = scene.resources();
+        match rng.below(12) {
+            0 => scene.pass(Duration::from_millis(rng.below(3_000))),
+            1 if by_hand => {
+                let Scene { engine, .. } = scene;
+                let _what = engine.meddle(rng);
+                scene.observe();
+            }
+            2 => drop(scene.probe()),
+            3 if rng.percent(10) => drop(scene.restart_daemon()),
+            4 if rng.percent(10) => {
+                let how = [Restart::Graceful, Restart::Killed, Restart::Live];
+                scene.restart_engine(*rng.pick(&how).expect("three"));
+            }
+            _ => {
+                if let Some(id) = rng.pick(&ids) {
+                    drop(scene.reconcile(&id.clone()));
+                }
+            }
+        }
+        // Chance passes must not be planned on what an app did meanwhile.
+        scene.observe();
+    }
+}
+
+/// Everything is as the file says, nothing is planned, the preview is empty, and so it stays.
+#[track_caller]
+fn assert_converged(scene: &mut Scene) {
+    let verdicts = scene.settle(Duration::from_secs(20));
+    let differences = differences(&scene.engine, &scene.desired);
+    assert!(differences.is_empty(), "{differences:#?}\n{}\n{}", scene.text(), scene.containers());
+    let open: Vec<_> = verdicts.iter().filter(|(_, verdict)| **verdict != Verdict::Converged).collect();
+    assert!(open.is_empty(), "{open:#?}");
+    let before = scene.engine.containers.clone();
+    scene.observe();
+    for id in scene.resources() {
+        let pass = scene.reconcile(&id);
+        assert!(pass.outcome.is_none(), "a converged world plans nothing: {id}: {:?}", pass.step.action);
+    }
+    let now = scene.now();
+    let preview = preview(&scene.desired, &scene.observed, &scene.ledger, now);
+    assert!(preview.waves.is_empty() && preview.blocked.is_empty(), "{preview:#?}");
+    assert_eq!(before, scene.engine.containers, "a second pass changes nothing");
+}
+
+fn ending(scene: &Scene) -> String {
+    let engine = &scene.engine;
+    let networks: Vec<&String> = engine.networks.values().map(|network| &network.name).collect();
+    let mut networks: Vec<String> = networks.into_iter().cloned().collect();
+    networks.sort();
+    let volumes: Vec<&String> = engine.volumes.keys().filter(|name| name.len() < 64).collect();
+    format!("{}\n{networks:?}\n{volumes:?}", scene.containers())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 96, max_shrink_iters: 4_000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn from_nothing_every_platform_converges_and_stays(sketch in sketches()) {
+        let mut scene = Scene::new(&sketch);
+        assert_converged(&mut scene);
+    }
+
+    #[test]
+    fn from_any_history_every_platform_converges_and_stays(
+        before in sketches(), after in sketches(), seed: u64, steps in 0_u32..120,
+    ) {
+        let mut rng = Rng::new(seed);
+        let mut scene = Scene::new(&before);
+        disturb(&mut scene, &mut rng, steps, true);
+        scene.edit(&after);
+        disturb(&mut scene, &mut rng, steps / 4, true);
+        assert_converged(&mut scene);
+    }
+
+    #[test]
+    fn there_and_back_is_where_it_began(a in sketches(), b in sketches(), seed: u64, steps in 0_u32..60) {
+        let mut rng = Rng::new(seed);
+        let mut scene = Scene::new(&a);
+        assert_converged(&mut scene);
+        let began = ending(&scene);
+        scene.edit(&b);
+        disturb(&mut scene, &mut rng, steps, false);
+        scene.edit(&a);
+        assert_converged(&mut scene);
+        // Volumes stay, whoever asked for them.
+        let containers = |text: &str| text.lines().filter(|line| line.contains("Running")).map(str::to_owned).collect::<Vec<_>>();
+        prop_assert_eq!(containers(&began), containers(&ending(&scene)));
+    }
+
+    #[test]
+    fn the_order_of_passes_is_irrelevant_for_the_end(sketch in sketches(), seed: u64) {
+        let mut orderly = Scene::new(&sketch);
+        assert_converged(&mut orderly);
+        let mut chaotic = Scene::new(&sketch);
+        disturb(&mut chaotic, &mut Rng::new(seed), 80, false);
+        assert_converged(&mut chaotic);
+        prop_assert_eq!(ending(&orderly), ending(&chaotic));
+    }
+
+    #[test]
+    fn foreign_objects_in_the_way_are_left_alone_and_the_rest_converges(sketch in sketches(), seed: u64) {
+        let mut rng = Rng::new(seed);
+        let mut scene = Scene::new(&sketch);
+        let Some(victim) = rng.pick(&sketch.services).cloned() else { return Ok(()) };
+        let name = scene.desired.containers[&ResourceId::container(&victim.name)].host_name.clone();
+        scene.engine.add_foreign(&Foreign { name, port: Some(8_000), ..Foreign::default() });
+        let foreign = scene.engine.containers.clone();
+        scene.settle(Duration::from_secs(20));
+        for (id, container) in foreign {
+            prop_assert_eq!(scene.engine.containers.get(&id), Some(&container));
+        }
+        // Who neither is the victim, nor waits for it, nor wants that port.
+        let mut stuck = std::collections::BTreeSet::from([victim.name]);
+        stuck.extend(sketch.services.iter().filter(|s| s.ports.contains(&8_000)).map(|s| s.name.clone()));
+        for _ in &sketch.services {
+            let waiting = sketch.services.iter().filter(|s| s.needs.keys().any(|on| stuck.contains(on)));
+            let waiting: Vec<String> = waiting.map(|s| s.name.clone()).collect();
+            stuck.extend(waiting);
+        }
+        for text in differences(&scene.engine, &scene.desired) {
+            let service = text.split([':', '/']).nth(1).unwrap_or_default();
+            prop_assert!(stuck.contains(service), "{text}");
+        }
+    }
+
+    #[test]
+    fn predictions_agree_with_what_the_engine_then_shows(sketch in sketches(), after in sketches(), seed: u64) {
+        let mut rng = Rng::new(seed);
+        let mut scene = Scene::new(&sketch);
+        scene.observe();
+        let mut edited = false;
+        for step in 0..120 {
+            if step == 60 && !edited {
+                edited = true;
+                scene.edit(&after);
+            }
+            let ids = scene.resources();
+            let Some(id) = rng.pick(&ids).cloned() else { break };
+            scene.observe();
+            let mut predicted = scene.observed.clone();
+            let now = scene.now();
+            let pass = scene.reconcile(&id);
+            let (Some(planned), Some(Ok(()))) = (&pass.step.action, &pass.outcome) else {
+                scene.pass(Duration::from_millis(rng.below(800)));
+                scene.probe();
+                continue;
+            };
+            predict(&mut predicted, &scene.desired, &id, &planned.action, now);
+            let alive = !matches!(planned.action, Action::StartContainer { .. });
+            prop_assert_eq!(shape(&predicted, &id, alive), shape(&scene.observed, &id, alive), "{}", planned.action);
+        }
+    }
+
+    #[test]
+    fn the_preview_ends_and_is_what_then_happens(sketch in sketches()) {
+        let mut scene = Scene::new(&sketch);
+        scene.observe();
+        let now = scene.now();
+        let before = preview(&scene.desired, &scene.observed, &scene.ledger, now);
+        let mut planned: Vec<String> =
+            before.waves.iter().flat_map(|wave| &wave.actions).map(|action| format!("{} {}", action.verb, action.resource)).collect();
+        let mut done = Vec::new();
+        for _ in 0..400 {
+            for id in scene.resources() {
+                let pass = scene.reconcile(&id);
+                if let (Some(planned), Some(Ok(()))) = (&pass.step.action, &pass.outcome) {
+                    done.push(format!("{} {id}", planned.action.verb()));
+                }
+            }
+            scene.probe();
+            scene.pass(Duration::from_millis(50));
+        }
+        // Crashes are not foreseen.
+        let crash = |service: &aiplat_tests::build::Service| service.app.ends.as_ref().is_some_and(|end| end.exit_code != 0);
+        if !sketch.services.iter().any(crash) {
+            planned.sort();
+            done.sort();
+            prop_assert_eq!(planned, done);
+        }
+    }
+}
+
+/// What a prediction is held to: not ids, not times, and not what a program did meanwhile.
+fn shape(observed: &ObservedState, id: &ResourceId, alive: bool) -> String {
+    let member = |container: &ObservedContainer| {
+        let ObservedContainer { id: _, name, image, state, owner, compose: _, created: _, networks, mounts, ports, detail } = container;
+        let state = if alive { format!("{state:?}") } else { String::new() };
+        let aliases: BTreeMap<&String, Option<&Vec<String>>> =
+            networks.iter().map(|(name, endpoint)| (name, endpoint.aliases.as_ref())).collect();
+        let mut mounts: Vec<String> = mounts.iter().map(|m| format!("{} {} {:?}", m.target, m.writable, m.bind)).collect();
+        mounts.sort();
+        let ports = if alive { format!("{ports:?}") } else { String::new() };
+        let limits = detail.as_ref().map(|detail| detail.limits);
+        format!("{name} {image} {state} {owner:?} {aliases:?} {mounts:?} {ports} {limits:?}")
+    };
+    let members = observed.owned.get(id).map(Vec::as_slice).unwrap_or_default();
+    let mut members: Vec<String> = members.iter().map(member).collect();
+    members.sort();
+    let networks: Vec<String> =
+        observed.networks.values().map(|n| format!("{} {:?} {} {}", n.name, n.owner, n.driver, n.internal)).collect();
+    let volumes: Vec<String> =
+        observed.volumes.values().filter(|v| v.name.len() < 64).map(|v| format!("{} {:?}", v.name, v.owner)).collect();
+    let present = |image: &aiplat_core::observed::ObservedImage| !matches!(image, aiplat_core::observed::ObservedImage::Absent);
+    let images: Vec<&String> = observed.images.iter().filter(|(_, image)| present(image)).map(|(name, _)| name).collect();
+    format!("{members:#?}\n{networks:#?}\n{volumes:#?}\n{images:?}")
+}
+
+/// A platform, and fingerprints that are its own, of another file, and of another version of aiplatd.
+fn with_prints() -> impl Strategy<Value = (Sketch, Vec<String>)> {
+    (sketches(), settings()).prop_map(|(mut sketch, settings)| {
+        sketch.settings = settings;
+        let platform = sketch.platform();
+        let own = platform.containers.values().map(|spec| aiplat_core::fingerprint::of(&spec.runtime).to_string());
+        let mut prints: Vec<String> = own.collect();
+        prints.extend(["v1:0:0123456789abcdef".to_owned(), "v9:k:1".to_owned(), String::new()]);
+        (sketch, prints)
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 1_500, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn every_world_gives_the_same_harmless_step_twice(
+        (sketch, observed, ledger) in with_prints().prop_flat_map(|(sketch, prints)| {
+            (Just(sketch), observations(prints.clone()), ledgers(prints))
+        }),
+        now in 0_u64..9_000,
+    ) {
+        let desired = sketch.platform();
+        let now = aiplat_core::Timestamp::from_boot(Duration::from_secs(now));
+        let world = World { desired: &desired, observed: &observed, ledger: &ledger, now };
+        let mut ids = resources(&desired, &observed);
+        ids.extend([ResourceId::container("nobody"), ResourceId::network("nobody"), ResourceId::image("nobody:1")]);
+        for id in ids {
+            let step = plan(&world, &id);
+            prop_assert_eq!(&step, &plan(&world, &id));
+            harmless(&world, &id, step.action.as_ref().map(|planned| &planned.action))?;
+            drop((entries(&world, &id, &step), watch(&world, &id), readiness(&world, &id), status::why(&world, &id)));
+            if id.kind == Kind::Container {
+                drop(status::summary(&world, &id, &step));
+            }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn every_preview_ends(
+        (sketch, observed, ledger) in with_prints().prop_flat_map(|(sketch, prints)| {
+            (Just(sketch), observations(prints.clone()), ledgers(prints))
+        }),
+    ) {
+        let desired = sketch.platform();
+        let now = aiplat_core::Timestamp::from_boot(Duration::from_secs(5_000));
+        let preview = preview(&desired, &observed, &ledger, now);
+        prop_assert!(preview.waves.len() < 500, "{:#?}", preview.waves.iter().rev().take(5).collect::<Vec<_>>());
+    }
+}
+
+/// On an impossible world too: only what is ours as observed, nothing twice, nothing before what it waits for exists.
+fn harmless(world: &World<'_>, id: &ResourceId, action: Option<&Action>) -> Result<(), TestCaseError> {
+    let Some(action) = action else { return Ok(()) };
+    let World { desired, observed, .. } = world;
+    prop_assert!(observed.engine.listed, "nothing is done without a listing");
+    let members = observed.owned.get(id).map(Vec::as_slice).unwrap_or_default();
+    if let Some(target) = target(action) {
+        let ours = members.iter().any(|member| member.id.0 == target && member.is_owned_by(&instance()));
+        prop_assert!(ours, "{action} of {id} is done to what is not ours");
+    }
+    if let Action::RemoveNetwork { id: network, .. } = action {
+        let found = observed.networks.values().find(|found| found.id == *network && found.owner.as_ref().is_some_and(|o| o.resource == *id));
+        prop_assert!(found.and_then(|found| found.owner.as_ref()).is_some_and(|owner| owner.instance == instance()));
+    }
+    if let Action::StartContainer { id: container } = action {
+        let other = members.iter().find(|member| member.id != *container && member.state.is_alive());
+        prop_assert!(other.is_none(), "{id} would run twice");
+        dependencies_exist(desired, observed, id)?;
+    }
+    Ok(())
+}
+
+fn dependencies_exist(desired: &Platform, observed: &ObservedState, id: &ResourceId) -> Result<(), TestCaseError> {
+    let Some(spec) = desired.containers.get(id) else { return Err(TestCaseError::fail("a start of what is not in the file")) };
+    for (on, edge) in spec.policy.dependencies.iter().filter(|(_, edge)| edge.required) {
+        let members = observed.owned.get(on).map(Vec::as_slice).unwrap_or_default();
+        let exists = members.iter().any(|member| member.state.is_alive() || member.state == ContainerState::Exited);
+        prop_assert!(exists, "{id} would start before {on} ({:?})", edge.condition);
+    }
+    for attachment in spec.live.networks.values() {
+        prop_assert!(observed.networks.contains_key(&attachment.host_name), "{id} would start without {}", attachment.host_name);
+    }
+    Ok(())
+}
