@@ -5,7 +5,9 @@ use std::{
     sync::atomic::{AtomicBool, Ordering},
 };
 
-use crate::exit::Failure;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::exit::{Code, Failure};
 
 /// Another program has the terminal: Ctrl-C is for that one.
 static LENT: AtomicBool = AtomicBool::new(false);
@@ -144,15 +146,20 @@ impl Drop for Lent {
     }
 }
 
-/// Resolves when the user presses Ctrl-C in this program.
-pub(crate) async fn interrupted() {
+/// Resolves when the user presses Ctrl-C in this program, or somebody asks it to end.
+pub(crate) async fn interrupted() -> Code {
+    // Where no handler can be had, the signal ends the process as it always did.
+    let Ok(mut terminate) = signal(SignalKind::terminate()) else { return std::future::pending().await };
+    let Ok(mut interrupt) = signal(SignalKind::interrupt()) else { return std::future::pending().await };
     loop {
-        if tokio::signal::ctrl_c().await.is_err() {
-            // No handler can be had: the signal then ends the process as it always did.
-            return std::future::pending().await;
+        // Both can be dropped at any time: a signal that has come is not forgotten.
+        tokio::select! {
+            biased;
+            _ = terminate.recv() => return Code::Terminated,
+            _ = interrupt.recv() => {}
         }
         if !LENT.load(Ordering::SeqCst) {
-            return;
+            return Code::Interrupted;
         }
     }
 }

@@ -24,6 +24,8 @@ pub(crate) enum Code {
     NotReachable = 5,
     /// Ctrl-C.
     Interrupted = 130,
+    /// SIGTERM.
+    Terminated = 143,
 }
 
 /// What a verb returns.

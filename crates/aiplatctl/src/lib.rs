@@ -55,7 +55,7 @@ pub fn main() -> ExitCode {
 async fn run_until_interrupted(args: args::Args) -> exit::Outcome {
     tokio::select! {
         biased;
-        () = console::interrupted() => Ok(Code::Interrupted),
+        code = console::interrupted() => Ok(code),
         outcome = cmd::run(args) => outcome,
     }
 }

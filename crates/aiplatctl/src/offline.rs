@@ -27,6 +27,15 @@ pub(crate) struct Offline {
     contents: BTreeMap<PathBuf, String>,
 }
 
+/// By whose rules a file is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Rules {
+    /// A newcomer's: a plain Compose file is taken, with a warning, and `~` is the caller's home.
+    Newcomer,
+    /// The daemon's, which insists on `apiVersion` and has no home: for a file that is to be put in force.
+    Daemon,
+}
+
 /// The disk, with one file replaced by a text that is not saved yet.
 struct Disk {
     edited: Option<(PathBuf, String)>,
@@ -62,7 +71,12 @@ fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
 }
 
 /// Reads `path` and what it names. With `edited`, that text stands for the file's.
-pub(crate) fn read(globals: &Globals, path: &Path, edited: Option<String>) -> Result<Offline, Failure> {
+pub(crate) fn read(
+    globals: &Globals,
+    path: &Path,
+    rules: Rules,
+    edited: Option<String>,
+) -> Result<Offline, Failure> {
     let path = std::path::absolute(path).map_err(|error| {
         Failure::usage(format!("cannot make sense of the path {}: {error}", path.display()))
     })?;
@@ -70,8 +84,8 @@ pub(crate) fn read(globals: &Globals, path: &Path, edited: Option<String>) -> Re
     let facts = Facts {
         instance: InstanceId("offline".to_owned()),
         state_dir: globals.state_dir.clone(),
-        home: std::env::home_dir(),
-        accept_compose: true,
+        home: std::env::home_dir().filter(|_| rules == Rules::Newcomer),
+        accept_compose: rules == Rules::Newcomer,
     };
     let loaded = load(&path, &disk, &facts);
     Ok(Offline { path, loaded, contents: disk.read.into_inner() })

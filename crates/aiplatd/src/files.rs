@@ -109,6 +109,10 @@ impl SpecSource for DiskSource {
         for path in wanted {
             let known = folders.contains(&path);
             if known || watcher.watch(&path, RecursiveMode::NonRecursive).is_ok() {
+                if !known {
+                    // What was written between the read that named the file and this moment is read now.
+                    self.news.whole.notify_one();
+                }
                 now.insert(path);
             } else {
                 tracing::warn!(folder = %path.display(), "The folder cannot be watched; send SIGHUP after an edit.");

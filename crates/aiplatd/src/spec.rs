@@ -200,11 +200,12 @@ async fn accept(
         let last_good = SpecFiles { generation: state.spec.generation, files };
         (ids, Batch { records: BTreeMap::new(), last_good: (!unchanged).then_some(last_good) })
     };
+    shared.changed();
+    shared.schedule(ids);
+    // Acting does not wait for the disk: what was good is only needed by the next start.
     if batch.last_good.is_some() {
         shared.commit_batch(batch).await;
     }
-    shared.changed();
-    shared.schedule(ids);
 }
 
 fn removals(before: Option<&Platform>, after: &Platform, now: Timestamp, intent: Intent) -> Removals {

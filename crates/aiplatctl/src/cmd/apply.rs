@@ -12,7 +12,7 @@ use crate::{
     args::{ApplyArgs, Globals},
     console,
     exit::{Code, Failure, Outcome},
-    offline::{self, Offline},
+    offline::{self, Offline, Rules},
     render::{
         plan,
         text::{clean, clean_lines},
@@ -39,7 +39,7 @@ pub(super) async fn run(globals: &Globals, args: &ApplyArgs) -> Outcome {
     let status = client.status().await?;
     let proposal = match &args.file {
         Some(file) => {
-            let offline = valid(offline::read(globals, file, None)?)?;
+            let offline = valid(offline::read(globals, file, Rules::Daemon, None)?)?;
             note_companions(&offline, &status.platform.config);
             Proposal { upload: Some(offline.upload()), content: offline.content().map(str::to_owned) }
         }
@@ -57,7 +57,7 @@ pub(super) async fn run(globals: &Globals, args: &ApplyArgs) -> Outcome {
 
 /// The daemon's own file as the command sees it, so that the plan is of what is on disk; nothing where it may not look.
 fn on_disk(globals: &Globals, path: &str) -> Result<Option<SpecUpload>, Failure> {
-    let offline = offline::read(globals, path.as_ref(), None)?;
+    let offline = offline::read(globals, path.as_ref(), Rules::Daemon, None)?;
     if offline.content().is_none() {
         return Ok(None);
     }

@@ -6,13 +6,13 @@ use super::{diff::valid, print_json, print_yaml};
 use crate::{
     args::{DataFormat, Globals},
     exit::{Code, Failure, Outcome},
-    offline,
+    offline::{self, Rules},
     render::config::config,
     source,
 };
 
 pub(super) fn run(globals: &Globals, file: Option<&PathBuf>, output: DataFormat) -> Outcome {
-    let offline = valid(offline::read(globals, &source::file(globals, file), None)?)?;
+    let offline = valid(offline::read(globals, &source::file(globals, file), Rules::Newcomer, None)?)?;
     let platform = offline.loaded.platform.as_ref();
     let platform = platform.ok_or_else(|| Failure::usage("the file holds no platform"))?;
     let config = config(platform);

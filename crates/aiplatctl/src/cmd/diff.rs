@@ -9,14 +9,14 @@ use crate::{
     args::{DocFormat, Globals},
     console,
     exit::{Code, Failure, Outcome},
-    offline::{self, Offline},
+    offline::{self, Offline, Rules},
     render::{plan, text::clean_lines},
     source,
 };
 
 pub(super) async fn run(globals: &Globals, file: Option<&PathBuf>, output: DocFormat) -> Outcome {
     let upload = match file {
-        Some(file) => Some(valid(offline::read(globals, file, None)?)?.upload()),
+        Some(file) => Some(valid(offline::read(globals, file, Rules::Newcomer, None)?)?.upload()),
         None => None,
     };
     let reply = source::client(globals).diff(&DiffRequest { file: upload }).await.map_err(failure)?;

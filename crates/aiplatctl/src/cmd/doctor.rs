@@ -13,7 +13,7 @@ use crate::{
     args::Globals,
     console,
     exit::{Code, Outcome},
-    offline,
+    offline::{self, Rules},
     render::{
         style::{self, paint},
         text::{bytes, clean, count},
@@ -123,7 +123,7 @@ fn file_valid(globals: &Globals, path: &Path) -> Check {
         let grade = if error.kind() == std::io::ErrorKind::NotFound { Grade::Fail } else { Grade::Skipped };
         return check("platform file", grade, format!("{shown}: {error}")).cure(cure);
     }
-    match offline::read(globals, path, None) {
+    match offline::read(globals, path, Rules::Daemon, None) {
         Ok(offline) if offline.loaded.has_errors() => check("platform file", Grade::Fail, offline.tally())
             .cure(format!("aiplatctl validate -f {shown}")),
         Ok(offline) => match &offline.loaded.platform {

@@ -14,7 +14,7 @@ use crate::{
     args::Globals,
     console::{self, Lent},
     exit::{Code, Failure, Outcome},
-    offline,
+    offline::{self, Rules},
     render::{
         style::{self, paint},
         text::clean_lines,
@@ -104,7 +104,7 @@ impl<'a> Session<'a> {
 
     /// Checks, shows and asks.
     async fn consider(&self, text: String) -> Result<Next, Failure> {
-        let offline = offline::read(self.globals, &self.path, Some(text.clone()))?;
+        let offline = offline::read(self.globals, &self.path, Rules::Daemon, Some(text.clone()))?;
         console::note(offline.report(&offline.loaded.diagnostics).trim_end());
         if offline.loaded.has_errors() {
             return self.on_errors(Failure::usage(offline.tally())).await;
@@ -149,7 +149,11 @@ impl<'a> Session<'a> {
 
     /// What was typed is worth more than a tidy folder.
     fn keep_unless_done(&mut self, outcome: &Outcome) {
-        if let (Err(_), Some(copy)) = (outcome, self.copy.take()) {
+        let Some(copy) = self.copy.take() else { return };
+        let written = std::fs::read_to_string(copy.path()).ok();
+        let is_new =
+            written.as_deref().is_some_and(|text| text != self.original.as_deref().unwrap_or(TEMPLATE));
+        if outcome.is_err() && is_new {
             match copy.keep() {
                 Ok((_, path)) => console::note(&format!("What you wrote is kept in {}.", path.display())),
                 Err(error) => console::note(&format!("What you wrote cannot be kept: {error}")),

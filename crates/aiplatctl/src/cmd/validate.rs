@@ -10,7 +10,7 @@ use crate::{
     args::{Globals, ReportFormat},
     console,
     exit::{Code, Failure, Outcome},
-    offline::{self, Offline},
+    offline::{self, Offline, Rules},
     render::{
         style::{self, paint},
         text::{clean, count},
@@ -28,7 +28,9 @@ struct Report<'a> {
 }
 
 pub(super) fn run(globals: &Globals, file: Option<&PathBuf>, output: ReportFormat) -> Outcome {
-    let offline = offline::read(globals, &source::file(globals, file), None)?;
+    // A file that is named may be a newcomer's; the platform file is the daemon's.
+    let rules = if file.is_some() { Rules::Newcomer } else { Rules::Daemon };
+    let offline = offline::read(globals, &source::file(globals, file), rules, None)?;
     let loaded = &offline.loaded;
     match output {
         ReportFormat::Text => console::print(&offline.report(&loaded.diagnostics))?,
