@@ -425,3 +425,26 @@ fn escape(text: &str) -> String {
     }
     escaped
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_way_of_being_away_has_its_own_cure() {
+        let socket = Path::new("/run/aiplatd/aiplatd.sock");
+        let of = |kind: io::ErrorKind| NotReachable::connect(socket, &io::Error::from(kind));
+        assert!(of(io::ErrorKind::NotFound).next_step().contains("systemctl start aiplatd"));
+        assert!(of(io::ErrorKind::ConnectionRefused).next_step().contains("journalctl"));
+        let denied = of(io::ErrorKind::PermissionDenied);
+        assert_eq!(denied.to_string(), "permission denied for /run/aiplatd/aiplatd.sock");
+        assert!(denied.next_step().contains("usermod -aG aiplat"));
+        assert!(matches!(of(io::ErrorKind::NotADirectory), NotReachable::Other(..)));
+    }
+
+    #[test]
+    fn names_cannot_leave_their_place_in_a_path() {
+        assert_eq!(escape("open-webui_1.x~"), "open-webui_1.x~");
+        assert_eq!(escape("../a b?c&d#é"), "..%2Fa%20b%3Fc%26d%23%C3%A9");
+    }
+}

@@ -147,6 +147,38 @@ pub fn first_abnormal(step: &Step) -> Option<&Condition> {
     step.conditions.iter().find(|condition| !condition.is_normal())
 }
 
+/// Whether `id` is on its way somewhere by itself: worth waiting for. A service that loops, or whose action has failed
+/// three times, goes on trying, but nobody should wait for it.
+#[must_use]
+pub fn is_moving(world: &World<'_>, id: &ResourceId) -> bool {
+    is_moving_beyond(world, id, &mut BTreeSet::new())
+}
+
+fn is_moving_beyond(world: &World<'_>, id: &ResourceId, seen: &mut BTreeSet<ResourceId>) -> bool {
+    if !seen.insert(id.clone()) {
+        return false;
+    }
+    let step = plan(world, id);
+    let failures = world.ledger.get(id).and_then(|record| record.failure.as_ref()).map_or(0, |f| f.attempts);
+    match &step.verdict {
+        Verdict::Progressing => failures < 3,
+        Verdict::Converged | Verdict::Unsatisfied { .. } | Verdict::Held { .. } => false,
+        Verdict::Blocked { on } => on.iter().any(|gate| match gate {
+            Gate::BackOff { .. } => status_of(&step, ConditionType::CrashLoop) != Some(Status::True),
+            Gate::Failed { .. } => failures < 3,
+            Gate::RemovalGrace { .. } | Gate::StillUsed { .. } | Gate::EngineAway { .. } => true,
+            Gate::Image { image: on, .. }
+            | Gate::Resource { id: on, .. }
+            | Gate::Dependency { on, .. }
+            | Gate::ReplacementPending { on } => is_moving_beyond(world, on, seen),
+            Gate::NameTaken { .. }
+            | Gate::VolumeInUse { .. }
+            | Gate::PortTaken { .. }
+            | Gate::ConfirmationNeeded => false,
+        }),
+    }
+}
+
 /// The chain from the symptom at `id` to its cause. Empty when `id` is as desired.
 #[must_use]
 pub fn why(world: &World<'_>, id: &ResourceId) -> Vec<Link> {

@@ -398,6 +398,9 @@ impl std::str::FromStr for Wanted {
     }
 }
 
+/// Longer is for ever, and clocks can still be added to.
+const DURATION_MAX: Duration = Duration::from_secs(10 * 366 * 86_400);
+
 /// `90s`, `5m`, `1h30m`, `3d`; a bare number is seconds, as it is for `sleep`.
 fn duration(text: &str) -> Result<Duration, String> {
     let wrong = || "write a duration like 90s, 5m, 1h30m or 3d".to_owned();
@@ -405,7 +408,7 @@ fn duration(text: &str) -> Result<Duration, String> {
         return Err(wrong());
     }
     if let Ok(seconds) = text.parse::<u64>() {
-        return Ok(Duration::from_secs(seconds));
+        return Ok(Duration::from_secs(seconds).min(DURATION_MAX));
     }
     let (days, rest) = match text.split_once('d') {
         Some((days, rest)) => (days.parse::<u64>().map_err(|_| wrong())?, rest),
@@ -417,7 +420,7 @@ fn duration(text: &str) -> Result<Duration, String> {
             rest.parse::<jiff::SignedDuration>().ok().and_then(|d| d.try_into().ok()).ok_or_else(wrong)?
         }
     };
-    Ok(Duration::from_secs(days.saturating_mul(86_400)).saturating_add(rest))
+    Ok(Duration::from_secs(days.saturating_mul(86_400)).saturating_add(rest).min(DURATION_MAX))
 }
 
 fn tail(text: &str) -> Result<Tail, String> {
@@ -454,6 +457,8 @@ mod tests {
         assert_eq!(ok("3d"), Some(259_200));
         assert_eq!(ok("1d2h"), Some(93_600));
         assert_eq!(ok("0"), Some(0));
+        assert_eq!(ok("18446744073709551615"), Some(DURATION_MAX.as_secs()));
+        assert_eq!(ok("18446744073709551615d"), Some(DURATION_MAX.as_secs()));
         for wrong in ["", "-5s", "soon", "2x", "d", "5 parsecs"] {
             let found = ok(wrong);
             assert_eq!(found, None, "{wrong}");

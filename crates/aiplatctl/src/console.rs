@@ -39,6 +39,11 @@ pub(crate) fn screen() -> Screen {
     Screen { terminal: true, width: Some(width), height }
 }
 
+/// Whether lines on stdout can be drawn over.
+pub(crate) fn can_redraw() -> bool {
+    screen().terminal && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
+}
+
 /// Whether somebody can be asked.
 pub(crate) fn can_ask() -> bool {
     io::stdin().is_terminal() && io::stderr().is_terminal()

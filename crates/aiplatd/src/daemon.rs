@@ -2,7 +2,12 @@
 
 use std::{collections::BTreeMap, path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
 
-use aiplat_core::{ResourceId, condition::Word, spec::InstanceId};
+use aiplat_core::{
+    ResourceId,
+    plan::{self, Verdict},
+    spec::InstanceId,
+    status as core_status,
+};
 use aiplat_host::Backend;
 use aiplat_runtime::{Config, Controller, Limits};
 use tokio::{net::UnixListener, task::JoinSet};
@@ -186,49 +191,44 @@ fn serve(
     }
 }
 
-/// A service that is on its way is waited for; one that waits for its next restart, or for a person, is not.
+/// Waits while something is on its way by itself; a service that loops, or that waits for a person, is not.
 async fn once(shared: &Shared, shutdown: &CancellationToken) -> Ended {
     let mut versions = shared.versions();
     let started = shared.now();
     loop {
-        {
-            let state = shared.lock();
-            if state.spec.refused.is_some() {
-                return Ended::Invalid;
-            }
-        }
         shared.controller().settled().await;
         versions.mark_unchanged();
-        let document = status::document(shared, 0);
-        let words = || document.services.iter().map(|service| service.status);
-        let listed = shared.lock().observed.engine.listed;
-        let resources_ready = document.resources.iter().all(|resource| resource.status != Word::Pending);
-        if !listed && shared.now().since(started) > ENGINE_PATIENCE {
-            return Ended::NotReady;
-        }
-        if listed && words().all(status::is_well) && resources_ready && !has_leftovers(shared) {
-            return Ended::Ready;
-        }
-        let moving = |word| matches!(word, Word::Starting | Word::Pulling | Word::Unknown | Word::BackOff);
-        if listed && !words().any(moving) && !has_leftovers(shared) {
-            return Ended::NotReady;
+        if let Some(ended) = verdict(shared, shared.now().since(started)) {
+            return ended;
         }
         let change = async {
-            // A change, or a while: the sentence of a wait does not change the version.
+            // A change, or a while: the passing of a wait does not change the version.
             drop(tokio::time::timeout(Duration::from_millis(500), versions.changed()).await);
         };
         tokio::select! {
             biased;
+            // Cancel-safe: a flag that stays set.
             () = shutdown.cancelled() => return Ended::Stopped,
+            // Cancel-safe: what is missed here is seen at the next turn.
             () = change => {}
         }
     }
 }
 
-/// Containers that the file no longer has and that may be removed.
-fn has_leftovers(shared: &Shared) -> bool {
+/// How it has ended; `None` while it has not.
+fn verdict(shared: &Shared, waited: Duration) -> Option<Ended> {
     let state = shared.lock();
-    let Some(desired) = state.desired.as_deref() else { return false };
-    state.observed.owned.keys().any(|id| !desired.wants(id))
-        && desired.removals != aiplat_core::spec::Removals::AwaitConfirmation
+    if state.spec.refused.is_some() {
+        return Some(Ended::Invalid);
+    }
+    let world = state.world(shared.now())?;
+    if !world.observed.engine.listed {
+        return (waited > ENGINE_PATIENCE).then_some(Ended::NotReady);
+    }
+    let ids = state.ids();
+    if ids.iter().any(|id| core_status::is_moving(&world, id)) {
+        return None;
+    }
+    let converged = ids.iter().all(|id| plan::plan(&world, id).verdict == Verdict::Converged);
+    Some(if converged { Ended::Ready } else { Ended::NotReady })
 }

@@ -50,7 +50,9 @@ fn total(stored: &Stored) -> Option<u32> {
 async fn closed(folder: &Path) {
     let path = folder.join("ledger.redb");
     let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(10);
-    while redb::Database::open(&path).is_err_and(|error| matches!(error, redb::DatabaseError::DatabaseAlreadyOpen)) {
+    while redb::Database::open(&path)
+        .is_err_and(|error| matches!(error, redb::DatabaseError::DatabaseAlreadyOpen))
+    {
         assert!(tokio::time::Instant::now() < deadline, "the store's thread did not end");
         tokio::task::yield_now().await;
     }

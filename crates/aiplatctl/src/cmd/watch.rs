@@ -71,7 +71,7 @@ pub(super) async fn run(globals: &Globals, seen: Seen, selection: &Selection, fo
     let after = seen.live.then_some(seen.doc.version);
     let news = follow(globals, after);
     match format {
-        Format::Table | Format::Wide if console::screen().terminal => {
+        Format::Table | Format::Wide if console::can_redraw() => {
             redraw(seen.doc, news, selection, format == Format::Wide).await
         }
         Format::Table | Format::Wide => append_rows(seen.doc, news, selection, format == Format::Wide).await,

@@ -60,8 +60,7 @@ pub fn platform(doc: &StatusDoc, view: View) -> String {
         describe::section(&mut out, "Gates");
         out.push_str(&describe::indented(&lists::gates(doc, &[], view), view));
     }
-    let unwell: Vec<&ServiceStatus> =
-        doc.services.iter().filter(|service| !style::is_well(service)).collect();
+    let unwell = why::unwell(doc);
     if !unwell.is_empty() {
         describe::section(&mut out, "Not well");
         for service in &unwell {

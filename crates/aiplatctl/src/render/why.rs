@@ -95,9 +95,7 @@ pub fn all(doc: &StatusDoc) -> String {
     for condition in doc.platform.conditions.iter().filter(|it| tells(it)) {
         let _ = writeln!(out, "platform {}", self::condition(condition));
     }
-    let mut unwell: Vec<&ServiceStatus> =
-        doc.services.iter().filter(|service| !style::is_well(service)).collect();
-    unwell.sort_by_key(|service| service.why.len());
+    let unwell = unwell(doc);
     for service in &unwell {
         let _ = writeln!(out, "{}", painted_chain(service));
     }

@@ -139,7 +139,8 @@ pub(super) struct LogQuery {
     #[serde(default)]
     follow: bool,
     tail: Option<u32>,
-    since: Option<i64>,
+    /// RFC 3339, or seconds since 1970.
+    since: Option<String>,
 }
 
 pub(super) async fn logs(
@@ -164,7 +165,11 @@ pub(super) async fn logs(
             format!("{service} has no container yet; `aiplatctl why {service}` says what it waits for");
         return problem(StatusCode::CONFLICT, message).into_response();
     };
-    let options = LogOptions { follow: query.follow, tail: query.tail, since: query.since };
+    let since = match query.since.as_deref().map(seconds).transpose() {
+        Ok(since) => since,
+        Err(message) => return problem(StatusCode::BAD_REQUEST, message).into_response(),
+    };
+    let options = LogOptions { follow: query.follow, tail: query.tail, since };
     match shared.host.logs(&container, &options).await {
         Ok(lines) => {
             let lines = lines.map(move |line| {
@@ -185,6 +190,11 @@ pub(super) async fn logs(
         }
         Err(error) => problem(StatusCode::BAD_GATEWAY, error.message).into_response(),
     }
+}
+
+fn seconds(text: &str) -> Result<i64, String> {
+    let parsed = text.parse().ok().or_else(|| Some(text.parse::<jiff::Timestamp>().ok()?.as_second()));
+    parsed.ok_or_else(|| format!("`{text}` is no time: write RFC 3339, as in 2026-01-31T12:00:00Z"))
 }
 
 pub(super) async fn not_found() -> Problem {

@@ -1,0 +1,118 @@
+//! What a person or an accident does to our containers is healed, and the dependants behave as the file says.
+
+use aiplat_core::condition::{ConditionType, Status, Word};
+use serde_json::{Value, json};
+
+use crate::harness::{Stage, all_ready, has, moment, service};
+
+/// `follower` asked to be restarted with `db`, `other` did not. `db` takes its time, so that there is something to see.
+const PLATFORM: &str = r#"
+apiVersion: aiplat/v1
+name: @name
+services:
+  db:
+    image: aiplat-demo:1
+    command: ["serve", "TCP_PORT=5432", "READY_AFTER=1500"]
+    healthcheck: {tcp: {port: 5432}, interval: 5s}
+  follower:
+    image: aiplat-demo:1
+    command: ["serve"]
+    depends_on: {db: {condition: service_healthy, restart: true}}
+    healthcheck: {http: {port: 8080, path: /ready}, interval: 5s}
+  last:
+    image: aiplat-demo:1
+    command: ["serve"]
+    depends_on: {follower: {condition: service_healthy, restart: true}}
+  other:
+    image: aiplat-demo:1
+    command: ["serve"]
+    depends_on: {db: {condition: service_healthy}}
+"#;
+
+fn converged() -> Option<Stage> {
+    let mut stage = Stage::new()?;
+    stage.save(PLATFORM);
+    stage.start();
+    stage.ready();
+    Some(stage)
+}
+
+/// Breaks `db` by `accident`, and checks who followed and who stayed.
+fn heals_in_order(mut stage: Stage, accident: impl Fn(&Stage, &str)) -> Stage {
+    let before = stage.runs();
+    accident(&stage, &before["db"].id);
+    let waiting = stage.wait("the dependants see that db is gone", |status| {
+        has(status, Some("other"), ConditionType::DependenciesReady, Status::False)
+            && has(status, Some("follower"), ConditionType::DependenciesReady, Status::False)
+    });
+    assert_eq!(service(&waiting, "other").status, Word::Degraded, "it runs on, and says that something is wrong");
+    let meanwhile = stage.runs();
+    assert_eq!(meanwhile.get("other"), before.get("other"), "nobody is stopped because a dependency is down");
+    assert_eq!(meanwhile.get("follower"), before.get("follower"), "nobody follows before it is Ready again");
+
+    let new = |name: &'static str| {
+        let old = before[name].clone();
+        move |stage: &Stage| stage.runs().get(name).is_some_and(|run| *run != old)
+    };
+    let renewed = [new("db"), new("follower"), new("last")];
+    let healed = stage.wait("everything is Ready, and the followers are restarted", |status| {
+        all_ready(status) && status.services.iter().all(|service| service.status == Word::Ready)
+    });
+    assert!(renewed.iter().all(|renewed| renewed(&stage)), "the followers were restarted: {:#?}", stage.runs());
+    let after = stage.runs();
+    assert_eq!(after["other"], before["other"], "who did not ask for it is not restarted");
+    let ready = |name: &str| moment(service(&healed, name).since.as_deref().unwrap_or_default());
+    let started = |name: &str| moment(&after[name].started_at);
+    assert!(started("follower") >= ready("db"), "follower started at {}, db was Ready at {}", started("follower"), ready("db"));
+    assert!(started("last") >= ready("follower"));
+    stage
+}
+
+#[test]
+fn a_killed_service_is_started_again_and_only_who_asked_for_it_follows() {
+    let Some(stage) = converged() else { return };
+    let id = stage.runs()["db"].id.clone();
+    let stage = heals_in_order(stage, |stage, id| {
+        stage.engine.post(&format!("/containers/{id}/kill"), &Value::Null);
+    });
+    assert_eq!(stage.runs()["db"].id, id, "a crash needs no new container");
+}
+
+#[test]
+fn a_removed_service_is_made_anew_and_only_who_asked_for_it_follows() {
+    let Some(stage) = converged() else { return };
+    heals_in_order(stage, |stage, id| stage.engine.delete(&format!("/containers/{id}?force=1")));
+}
+
+#[test]
+fn a_disconnected_network_is_connected_again_with_its_names_and_nobody_is_restarted() {
+    let Some(mut stage) = converged() else { return };
+    let before = stage.runs();
+    let network = format!("{}_default", stage.name);
+    let body = json!({"Container": before["db"].id, "Force": true});
+    stage.engine.post(&format!("/networks/{network}/disconnect"), &body);
+    let connected = |stage: &Stage| {
+        let inspect = stage.container("db").unwrap_or_default();
+        let aliases = &inspect["NetworkSettings"]["Networks"][&network]["Aliases"];
+        aliases.as_array().is_some_and(|aliases| aliases.contains(&json!("db")))
+    };
+    let ok = crate::harness::until(crate::harness::PATIENCE, || connected(&stage));
+    assert!(ok, "db is connected again, under its name: {:#?}", stage.container("db"));
+    stage.ready();
+    assert_eq!(stage.runs(), before, "nobody is restarted for it");
+}
+
+#[test]
+fn a_paused_service_goes_on_and_a_stopped_one_is_started() {
+    let Some(mut stage) = converged() else { return };
+    let before = stage.runs();
+    stage.engine.post(&format!("/containers/{}/pause", before["other"].id), &Value::Null);
+    let goes_on = |stage: &Stage| stage.container("other").is_some_and(|c| c["State"]["Status"] == "running");
+    assert!(crate::harness::until(crate::harness::PATIENCE, || goes_on(&stage)), "other goes on");
+    assert_eq!(stage.runs(), before);
+    stage.engine.post(&format!("/containers/{}/stop?t=1", before["other"].id), &Value::Null);
+    assert!(crate::harness::until(crate::harness::PATIENCE, || goes_on(&stage)), "other is started");
+    stage.ready();
+    let after = stage.runs();
+    assert_eq!((&after["other"].id, &after["db"]), (&before["other"].id, &before["db"]));
+}

@@ -1,0 +1,78 @@
+//! The quickstart, from nothing to nothing left to do.
+
+use std::time::Instant;
+
+use crate::harness::{PATIENCE, Stage, all_ready, proxy::Proxy, report, until};
+
+/// `examples/quickstart/platform.yaml` under the stage's own name and ports.
+fn quickstart() -> String {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/quickstart/platform.yaml");
+    let text = std::fs::read_to_string(path).expect("the quickstart is an example of this repository");
+    let own = text.replace("name: quickstart", "name: @name").replace("3000:", "@port1:").replace("5678:", "@port2:");
+    assert!(own.contains("@name") && own.contains("@port1") && own.contains("@port2"), "the quickstart has changed");
+    own
+}
+
+#[test]
+fn the_quickstart_is_ready_from_nothing_and_a_second_pass_changes_nothing() {
+    let Some(mut stage) = Stage::new() else { return };
+    let proxy = Proxy::start(stage.path("engine.sock"), &stage.engine.socket);
+    stage.docker_socket.clone_from(&proxy.socket);
+    stage.save(&quickstart());
+    let begun = Instant::now();
+    let first = stage.once();
+    assert_eq!(first.code, Some(0), "{}", first.said);
+    report(&format!("quickstart, six services from nothing: {} ms", begun.elapsed().as_millis()));
+    let runs = stage.runs();
+    assert_eq!(runs.len(), 6, "{runs:?}");
+
+    let changes = proxy.changes().len();
+    let begun = Instant::now();
+    let second = stage.once();
+    assert_eq!(second.code, Some(0), "{}", second.said);
+    report(&format!("quickstart, nothing to do: {} ms", begun.elapsed().as_millis()));
+    assert_eq!(proxy.changes()[changes..], [""; 0], "a converged platform is not touched");
+
+    // The daemon takes over what `--once` left, and touches nothing either.
+    stage.start();
+    let status = stage.ready();
+    let open = |gate: &aiplat_api::v1::GateStatus| gate.condition.condition.is_normal();
+    assert!(status.gates.len() == 2 && status.gates.iter().all(open), "{:?}", status.gates);
+    assert_eq!(proxy.changes()[changes..], [""; 0], "a converged platform is not touched");
+    assert_eq!(stage.runs(), runs);
+}
+
+#[test]
+fn a_converged_resync_costs_three_lists_and_at_most_one_inspect() {
+    let Some(mut stage) = Stage::new() else { return };
+    let proxy = Proxy::start(stage.path("engine.sock"), &stage.engine.socket);
+    stage.docker_socket.clone_from(&proxy.socket);
+    stage.save(&quickstart().replace("name: @name", "name: @name\nreconcile: {resync: 2s}"));
+    stage.start();
+    stage.wait("everything is Ready", all_ready);
+
+    // The volumes are listed by a resync and by nothing else, so that they count the resyncs.
+    let resyncs = || positions(&proxy.calls()).len();
+    let seen = resyncs();
+    assert!(until(PATIENCE, || resyncs() >= seen + 5), "resyncs go on");
+    let calls = proxy.calls();
+    let marks = positions(&calls);
+    // From the second resync after convergence to the last but one: whole ones only.
+    let whole = &calls[marks[seen + 1]..marks[seen + 4]];
+    let count = |what: &dyn Fn(&str) -> bool| whole.iter().filter(|call| what(call)).count();
+    let inspects = count(&|call| call.starts_with("GET /containers/") && call.contains("/json") && !is_list(call));
+    report(&format!("three converged resyncs of six services: {whole:?}"));
+    assert_eq!(proxy.changes().iter().filter(|change| whole.contains(change)).count(), 0);
+    assert!(inspects <= 3, "at most one inspect each: {whole:#?}");
+    assert_eq!(count(&|call| is_list(call)), 9, "three lists each: {whole:#?}");
+    assert_eq!(whole.len(), 9 + inspects, "and nothing else: {whole:#?}");
+}
+
+fn positions(calls: &[String]) -> Vec<usize> {
+    let volumes = calls.iter().enumerate().filter(|(_, call)| call.starts_with("GET /volumes"));
+    volumes.map(|(index, _)| index).collect()
+}
+
+fn is_list(call: &str) -> bool {
+    ["GET /containers/json", "GET /networks", "GET /volumes"].iter().any(|list| call.starts_with(list))
+}
