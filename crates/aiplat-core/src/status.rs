@@ -75,6 +75,10 @@ fn running_word(step: &Step, ready: Option<Status>) -> Word {
             let wrong = step.conditions.iter().any(|c| !c.is_normal() && !settled.contains(&c.kind));
             if wrong { Word::Degraded } else { Word::Ready }
         }
+        // It serves, as of an earlier file.
+        Some(Status::False) if reason_of(step, ConditionType::Ready) == Some(Reason::FingerprintDiffers) => {
+            Word::Degraded
+        }
         // Asked for the first time within milliseconds.
         Some(Status::Unknown) if reason_of(step, ConditionType::Ready) == Some(Reason::ProbePending) => {
             Word::Starting

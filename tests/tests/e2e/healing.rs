@@ -3,7 +3,7 @@
 use aiplat_core::condition::{ConditionType, Status, Word};
 use serde_json::{Value, json};
 
-use crate::harness::{Stage, all_ready, has, moment, service};
+use crate::harness::{PATIENCE, Stage, all_ready, has, moment, service, until};
 
 /// `follower` asked to be restarted with `db`, `other` did not. `db` takes its time, so that there is something to see.
 const PLATFORM: &str = r#"
@@ -50,15 +50,14 @@ fn heals_in_order(mut stage: Stage, accident: impl Fn(&Stage, &str)) -> Stage {
     assert_eq!(meanwhile.get("other"), before.get("other"), "nobody is stopped because a dependency is down");
     assert_eq!(meanwhile.get("follower"), before.get("follower"), "nobody follows before it is Ready again");
 
-    let new = |name: &'static str| {
-        let old = before[name].clone();
-        move |stage: &Stage| stage.runs().get(name).is_some_and(|run| *run != old)
+    let renewed = |stage: &Stage| {
+        let now = stage.runs();
+        ["db", "follower", "last"].iter().all(|name| now.get(*name).is_some_and(|run| *run != before[*name]))
     };
-    let renewed = [new("db"), new("follower"), new("last")];
-    let healed = stage.wait("everything is Ready, and the followers are restarted", |status| {
+    assert!(until(PATIENCE, || renewed(&stage)), "db is healed and the followers are restarted: {:#?}", stage.runs());
+    let healed = stage.wait("everything is Ready again", |status| {
         all_ready(status) && status.services.iter().all(|service| service.status == Word::Ready)
     });
-    assert!(renewed.iter().all(|renewed| renewed(&stage)), "the followers were restarted: {:#?}", stage.runs());
     let after = stage.runs();
     assert_eq!(after["other"], before["other"], "who did not ask for it is not restarted");
     let ready = |name: &str| moment(service(&healed, name).since.as_deref().unwrap_or_default());
@@ -96,7 +95,7 @@ fn a_disconnected_network_is_connected_again_with_its_names_and_nobody_is_restar
         let aliases = &inspect["NetworkSettings"]["Networks"][&network]["Aliases"];
         aliases.as_array().is_some_and(|aliases| aliases.contains(&json!("db")))
     };
-    let ok = crate::harness::until(crate::harness::PATIENCE, || connected(&stage));
+    let ok = until(PATIENCE, || connected(&stage));
     assert!(ok, "db is connected again, under its name: {:#?}", stage.container("db"));
     stage.ready();
     assert_eq!(stage.runs(), before, "nobody is restarted for it");
@@ -108,10 +107,10 @@ fn a_paused_service_goes_on_and_a_stopped_one_is_started() {
     let before = stage.runs();
     stage.engine.post(&format!("/containers/{}/pause", before["other"].id), &Value::Null);
     let goes_on = |stage: &Stage| stage.container("other").is_some_and(|c| c["State"]["Status"] == "running");
-    assert!(crate::harness::until(crate::harness::PATIENCE, || goes_on(&stage)), "other goes on");
+    assert!(until(PATIENCE, || goes_on(&stage)), "other goes on");
     assert_eq!(stage.runs(), before);
     stage.engine.post(&format!("/containers/{}/stop?t=1", before["other"].id), &Value::Null);
-    assert!(crate::harness::until(crate::harness::PATIENCE, || goes_on(&stage)), "other is started");
+    assert!(until(PATIENCE, || goes_on(&stage)), "other is started");
     stage.ready();
     let after = stage.runs();
     assert_eq!((&after["other"].id, &after["db"]), (&before["other"].id, &before["db"]));

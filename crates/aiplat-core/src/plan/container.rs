@@ -361,8 +361,15 @@ impl Look<'_> {
             reason: health.reason,
             message: health.message.clone(),
         };
-        let ready = Condition { kind: ConditionType::Ready, ..healthy.clone() };
-        let mut conditions = vec![started, healthy, self.crash_loop(), self.drifted(), ready];
+        let drifted = self.drifted();
+        let ready = match (healthy.status, drifted.status) {
+            // It serves its dependants, but it is not what the file says: who waits for an edit waits for this.
+            (Status::True, Status::True) => Condition::abnormal(ConditionType::Ready, drifted.reason, drifted.message.clone()),
+            (Status::True | Status::False | Status::Unknown, _) => {
+                Condition { kind: ConditionType::Ready, ..healthy.clone() }
+            }
+        };
+        let mut conditions = vec![started, healthy, self.crash_loop(), drifted, ready];
         if self.members.current.is_some_and(|current| !current.state.is_alive()) {
             conditions.retain(|condition| condition.kind != ConditionType::Healthy);
         }
@@ -439,8 +446,8 @@ impl Look<'_> {
         let kind = ConditionType::Drifted;
         match self.members.current {
             Some(current) if !self.members.current_matches => {
-                let changed = self.changed_fields(current);
-                let message = Cause::Replacement { changed }.to_string();
+                let changed = Cause::fields(&self.changed_fields(current));
+                let message = format!("it is of an earlier file: {changed}");
                 Condition::abnormal(kind, Reason::FingerprintDiffers, message)
             }
             Some(_) | None => Condition::normal(kind, Reason::AsDesired),

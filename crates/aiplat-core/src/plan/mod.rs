@@ -187,18 +187,24 @@ impl Planned {
     }
 }
 
-impl fmt::Display for Cause {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let fields = |changed: &[String]| match changed {
+impl Cause {
+    /// `image, ports changed`.
+    pub(crate) fn fields(changed: &[String]) -> String {
+        match changed {
             [] => "its settings differ from the file".to_owned(),
             [one] => format!("{one} changed"),
             many => format!("{} changed", many.join(", ")),
-        };
+        }
+    }
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Missing => f.write_str("it does not exist"),
-            Self::Replacement { changed } => write!(f, "{}; made beside the old one", fields(changed)),
+            Self::Replacement { changed } => write!(f, "{}; made beside the old one", Self::fields(changed)),
             Self::Replaced { changed } => {
-                write!(f, "{}; its replacement is made and may start", fields(changed))
+                write!(f, "{}; its replacement is made and may start", Self::fields(changed))
             }
             Self::NotStarted => f.write_str("it is not started and all it needs is ready"),
             Self::Ended { how, attempt } => {
