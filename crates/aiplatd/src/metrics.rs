@@ -6,7 +6,7 @@ use aiplat_core::condition::{Status, Word};
 use axum::{Router, extract::State, http::header, response::IntoResponse, routing::get};
 use prometheus_client::{
     encoding::{EncodeLabelSet, text::encode},
-    metrics::{family::Family, gauge::Gauge},
+    metrics::{counter::Counter, family::Family, gauge::Gauge},
     registry::Registry,
 };
 use tokio::net::TcpListener;
@@ -23,6 +23,12 @@ struct Service {
 struct StatusLabels {
     service: String,
     status: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ActionLabels {
+    action: String,
+    result: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -99,7 +105,17 @@ fn services(shared: &Shared, registry: &mut Registry) {
 }
 
 fn controller(shared: &Shared, registry: &mut Registry) {
+    let actions = Family::<ActionLabels, Counter>::default();
+    for ((action, succeeded), count) in &shared.lock().actions {
+        let result = if *succeeded { "success" } else { "failure" };
+        let labels = ActionLabels { action: (*action).to_owned(), result: result.to_owned() };
+        actions.get_or_create(&labels).inc_by(*count);
+    }
+    registry.register("actions", "Calls that change a host, since the start", actions);
     let stats = shared.controller().stats();
+    let passes: Counter = Counter::default();
+    passes.inc_by(stats.totals.passes);
+    registry.register("passes", "Reconcile passes since the start", passes);
     let mut gauge = |name: &str, help: &str, value: usize| {
         let gauge: Gauge = Gauge::default();
         gauge.set(i64::try_from(value).unwrap_or(i64::MAX));

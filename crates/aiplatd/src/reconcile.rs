@@ -153,6 +153,7 @@ impl Passes {
         let mut state = self.shared.lock();
         state.mark_stale(id);
         state.observed.pulls.remove(id);
+        *state.actions.entry((action.verb(), result.is_ok())).or_default() += 1;
         let desired = state.desired.clone();
         let fingerprint =
             desired.and_then(|d| d.containers.get(id).map(|spec| fingerprint::of(&spec.runtime)));

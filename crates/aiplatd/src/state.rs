@@ -62,6 +62,8 @@ pub struct State {
     pub spec: SpecStatus,
     /// What happened.
     pub events: Events,
+    /// Actions done since the start, by verb and whether they succeeded.
+    pub actions: BTreeMap<(&'static str, bool), u64>,
     /// How long the longest path of services is that waits for each container.
     pub heights: BTreeMap<ResourceId, u32>,
     /// Resources that must be looked at before they are acted on: a hint came, or we wrote.
@@ -106,6 +108,7 @@ impl Shared {
             store_failing: None,
             spec: SpecStatus::default(),
             events: Events::default(),
+            actions: BTreeMap::new(),
             heights: BTreeMap::new(),
             stale: BTreeSet::new(),
             seen: BTreeMap::new(),

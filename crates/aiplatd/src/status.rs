@@ -340,7 +340,7 @@ fn volumes(spec: &ContainerSpec) -> Vec<String> {
 fn next(step: &Step) -> String {
     match (&step.action, step.requeue) {
         (Some(planned), _) => format!("{} because {}", planned.action, planned.cause),
-        (None, Requeue::After(wait)) => format!("{} (in {})", status::sentence(step), human(wait)),
+        (None, Requeue::After(wait)) => format!("looked at again in {}", human(wait)),
         (None, Requeue::Now | Requeue::OnChange) => String::new(),
     }
 }

@@ -7,3 +7,4 @@ mod harness;
 mod quickstart;
 mod healing;
 mod chain;
+mod engine_restart;

@@ -10,7 +10,11 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
     thread::JoinHandle,
+    time::{Duration, Instant},
 };
+
+/// What separates one burst of calls from the next.
+const SILENCE: Duration = Duration::from_millis(500);
 
 /// A proxy that runs until it is dropped.
 pub(crate) struct Proxy {
@@ -21,7 +25,7 @@ pub(crate) struct Proxy {
 
 #[derive(Default)]
 struct Shared {
-    calls: Mutex<Vec<String>>,
+    calls: Mutex<Vec<(Instant, String)>>,
     streams: Mutex<Vec<UnixStream>>,
     cut: AtomicBool,
     ended: AtomicBool,
@@ -52,7 +56,14 @@ impl Proxy {
 
     /// `METHOD /path?query` of every call so far, without the version of the API.
     pub(crate) fn calls(&self) -> Vec<String> {
-        lock(&self.shared.calls).clone()
+        lock(&self.shared.calls).iter().map(|(_, call)| call.clone()).collect()
+    }
+
+    /// The calls so far, in groups with half a second of silence between them.
+    pub(crate) fn bursts(&self) -> Vec<Vec<String>> {
+        let calls = lock(&self.shared.calls);
+        let bursts = calls.chunk_by(|(before, _), (after, _)| after.duration_since(*before) < SILENCE);
+        bursts.map(|burst| burst.iter().map(|(_, call)| call.clone()).collect()).collect()
     }
 
     /// Those that change something.
@@ -113,7 +124,7 @@ fn forward(shared: &Shared, mut client: BufReader<UnixStream>, server: &mut Unix
                 return Ok(());
             }
         }
-        lock(&shared.calls).push(first_line(&head));
+        lock(&shared.calls).push((Instant::now(), first_line(&head)));
         server.write_all(head.as_bytes())?;
         let header = |name: &str| {
             let mut lines = head.lines();

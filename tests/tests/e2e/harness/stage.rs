@@ -8,13 +8,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use aiplat_api::v1::StatusDoc;
+use aiplat_api::v1::{DiffReply, StatusDoc};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use super::{
     Engine, PATIENCE, all_ready, cannot_run,
     http::{self, Answer},
+    private::PrivateEngine,
     process::{self, Finished, command, daemon_binary, free_port},
     random,
     turn::Turn,
@@ -62,8 +63,25 @@ impl Stage {
         }
     }
 
+    /// A stage on an engine of its own, whose daemon lives in that engine's network: its probes reach the containers.
+    pub(crate) fn on_private_engine() -> Option<(Self, PrivateEngine)> {
+        let turn = Turn::take();
+        let started = Engine::of_this_machine().and_then(|machine| PrivateEngine::start(&machine));
+        match started {
+            Ok(private) => {
+                let mut stage = Self::on(private.engine.clone(), turn);
+                stage.wrapper = private.in_its_network();
+                Some((stage, private))
+            }
+            Err(reason) => {
+                cannot_run(&reason);
+                None
+            }
+        }
+    }
+
     /// A stage on `engine`.
-    pub(crate) fn on(engine: Engine, turn: Turn) -> Self {
+    fn on(engine: Engine, turn: Turn) -> Self {
         let suffix = format!("{:08x}", random() & 0xffff_ffff);
         let folder = tempfile::Builder::new().prefix("aiplat-e2e-").tempdir().expect("a temporary folder");
         let stage = Self {
@@ -244,6 +262,17 @@ impl Stage {
     /// Waits until everything is Ready.
     pub(crate) fn ready(&mut self) -> StatusDoc {
         self.wait("everything is Ready", all_ready)
+    }
+
+    /// Waits until everything is Ready and the daemon's own plan holds nothing any more.
+    pub(crate) fn settled(&mut self) -> StatusDoc {
+        let planned = || -> Option<DiffReply> {
+            let answer = self.call("POST", "/v1/diff", &json!({"file": null})).ok()?;
+            serde_json::from_slice(&answer.body).ok()
+        };
+        let nothing = || planned().is_some_and(|reply| reply.preview.waves.is_empty());
+        assert!(until(PATIENCE, nothing), "the plan stays {:#?}", planned());
+        self.ready()
     }
 
     /// The container of a service, by its name on the host.
