@@ -19,8 +19,8 @@ use crate::{
     probes::Prober,
     reconcile::{PULLS, Passes, STARTS},
     server,
+    shared::Shared,
     spec::{self, Intent},
-    state::Shared,
     status, status_file,
 };
 

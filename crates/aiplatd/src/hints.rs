@@ -6,7 +6,7 @@ use aiplat_host::Hint;
 use futures_util::StreamExt;
 use tokio::sync::Notify;
 
-use crate::state::Shared;
+use crate::shared::Shared;
 
 /// Follows the host's hints for ever.
 pub async fn follow(shared: Arc<Shared>) {

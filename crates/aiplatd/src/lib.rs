@@ -19,6 +19,7 @@ pub mod ports;
 pub mod probes;
 pub mod reconcile;
 pub mod server;
+pub mod shared;
 pub mod spec;
 pub mod state;
 pub mod status;

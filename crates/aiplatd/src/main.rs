@@ -100,7 +100,7 @@ fn host(backend: DockerBackend) -> Arc<dyn Backend> {
 }
 
 /// SIGHUP reads the file again; SIGTERM and SIGINT stop the daemon, and no workload.
-async fn signals(shared: Arc<aiplatd::state::Shared>, shutdown: CancellationToken) {
+async fn signals(shared: Arc<aiplatd::shared::Shared>, shutdown: CancellationToken) {
     let (Ok(mut hangup), Ok(mut terminate)) = (signal(SignalKind::hangup()), signal(SignalKind::terminate()))
     else {
         tracing::error!("Signals cannot be received.");

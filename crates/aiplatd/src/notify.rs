@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use sd_notify::NotifyState;
 
-use crate::{state::Shared, status};
+use crate::{shared::Shared, status};
 
 /// Tells systemd `states`; without systemd nothing happens.
 pub fn tell(states: &[NotifyState<'_>]) {

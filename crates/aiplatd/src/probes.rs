@@ -14,7 +14,7 @@ use aiplat_core::{
 };
 use tokio::task::{AbortHandle, JoinSet};
 
-use crate::state::Shared;
+use crate::shared::Shared;
 
 /// The probing tasks.
 #[derive(Clone)]

@@ -19,7 +19,7 @@ use futures_util::future::{BoxFuture, FutureExt};
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, info, info_span, warn};
 
-use crate::{failure::failure, probes::Prober, state::Shared};
+use crate::{failure::failure, probes::Prober, shared::Shared};
 
 /// Places for starts.
 pub const STARTS: Class = Class("starts");

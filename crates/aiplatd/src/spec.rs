@@ -18,7 +18,7 @@ use aiplat_core::{
 
 use crate::{
     ports::{Batch, SpecFiles},
-    state::Shared,
+    shared::Shared,
 };
 
 /// What is known of the file on disk.

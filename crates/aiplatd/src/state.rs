@@ -1,52 +1,25 @@
-//! What the daemon knows: one plain value behind one lock, which is never held across an await.
+//! What the daemon knows: one plain value. Nothing in here waits.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    path::PathBuf,
-    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
-    time::Duration,
+    sync::Arc,
 };
 
 use aiplat_core::{
     Kind, ResourceId, Timestamp,
     condition::{ConditionType, Status},
-    ledger::{Ledger, Record, Transition},
+    ledger::{Ledger, Transition},
     observed::{Incarnation, Listing, Observed, ObservedState},
     plan::{self, Step, Verdict, World},
     preview,
     spec::{InstanceId, Platform},
 };
-use aiplat_host::{Backend, HostError, HostErrorKind, Target};
-use aiplat_runtime::Handle;
-use tokio::sync::watch;
+use aiplat_host::Target;
 
-use crate::{
-    events::Events,
-    ports::{Batch, Clock, SpecSource, StateStore},
-    spec::SpecStatus,
-};
-
-/// The daemon's parts, shared by its tasks.
-pub struct Shared {
-    /// The hosts.
-    pub host: Arc<dyn Backend>,
-    /// Time.
-    pub clock: Arc<dyn Clock>,
-    /// Where the ledger is kept.
-    pub store: Arc<dyn StateStore>,
-    /// Where the file is.
-    pub source: Arc<dyn SpecSource>,
-    /// Whose objects are ours.
-    pub instance: InstanceId,
-    /// Our state folder: never mountable by a service.
-    pub state_dir: PathBuf,
-    handle: OnceLock<Handle<ResourceId>>,
-    state: Mutex<State>,
-    version: watch::Sender<u64>,
-}
+use crate::{events::Events, spec::SpecStatus};
 
 /// Everything that changes.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct State {
     /// The file in force; `None` before the first good one.
     pub desired: Option<Arc<Platform>>,
@@ -87,217 +60,13 @@ pub struct Seen {
     pending: bool,
 }
 
-/// A look takes no longer than this.
-const LOOK_DEADLINE: Duration = Duration::from_secs(30);
-
-impl Shared {
-    /// The parts of a daemon that has not looked at anything yet.
-    #[must_use]
-    pub fn new(
-        ports: crate::daemon::Ports,
-        instance: InstanceId,
-        state_dir: PathBuf,
-        ledger: Ledger,
-        ledger_lost: Option<String>,
-    ) -> Self {
-        let state = State {
-            desired: None,
-            observed: ObservedState::default(),
-            ledger,
-            ledger_lost,
-            store_failing: None,
-            spec: SpecStatus::default(),
-            events: Events::default(),
-            actions: BTreeMap::new(),
-            heights: BTreeMap::new(),
-            stale: BTreeSet::new(),
-            seen: BTreeMap::new(),
-            waiting: BTreeSet::new(),
-            unsaved: BTreeSet::new(),
-            rotation: 0,
-        };
-        let crate::daemon::Ports { host, clock, store, source } = ports;
-        Self {
-            host,
-            clock,
-            store,
-            source,
-            instance,
-            state_dir,
-            handle: OnceLock::new(),
-            state: Mutex::new(state),
-            version: watch::Sender::new(1),
-        }
-    }
-
-    /// The controller that runs the passes, which itself needs these parts: told once, before anything runs.
-    ///
-    /// # Panics
-    /// When told twice.
-    pub fn set_controller(&self, handle: Handle<ResourceId>) {
-        assert!(self.handle.set(handle).is_ok(), "there is one controller");
-    }
-
-    /// Asks for a pass of each of `ids`.
-    pub fn schedule(&self, ids: impl IntoIterator<Item = ResourceId>) {
-        self.controller().schedule_all_now(ids);
-    }
-
-    /// Schedules passes.
-    ///
-    /// # Panics
-    /// Before the controller has been told.
-    #[must_use]
-    pub fn controller(&self) -> &Handle<ResourceId> {
-        self.handle.get().expect("the controller is told before anything runs")
-    }
-
-    /// The state, locked. A pass that panicked with it locked left a plain value: it is used as it is.
-    pub fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Boot time.
-    #[must_use]
-    pub fn now(&self) -> Timestamp {
-        self.clock.now()
-    }
-
-    /// Tells those who watch that something they may show has changed.
-    pub fn changed(&self) {
-        self.version.send_modify(|version| *version += 1);
-    }
-
-    /// Rises with every change.
-    #[must_use]
-    pub fn versions(&self) -> watch::Receiver<u64> {
-        self.version.subscribe()
-    }
-
-    /// Looks at `id` afresh and takes in what is seen.
-    ///
-    /// # Errors
-    /// When its host cannot be asked. What was known stays.
-    pub async fn look(&self, id: &ResourceId) -> Result<(), HostError> {
-        let target = {
-            let mut state = self.lock();
-            // Taken off before the read begins: a hint that comes during the read puts it back.
-            state.stale.remove(id);
-            state.target(id)
-        };
-        let observed = match tokio::time::timeout(LOOK_DEADLINE, self.host.observe(&target)).await {
-            Ok(result) => result,
-            Err(_elapsed) => Err(timed_out(&format!("looking at {id} took longer than 30s"))),
-        };
-        match observed {
-            Ok(observed) => {
-                let waiting = self.lock().record(observed, &self.instance, self.clock.now());
-                self.schedule(waiting);
-                Ok(())
-            }
-            Err(error) => {
-                self.lock().stale.insert(id.clone());
-                if error.kind == HostErrorKind::Unreachable {
-                    self.record_loss(&error.message);
-                }
-                Err(error)
-            }
-        }
-    }
-
-    /// Lists everything and plans everything.
-    ///
-    /// # Errors
-    /// When the engine cannot be asked.
-    pub async fn relist(&self) -> Result<(), HostError> {
-        let listed = match tokio::time::timeout(LOOK_DEADLINE, self.host.observe_all()).await {
-            Ok(result) => result,
-            Err(_elapsed) => Err(timed_out("listing containers, networks and volumes took longer than 30s")),
-        };
-        match listed {
-            Ok(listing) => {
-                let ids = self.lock().record_listing(listing, &self.instance, self.clock.now());
-                self.changed();
-                self.schedule(ids);
-                Ok(())
-            }
-            Err(error) => {
-                self.record_loss(&error.message);
-                Err(error)
-            }
-        }
-    }
-
-    /// The engine cannot be reached: nothing is dead for that, and deaths around it are not held against anybody.
-    pub fn record_loss(&self, reason: &str) {
-        let now = self.clock.now();
-        let mut state = self.lock();
-        if state.observed.engine.away.is_none() {
-            let forgiven = state.ledger.forgive_restarts_since(now);
-            state.unsaved.extend(forgiven);
-            state.events.warn(
-                self.clock.wall_ms(),
-                "EngineLost",
-                "platform",
-                format!("the engine does not answer: {reason}"),
-            );
-            tracing::warn!(reason, "The engine is out of reach; nothing is touched until it answers.");
-        }
-        state.observed.record_loss(reason.to_owned(), now);
-        drop(state);
-        self.changed();
-    }
-
-    /// A hint: `id` must be looked at before it is acted on.
-    pub fn hint(&self, id: ResourceId) {
-        self.lock().stale.insert(id.clone());
-        self.schedule([id]);
-    }
-
-    /// Writes the records of `ids`; when that fails we go on from memory, and say so.
-    pub async fn commit(&self, ids: &[ResourceId]) {
-        let records: BTreeMap<ResourceId, Option<Record>> = {
-            let state = self.lock();
-            ids.iter().map(|id| (id.clone(), state.ledger.get(id).cloned())).collect()
-        };
-        self.commit_batch(Batch { records, last_good: None }).await;
-    }
-
-    /// Writes a batch; when that fails we go on from memory, and say so.
-    pub async fn commit_batch(&self, batch: Batch) {
-        let result = self.store.commit(batch).await;
-        let mut state = self.lock();
-        match result {
-            Ok(()) => {
-                if state.store_failing.take().is_some() {
-                    state.events.note(
-                        self.clock.wall_ms(),
-                        "LedgerWritable",
-                        "platform",
-                        "the state folder can be written again".to_owned(),
-                    );
-                }
-            }
-            Err(error) => {
-                let message = error.to_string();
-                if state.store_failing.as_ref() != Some(&message) {
-                    tracing::error!(error = %message, "The ledger cannot be written; going on from memory.");
-                    let text =
-                        format!("the ledger cannot be written: {message}; healing goes on from memory");
-                    state.events.warn(self.clock.wall_ms(), "LedgerUnwritable", "platform", text);
-                }
-                state.store_failing = Some(message);
-            }
-        }
-    }
-}
-
-fn timed_out(message: &str) -> HostError {
-    use aiplat_core::condition::{ErrorClass, Reason};
-    HostError::new(HostErrorKind::OutcomeUnknown, ErrorClass::Transient, Reason::ActionFailed, message)
-}
-
 impl State {
+    /// What a daemon knows that has not looked at anything yet.
+    #[must_use]
+    pub fn remembering(ledger: Ledger, ledger_lost: Option<String>) -> Self {
+        Self { ledger, ledger_lost, ..Self::default() }
+    }
+
     /// The world as it is known now; `None` before the first good file.
     #[must_use]
     pub fn world(&self, now: Timestamp) -> Option<World<'_>> {
@@ -325,6 +94,11 @@ impl State {
             }
             Kind::Network | Kind::Volume => false,
         }
+    }
+
+    /// A look begins: a hint that comes during it marks `id` anew.
+    pub(crate) fn mark_fresh(&mut self, id: &ResourceId) {
+        self.stale.remove(id);
     }
 
     /// What we wrote to, or were told of.
@@ -423,7 +197,7 @@ impl State {
     }
 
     /// What to ask the host for.
-    fn target(&self, id: &ResourceId) -> Target {
+    pub(crate) fn target(&self, id: &ResourceId) -> Target {
         Target { id: id.clone(), host_name: self.host_name(id) }
     }
 
@@ -454,13 +228,18 @@ impl State {
     }
 
     /// Takes in a fresh look, and says which waiting resources may see something new.
-    fn record(&mut self, observed: Observed, instance: &InstanceId, now: Timestamp) -> Vec<ResourceId> {
+    pub(crate) fn record(
+        &mut self,
+        observed: Observed,
+        instance: &InstanceId,
+        now: Timestamp,
+    ) -> Vec<ResourceId> {
         let before = self.outline();
         self.observed.record(observed, instance, now);
         if self.outline() == before { Vec::new() } else { self.waiting.iter().cloned().collect() }
     }
 
-    fn record_listing(
+    pub(crate) fn record_listing(
         &mut self,
         listing: Listing,
         instance: &InstanceId,

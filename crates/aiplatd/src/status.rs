@@ -13,10 +13,7 @@ use aiplat_core::{
     time::human,
 };
 
-use crate::{
-    events::rfc3339,
-    state::{Shared, State},
-};
+use crate::{events::rfc3339, shared::Shared, state::State};
 
 /// Events that a status document carries; all of them are at `/v1/events`.
 const EVENTS: usize = 200;

@@ -3,7 +3,7 @@
 
 use std::{os::unix::fs::PermissionsExt, path::Path, sync::Arc, time::Duration};
 
-use crate::{state::Shared, status};
+use crate::{shared::Shared, status};
 
 /// Writes after each change, at most once a second, for ever.
 pub async fn follow(shared: Arc<Shared>) {

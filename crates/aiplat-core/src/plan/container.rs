@@ -3,10 +3,15 @@
 //! Read `desired` as a ladder: each rung either acts, waits, or passes on. A crash after any rung leaves a world
 //! from which the same ladder continues; there is no other recovery.
 
+mod conditions;
+mod leaving;
+
+pub(super) use leaving::removal_gate;
+
 use std::{sync::Arc, time::Duration};
 
 use super::{
-    Cause, Gate, Members, Readiness, Step, World, gate,
+    Cause, Gate, Members, Step, World, gate,
     readiness::ready_incarnation,
     running::{self, Ended},
 };
@@ -16,7 +21,7 @@ use crate::{
     condition::{Condition, ConditionType, Reason, Status},
     fingerprint,
     observed::{ContainerState, Endpoint, ObservedContainer},
-    spec::{Attachment, ContainerSpec, Removals},
+    spec::{Attachment, ContainerSpec},
     time::human,
 };
 
@@ -30,7 +35,7 @@ pub(super) fn plan(world: &World<'_>, id: &ResourceId) -> Step {
             let look = Look { world, id, spec, members };
             look.step().with(look.conditions())
         }
-        None => undesired(world, id),
+        None => leaving::undesired(world, id),
     }
 }
 
@@ -48,6 +53,7 @@ pub(super) fn engine_away(world: &World<'_>) -> Option<Step> {
     Some(Step::blocked(world, vec![Gate::EngineAway { message }]).with(vec![ready]))
 }
 
+/// One service, its containers sorted into their roles.
 struct Look<'a> {
     world: &'a World<'a>,
     id: &'a ResourceId,
@@ -309,210 +315,4 @@ impl Look<'_> {
     fn stop(&self, container: &ObservedContainer) -> Action {
         Action::StopContainer { id: container.id.clone(), grace: self.spec.policy.stop_grace }
     }
-
-    /// Everything there is to say of it, in the order of cure.
-    fn conditions(&self) -> Vec<Condition> {
-        let world = self.world;
-        let mut gates: Vec<Gate> = gate::name(world, self.spec).into_iter().collect();
-        gates.extend(gate::before_start(world, self.id, self.spec));
-        // What a container was made from is asked for again only when one is to be made.
-        if !self.members.current_matches && self.members.candidate.is_none() {
-            gates.extend(gate::image(world, self.spec));
-        }
-        let mut conditions = vec![Condition::normal(ConditionType::Accepted, Reason::InFile)];
-        for kind in [
-            ConditionType::NameTaken,
-            ConditionType::ImageAvailable,
-            ConditionType::StorageReady,
-            ConditionType::PortsFree,
-            ConditionType::DependenciesReady,
-        ] {
-            let mut closed = gates.iter().filter(|gate| gate.condition() == Some(kind)).peekable();
-            conditions.push(match closed.peek() {
-                None => Condition::normal(kind, Reason::AsDesired),
-                Some(first) => {
-                    let reason = first.reason();
-                    let closed: Vec<&Gate> = closed.collect();
-                    let messages: Vec<String> = closed.iter().map(ToString::to_string).collect();
-                    // A dependency that has not been asked yet is not one that is not ready.
-                    if closed.iter().all(|gate| gate.is_unknown()) {
-                        Condition::unknown(kind, Reason::NotObserved, messages.join("; "))
-                    } else {
-                        Condition::abnormal(kind, reason, messages.join("; "))
-                    }
-                }
-            });
-        }
-        conditions.extend(self.life());
-        conditions
-    }
-
-    fn life(&self) -> Vec<Condition> {
-        let (started, health) = match self.members.current {
-            None => (
-                Condition::abnormal(ConditionType::Started, Reason::Missing, "it does not exist yet"),
-                Readiness::progressing(Reason::Missing, "it does not exist yet"),
-            ),
-            Some(current) => (self.started(current), self.health(current)),
-        };
-        let healthy = Condition {
-            kind: ConditionType::Healthy,
-            status: health.status,
-            reason: health.reason,
-            message: health.message.clone(),
-        };
-        let drifted = self.drifted();
-        let ready = match (healthy.status, drifted.status) {
-            // It serves its dependants, but it is not what the file says: who waits for an edit waits for this.
-            (Status::True, Status::True) => Condition::abnormal(ConditionType::Ready, drifted.reason, drifted.message.clone()),
-            (Status::True | Status::False | Status::Unknown, _) => {
-                Condition { kind: ConditionType::Ready, ..healthy.clone() }
-            }
-        };
-        let mut conditions = vec![started, healthy, self.crash_loop(), drifted, ready];
-        if self.members.current.is_some_and(|current| !current.state.is_alive()) {
-            conditions.retain(|condition| condition.kind != ConditionType::Healthy);
-        }
-        conditions
-    }
-
-    fn started(&self, current: &ObservedContainer) -> Condition {
-        let kind = ConditionType::Started;
-        if current.state.is_alive() {
-            return Condition::normal(kind, Reason::Running);
-        }
-        let evidence = running::evidence(current);
-        let (reason, message) = match running::ended(self.world, self.id, self.spec, current) {
-            Ended::Completed => return Condition::normal(kind, Reason::Completed),
-            Ended::Failed(how) => (Reason::Failed, format!("it ended with {how}{evidence}")),
-            Ended::BackOff { until, how, attempt } => {
-                let wait = human(self.world.now.until(until));
-                // The same reason as when the attempt is due: waiting is no news.
-                (Reason::Exited, format!("it ended with {how}, restart {} in {wait}{evidence}", attempt + 1))
-            }
-            Ended::Exhausted { how, attempt } => {
-                (Reason::CrashLoop, format!("it ended {attempt} times in a row, last with {how}{evidence}"))
-            }
-            Ended::Start(cause) => {
-                let reason = if matches!(cause, Cause::EngineStopped) {
-                    Reason::EngineStopped
-                } else if matches!(cause, Cause::NotStarted | Cause::StoppedByUs) {
-                    Reason::Starting
-                } else {
-                    Reason::Exited
-                };
-                (reason, format!("{cause}{evidence}"))
-            }
-        };
-        Condition::abnormal(kind, reason, message)
-    }
-
-    fn health(&self, current: &ObservedContainer) -> Readiness {
-        if current.state.is_alive() {
-            return running::health(self.world, self.id, self.spec, current);
-        }
-        let started = self.started(current);
-        Readiness {
-            status: started.status,
-            reason: started.reason,
-            message: started.message,
-            progressing: started.reason == Reason::Starting,
-        }
-    }
-
-    fn crash_loop(&self) -> Condition {
-        let kind = ConditionType::CrashLoop;
-        let world = self.world;
-        let settings = &world.desired.settings.restart;
-        let print = fingerprint::of(&self.spec.runtime);
-        let sighting = self.members.current.and_then(|current| world.observed.sightings.get(&current.id));
-        let ran = sighting.map(running::run_length).unwrap_or_default();
-        let Some(record) = world.ledger.get(self.id) else {
-            return Condition::normal(kind, Reason::AsDesired);
-        };
-        let restarts = &record.restarts;
-        let looping = restarts.in_a_row(settings, &print, ran) >= settings.crash_loop
-            || restarts.within_window(settings, &print, world.now) >= settings.crash_loop;
-        if !looping || ran >= settings.reset_after {
-            return Condition::normal(kind, Reason::AsDesired);
-        }
-        let last = restarts.recent.last().map(|restart| restart.ending.as_str()).unwrap_or_default();
-        let count = restarts.within_window(settings, &print, world.now);
-        let message = format!("restarted {count} times within {} (last end: {last})", human(settings.window));
-        Condition::abnormal(kind, Reason::CrashLoop, message)
-    }
-
-    fn drifted(&self) -> Condition {
-        let kind = ConditionType::Drifted;
-        match self.members.current {
-            Some(current) if !self.members.current_matches => {
-                let changed = Cause::fields(&self.changed_fields(current));
-                let message = format!("it is of an earlier file: {changed}");
-                Condition::abnormal(kind, Reason::FingerprintDiffers, message)
-            }
-            Some(_) | None => Condition::normal(kind, Reason::AsDesired),
-        }
-    }
-}
-
-/// A container that the file no longer has: stopped and removed, dependants first.
-fn undesired(world: &World<'_>, id: &ResourceId) -> Step {
-    let members = world.observed.owned.get(id).map(Vec::as_slice).unwrap_or_default();
-    let conditions = vec![
-        Condition::abnormal(ConditionType::Accepted, Reason::NotInFile, "it is no longer in the file"),
-        Condition::abnormal(
-            ConditionType::Ready,
-            Reason::NotInFile,
-            "it is no longer in the file and is being removed",
-        ),
-    ];
-    let Some(next) = members.iter().find(|member| member.state.is_alive()).or(members.first()) else {
-        return Step::converged();
-    };
-    if let Some(gate) = removal_gate(world) {
-        return Step::blocked(world, vec![gate]).with(conditions);
-    }
-    if let Some(by) = dependant(world, id) {
-        return Step::blocked(world, vec![Gate::StillUsed { by: by.to_string() }]).with(conditions);
-    }
-    let action = match next.state {
-        ContainerState::Removing => return Step::again(Duration::from_millis(200)).with(conditions),
-        ContainerState::Created | ContainerState::Exited | ContainerState::Dead => {
-            Action::RemoveContainer { id: next.id.clone() }
-        }
-        ContainerState::Running
-        | ContainerState::Paused
-        | ContainerState::Restarting
-        | ContainerState::Other(_) => {
-            Action::StopContainer { id: next.id.clone(), grace: Duration::from_secs(10) }
-        }
-    };
-    Step::act(action, Cause::NotInFile).with(conditions)
-}
-
-/// What keeps things that are no longer in the file.
-pub(super) fn removal_gate(world: &World<'_>) -> Option<Gate> {
-    match world.desired.removals {
-        Removals::AwaitConfirmation => Some(Gate::ConfirmationNeeded),
-        Removals::From(at) if at > world.now => Some(Gate::RemovalGrace { until: at }),
-        Removals::From(_) => None,
-    }
-}
-
-/// Another service that is to be removed, still has a container, and depended on `id` when that was made.
-fn dependant<'a>(world: &World<'a>, id: &ResourceId) -> Option<&'a ResourceId> {
-    let leaving =
-        world.observed.owned.iter().filter(|(other, _)| !world.desired.wants(other) && *other != id);
-    let needs = |set: &[ObservedContainer]| {
-        set.iter().any(|member| member.owner.as_ref().is_some_and(|owner| owner.depends_on.contains(id)))
-    };
-    // Two that name each other (two files ago) must not wait for each other: the first in order goes first.
-    let mutual = |other: &ResourceId| {
-        let own = world.observed.owned.get(id).map(Vec::as_slice).unwrap_or_default();
-        own.iter().any(|member| member.owner.as_ref().is_some_and(|owner| owner.depends_on.contains(other)))
-    };
-    leaving
-        .filter(|(_, set)| needs(set))
-        .map(|(other, _)| other)
-        .find(|other| !(mutual(other) && id < *other))
 }

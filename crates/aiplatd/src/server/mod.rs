@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use auth::{Peer, Verb};
 
-use crate::state::Shared;
+use crate::shared::Shared;
 
 /// A request body larger than this is refused before it is looked at.
 const BODY_MAX: usize = 8 << 20;

@@ -20,8 +20,8 @@ use serde::Deserialize;
 
 use super::auth::Peer;
 use crate::{
+    shared::Shared,
     spec::{self, Intent},
-    state::Shared,
     status,
 };
 

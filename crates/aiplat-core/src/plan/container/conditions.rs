@@ -1,0 +1,161 @@
+//! What there is to say of one service's containers.
+
+use super::Look;
+use crate::{
+    condition::{Condition, ConditionType, Reason, Status},
+    fingerprint,
+    observed::ObservedContainer,
+    plan::{
+        Cause, Gate, Readiness, gate,
+        running::{self, Ended},
+    },
+    time::human,
+};
+
+impl Look<'_> {
+    /// Everything there is to say of it, in the order of cure.
+    pub(super) fn conditions(&self) -> Vec<Condition> {
+        let world = self.world;
+        let mut gates: Vec<Gate> = gate::name(world, self.spec).into_iter().collect();
+        gates.extend(gate::before_start(world, self.id, self.spec));
+        // What a container was made from is asked for again only when one is to be made.
+        if !self.members.current_matches && self.members.candidate.is_none() {
+            gates.extend(gate::image(world, self.spec));
+        }
+        let mut conditions = vec![Condition::normal(ConditionType::Accepted, Reason::InFile)];
+        for kind in [
+            ConditionType::NameTaken,
+            ConditionType::ImageAvailable,
+            ConditionType::StorageReady,
+            ConditionType::PortsFree,
+            ConditionType::DependenciesReady,
+        ] {
+            let mut closed = gates.iter().filter(|gate| gate.condition() == Some(kind)).peekable();
+            conditions.push(match closed.peek() {
+                None => Condition::normal(kind, Reason::AsDesired),
+                Some(first) => {
+                    let reason = first.reason();
+                    let closed: Vec<&Gate> = closed.collect();
+                    let messages: Vec<String> = closed.iter().map(ToString::to_string).collect();
+                    // A dependency that has not been asked yet is not one that is not ready.
+                    if closed.iter().all(|gate| gate.is_unknown()) {
+                        Condition::unknown(kind, Reason::NotObserved, messages.join("; "))
+                    } else {
+                        Condition::abnormal(kind, reason, messages.join("; "))
+                    }
+                }
+            });
+        }
+        conditions.extend(self.life());
+        conditions
+    }
+
+    fn life(&self) -> Vec<Condition> {
+        let (started, health) = match self.members.current {
+            None => (
+                Condition::abnormal(ConditionType::Started, Reason::Missing, "it does not exist yet"),
+                Readiness::progressing(Reason::Missing, "it does not exist yet"),
+            ),
+            Some(current) => (self.started(current), self.health(current)),
+        };
+        let healthy = Condition {
+            kind: ConditionType::Healthy,
+            status: health.status,
+            reason: health.reason,
+            message: health.message.clone(),
+        };
+        let drifted = self.drifted();
+        let ready = match (healthy.status, drifted.status) {
+            // It serves its dependants, but it is not what the file says: who waits for an edit waits for this.
+            (Status::True, Status::True) => {
+                Condition::abnormal(ConditionType::Ready, drifted.reason, drifted.message.clone())
+            }
+            (Status::True | Status::False | Status::Unknown, _) => {
+                Condition { kind: ConditionType::Ready, ..healthy.clone() }
+            }
+        };
+        let mut conditions = vec![started, healthy, self.crash_loop(), drifted, ready];
+        if self.members.current.is_some_and(|current| !current.state.is_alive()) {
+            conditions.retain(|condition| condition.kind != ConditionType::Healthy);
+        }
+        conditions
+    }
+
+    fn started(&self, current: &ObservedContainer) -> Condition {
+        let kind = ConditionType::Started;
+        if current.state.is_alive() {
+            return Condition::normal(kind, Reason::Running);
+        }
+        let evidence = running::evidence(current);
+        let (reason, message) = match running::ended(self.world, self.id, self.spec, current) {
+            Ended::Completed => return Condition::normal(kind, Reason::Completed),
+            Ended::Failed(how) => (Reason::Failed, format!("it ended with {how}{evidence}")),
+            Ended::BackOff { until, how, attempt } => {
+                let wait = human(self.world.now.until(until));
+                // The same reason as when the attempt is due: waiting is no news.
+                (Reason::Exited, format!("it ended with {how}, restart {} in {wait}{evidence}", attempt + 1))
+            }
+            Ended::Exhausted { how, attempt } => {
+                (Reason::CrashLoop, format!("it ended {attempt} times in a row, last with {how}{evidence}"))
+            }
+            Ended::Start(cause) => {
+                let reason = if matches!(cause, Cause::EngineStopped) {
+                    Reason::EngineStopped
+                } else if matches!(cause, Cause::NotStarted | Cause::StoppedByUs) {
+                    Reason::Starting
+                } else {
+                    Reason::Exited
+                };
+                (reason, format!("{cause}{evidence}"))
+            }
+        };
+        Condition::abnormal(kind, reason, message)
+    }
+
+    fn health(&self, current: &ObservedContainer) -> Readiness {
+        if current.state.is_alive() {
+            return running::health(self.world, self.id, self.spec, current);
+        }
+        let started = self.started(current);
+        Readiness {
+            status: started.status,
+            reason: started.reason,
+            message: started.message,
+            progressing: started.reason == Reason::Starting,
+        }
+    }
+
+    fn crash_loop(&self) -> Condition {
+        let kind = ConditionType::CrashLoop;
+        let world = self.world;
+        let settings = &world.desired.settings.restart;
+        let print = fingerprint::of(&self.spec.runtime);
+        let sighting = self.members.current.and_then(|current| world.observed.sightings.get(&current.id));
+        let ran = sighting.map(running::run_length).unwrap_or_default();
+        let Some(record) = world.ledger.get(self.id) else {
+            return Condition::normal(kind, Reason::AsDesired);
+        };
+        let restarts = &record.restarts;
+        let looping = restarts.in_a_row(settings, &print, ran) >= settings.crash_loop
+            || restarts.within_window(settings, &print, world.now) >= settings.crash_loop;
+        if !looping || ran >= settings.reset_after {
+            return Condition::normal(kind, Reason::AsDesired);
+        }
+        let last = restarts.recent.last().map(|restart| restart.ending.as_str()).unwrap_or_default();
+        let count = restarts.within_window(settings, &print, world.now);
+        let message = format!("restarted {count} times within {} (last end: {last})", human(settings.window));
+        Condition::abnormal(kind, Reason::CrashLoop, message)
+    }
+
+    fn drifted(&self) -> Condition {
+        let kind = ConditionType::Drifted;
+        match self.members.current {
+            Some(current) if !self.members.current_matches => {
+                let changed = Cause::fields(&self.changed_fields(current));
+                let message = format!("it is of an earlier file: {changed}");
+                Condition::abnormal(kind, Reason::FingerprintDiffers, message)
+            }
+            Some(_) | None => Condition::normal(kind, Reason::AsDesired),
+        }
+    }
+}
