@@ -1,6 +1,6 @@
 //! Platforms in a few words: `sketch([service("db").probe(), service("web").after("db", healthy())])`.
 
-use std::{collections::BTreeMap, net::IpAddr, time::Duration};
+use std::{collections::BTreeMap, fmt, net::IpAddr, time::Duration};
 
 use aiplat_core::{
     ResourceId, Timestamp,
@@ -20,7 +20,7 @@ pub fn instance() -> InstanceId {
 }
 
 /// A platform before it is compiled. Plain data: generators make and shrink it.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Sketch {
     /// Prefix of names on the host.
     pub name: String,
@@ -37,7 +37,7 @@ pub struct Sketch {
 }
 
 /// One service, and how its program behaves.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Service {
     /// Its name.
     pub name: String,
@@ -349,5 +349,48 @@ impl Sketch {
     #[must_use]
     pub fn service(&mut self, name: &str) -> &mut Service {
         self.services.iter_mut().find(|service| service.name == name).expect("a service of the sketch")
+    }
+}
+
+/// A failing case is read by a person: a line a service, and only what it says.
+impl fmt::Debug for Sketch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for service in &self.services {
+            write!(f, "\n    {service:?}")?;
+        }
+        let Self { name: _, services: _, networks, settings, removals: _, external } = self;
+        if *settings != Settings::default() {
+            write!(f, "\n    {settings:?}")?;
+        }
+        let says_more = !networks.is_empty() || !external.is_empty();
+        if says_more { write!(f, "\n    networks {networks:?} external {external:?}") } else { Ok(()) }
+    }
+}
+
+impl fmt::Debug for Service {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let plain = service(&self.name);
+        write!(f, "{} {} v{} {:?}", self.name, self.image, self.version, self.restart)?;
+        for (on, edge) in &self.needs {
+            write!(f, " after {on}:{:?}", edge.condition)?;
+            write!(f, "{}{}", if edge.restart { "+restart" } else { "" }, if edge.required { "" } else { "?" })?;
+        }
+        write!(f, " networks {:?}", self.networks)?;
+        for (what, said) in [("volumes", format!("{:?}", self.volumes)), ("binds", format!("{:?}", self.binds))] {
+            if said != "[]" {
+                write!(f, " {what} {said}")?;
+            }
+        }
+        if self.probe.is_some() {
+            write!(f, " probe")?;
+        }
+        if !self.ports.is_empty() || !self.anonymous.is_empty() {
+            write!(f, " ports {:?} anonymous {:?}", self.ports, self.anonymous)?;
+        }
+        if self.limits != plain.limits || self.container_name.is_some() {
+            write!(f, " memory {} name {:?}", self.limits.memory, self.container_name)?;
+        }
+        write!(f, " boot {:?} stops with {}", self.app.boot, self.app.stop_exit)?;
+        self.app.ends.as_ref().map_or(Ok(()), |ending| write!(f, " {ending:?}"))
     }
 }

@@ -115,15 +115,18 @@ fn one_running(call: &Call<'_>) -> Option<String> {
     Some(format!("S2: {} still runs", other.name))
 }
 
-/// S8: what serves goes only when what replaces it exists.
+/// S8: what serves goes only when what replaces it exists, or already serves.
 fn kept_until_replaced(call: &Call<'_>) -> Option<String> {
     let spec = call.desired.containers.get(call.id)?;
     let wanted = fingerprint::of(&spec.runtime);
     let is_wanted = |other: &Container| other.labels.get(label::FINGERPRINT).map(String::as_str) == Some(wanted.as_str());
-    let remains = |gone: &str| members(call.before, call.desired, call.id).any(|other| other.id != gone && is_wanted(other));
+    let remains = |gone: &str| {
+        members(call.before, call.desired, call.id).any(|other| other.id != gone && (is_wanted(other) || is_alive(other)))
+    };
     let container = call.before.containers.get(target(call.action)?)?;
     let goes = matches!(call.action, Action::RemoveContainer { .. } | Action::StopContainer { .. });
-    let lost = goes && container.state != State::Dead && !is_wanted(container) && !remains(&container.id);
+    let served = container.state != State::Dead && container.started.is_some();
+    let lost = goes && served && !is_wanted(container) && !remains(&container.id);
     lost.then(|| "S8: nothing is there to replace it".to_owned())
 }
 

@@ -111,7 +111,9 @@ fn one(
     };
     let restart = if choices.one_shot { RestartMode::Default } else { choices.restart };
     let mut service = service(name).version(choices.version).restart(restart).app(app);
-    service.image = format!("{name}:{}", choices.image);
+    // What completes is another program than what serves: another image.
+    let program = if choices.one_shot { "-job" } else { "" };
+    service.image = format!("{name}{program}:{}", choices.image);
     service.probe = (choices.probe && !choices.one_shot).then(tcp_probe);
     service.networks = choices.networks.iter().map(|network| (*network).to_owned()).collect();
     service.limits.memory = choices.memory;

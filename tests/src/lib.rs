@@ -3,5 +3,7 @@
 pub mod build;
 pub mod check;
 pub mod generate;
+pub mod lab;
 pub mod scene;
 pub mod sim;
+mod yaml;

@@ -119,7 +119,11 @@ impl Scene {
     /// Looks at one resource.
     pub fn look(&mut self, id: &ResourceId) {
         let host_name = match id.kind {
-            Kind::Network => self.desired.networks.get(id).map(|spec| spec.host_name.clone()),
+            // What is no longer in the file is found by its label.
+            Kind::Network => self.desired.networks.get(id).map(|spec| spec.host_name.clone()).or_else(|| {
+                let mut ours = self.observed.networks.values();
+                ours.find(|n| n.owner.as_ref().is_some_and(|o| o.resource == *id)).map(|n| n.name.clone())
+            }),
             Kind::Volume => self.desired.volumes.get(id).map(|spec| spec.host_name.clone()),
             Kind::Image | Kind::Container => Some(id.key().to_owned()),
         };
@@ -147,6 +151,10 @@ impl Scene {
         let step = self.plan(id);
         for entry in entries(&self.world(), id, &step) {
             self.ledger.enter(id, entry);
+        }
+        if let Some(Action::StartContainer { id: container }) = step.action.as_ref().map(|planned| &planned.action) {
+            let now = self.now();
+            self.observed.record_start(container, now);
         }
         let outcome = step.action.as_ref().map(|planned| self.apply(id, &planned.action));
         if let (Some(planned), Some(outcome)) = (&step.action, &outcome) {
@@ -215,6 +223,8 @@ impl Scene {
                 self.arm(&id);
             }
         }
+        let Self { probes_due, desired, .. } = self;
+        probes_due.retain(|id, _| desired.containers.contains_key(id));
         self.probes_due.values().map(|(_, due)| self.now().until(*due)).min()
     }
 

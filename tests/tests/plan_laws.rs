@@ -25,6 +25,8 @@ use proptest::prelude::*;
 /// Some passes over random resources, with time and people in between.
 fn disturb(scene: &mut Scene, rng: &mut Rng, steps: u32, by_hand: bool) {
     scene.observe();
+    // Not both: an end with exit 0 in the absence of engine and daemon cannot be told from a completion.
+    let daemon_dies = rng.percent(50);
     for _ in 0..steps {
         let ids = scene.resources();
         match rng.below(12) {
@@ -35,8 +37,8 @@ fn disturb(scene: &mut Scene, rng: &mut Rng, steps: u32, by_hand: bool) {
                 scene.observe();
             }
             2 => drop(scene.probe()),
-            3 if rng.percent(10) => drop(scene.restart_daemon()),
-            4 if rng.percent(10) => {
+            3 if daemon_dies && rng.percent(10) => drop(scene.restart_daemon()),
+            4 if !daemon_dies && rng.percent(10) => {
                 let how = [Restart::Graceful, Restart::Killed, Restart::Live];
                 scene.restart_engine(*rng.pick(&how).expect("three"));
             }
@@ -81,7 +83,7 @@ fn ending(scene: &Scene) -> String {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 96, max_shrink_iters: 4_000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 48, max_shrink_iters: 4_000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn from_nothing_every_platform_converges_and_stays(sketch in sketches()) {
@@ -300,8 +302,9 @@ fn harmless(world: &World<'_>, id: &ResourceId, action: Option<&Action>) -> Resu
         prop_assert!(ours, "{action} of {id} is done to what is not ours");
     }
     if let Action::RemoveNetwork { id: network, .. } = action {
-        let found = observed.networks.values().find(|found| found.id == *network && found.owner.as_ref().is_some_and(|o| o.resource == *id));
-        prop_assert!(found.and_then(|found| found.owner.as_ref()).is_some_and(|owner| owner.instance == instance()));
+        let ours = observed.networks.values().filter_map(|found| Some((found, found.owner.as_ref()?)));
+        let mut ours = ours.filter(|(_, owner)| owner.resource == *id && owner.instance == instance());
+        prop_assert!(ours.any(|(found, _)| found.id == *network), "{action} is done to what is not ours");
     }
     if let Action::StartContainer { id: container } = action {
         let other = members.iter().find(|member| member.id != *container && member.state.is_alive());

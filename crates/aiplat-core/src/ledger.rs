@@ -17,6 +17,9 @@ use crate::{
 pub struct Ledger {
     /// One record a resource; absent is the same as empty.
     pub records: BTreeMap<ResourceId, Record>,
+    /// It was last written in another boot: what ran then was ended by the machine.
+    #[serde(skip)]
+    pub rebooted: bool,
 }
 
 /// What is remembered of one resource.
@@ -27,8 +30,8 @@ pub struct Record {
     pub restarts: RestartWindow,
     /// The last action that failed, if none has succeeded since.
     pub failure: Option<Failure>,
-    /// The run that we are ending ourselves: its end is no crash.
-    pub stopping: Option<Incarnation>,
+    /// Runs that we have ended ourselves, newest last: their end is no crash, also when an edit is undone.
+    pub stopped: Vec<Incarnation>,
     /// What ran when its present container was started: an edge with `restart: true` compares.
     pub dependencies: BTreeMap<ResourceId, Incarnation>,
     /// Field hashes by fingerprint, of the containers that exist: so that a change can be named.
@@ -104,6 +107,13 @@ impl Ledger {
         self.records.get(id)
     }
 
+    /// Whether `id` ran when it was last looked at in an earlier boot.
+    #[must_use]
+    pub fn ran_before_reboot(&self, id: &ResourceId) -> bool {
+        let started = self.get(id).and_then(|record| record.transitions.get(&ConditionType::Started));
+        self.rebooted && started.is_some_and(|started| started.reason == Reason::Running)
+    }
+
     /// The record of `id`, made when absent.
     pub fn entry(&mut self, id: &ResourceId) -> &mut Record {
         self.records.entry(id.clone()).or_default()
@@ -111,6 +121,7 @@ impl Ledger {
 
     /// After a boot, boot times mean nothing: what is measured in them is forgotten.
     pub fn forget_boot_times(&mut self) {
+        self.rebooted = true;
         for record in self.records.values_mut() {
             record.restarts.recent.clear();
             record.failure = None;
@@ -133,6 +144,9 @@ impl Ledger {
         forgiven
     }
 }
+
+/// Runs kept in `Record::stopped`: more than one service has containers.
+pub(crate) const STOPPED_MAX: usize = 8;
 
 /// A death this soon before the engine is lost is the engine's doing.
 pub const ENGINE_STOP_WINDOW: Duration = Duration::from_secs(10);

@@ -285,6 +285,9 @@ pub struct Sighting {
     pub last_running: Option<Timestamp>,
     /// First seen ended, after having been seen running or not.
     pub ended_at: Option<Timestamp>,
+    /// When we last started this container, whatever run came of it: one that dies within the start call is never
+    /// seen running.
+    pub started_by_us: Option<Timestamp>,
 }
 
 /// Readiness of one incarnation as probed by us.
@@ -425,6 +428,11 @@ impl ObservedState {
         }
     }
 
+    /// We are about to start `container`.
+    pub fn record_start(&mut self, container: &ContainerId, now: Timestamp) {
+        self.sightings.entry(container.clone()).or_default().started_by_us = Some(now);
+    }
+
     /// The engine cannot be reached. What was last seen stays, marked as such: nothing is dead because a socket is.
     pub fn record_loss(&mut self, reason: String, now: Timestamp) {
         if self.engine.away.is_none() {
@@ -483,10 +491,16 @@ fn keep_detail(container: &mut ObservedContainer, before: Option<ObservedContain
 }
 
 impl Sighting {
+    /// When this run began, as far as we know: seen running, or started by us and dead before anybody looked.
+    #[must_use]
+    pub fn began(&self) -> Option<Timestamp> {
+        self.running_since.or(self.started_by_us)
+    }
+
     fn record(&mut self, container: &ObservedContainer, now: Timestamp) {
         let incarnation = container.incarnation();
         if incarnation.is_some() && incarnation != self.incarnation {
-            *self = Self { incarnation, ..Self::default() };
+            *self = Self { incarnation, started_by_us: self.started_by_us, ..Self::default() };
         }
         if container.state.is_alive() {
             self.running_since.get_or_insert(now);

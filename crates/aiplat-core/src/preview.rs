@@ -1,14 +1,14 @@
 //! The whole plan: `plan` and `predict`, iterated to a fixpoint. What `diff` prints.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
 use crate::{
     Kind, ResourceId, Timestamp,
     ledger::Ledger,
-    observed::{ObservedImage, ObservedState},
-    plan::{Requeue, Verdict, World, plan},
+    observed::{ContainerState, ObservedImage, ObservedState},
+    plan::{Requeue, Step, Verdict, World, entries, plan},
     predict::predict,
     spec::Platform,
 };
@@ -59,74 +59,112 @@ pub fn resources(desired: &Platform, observed: &ObservedState) -> BTreeSet<Resou
     ids
 }
 
-/// The plan from `observed` to what `desired` asks for. Waits (grace, back-off) are taken to pass; an image that
-/// has not been looked for is taken to be there.
+/// Waits in a row without an action between them; a wait that never leads to one ends the preview.
+const WAITS_MAX: u32 = 100;
+
+/// The plan from `observed` to what `desired` asks for. Waits (grace, back-off) are taken to pass, removals under way
+/// to end; an image that has not been looked for is taken to be there.
 #[must_use]
 pub fn preview(desired: &Platform, observed: &ObservedState, ledger: &Ledger, now: Timestamp) -> Preview {
-    let mut observed = observed.clone();
-    let mut ledger = ledger.clone();
-    let mut now = now;
-    for image in desired.images.values() {
-        let present = ObservedImage::Present { id: String::new(), has_healthcheck: false };
-        observed.images.entry(image.reference.clone()).or_insert(present);
-    }
-    let ids = resources(desired, &observed);
+    let mut future = Future { desired, observed: observed.clone(), ledger: ledger.clone(), now };
+    future.assume();
+    let ids = resources(desired, &future.observed);
     let mut waves = Vec::new();
     let mut pending = ids.clone();
+    let mut waits = 0;
     while waves.len() < WAVES_MAX {
-        let world = World { desired, observed: &observed, ledger: &ledger, now };
-        let steps: Vec<_> = pending.iter().map(|id| (id, plan(&world, id))).collect();
-        let due: Vec<_> = steps
-            .iter()
-            .filter_map(|(id, step)| step.action.as_ref().map(|planned| (*id, step, planned)))
-            .collect();
-        if due.is_empty() {
-            let wait = steps.iter().filter_map(|(_, step)| match step.requeue {
-                Requeue::After(wait) => Some(wait),
-                Requeue::Now | Requeue::OnChange => None,
-            });
-            let Some(wait) = wait.min().filter(|_| pending.len() == ids.len()) else {
-                if pending.len() == ids.len() {
-                    return Preview { waves, blocked: blocked(&steps) };
-                }
-                pending = ids.clone();
-                continue;
-            };
-            // At least a millisecond, so that a wait of zero cannot hold the loop.
-            now = now + wait.max(std::time::Duration::from_millis(1));
-            if now.since_boot() > std::time::Duration::from_secs(400 * 86_400) {
-                return Preview { waves, blocked: blocked(&steps) };
-            }
+        let steps = future.steps(&pending);
+        if steps.iter().any(|(_, step)| step.action.is_some()) {
+            waits = 0;
+            waves.push(wave(&steps));
+            pending = future.carry_out(&steps);
             continue;
         }
-        let actions = due.iter().map(|(id, _, planned)| PreviewedAction {
-            resource: (*id).clone(),
+        // Only what the last wave touched was planned: before the end, everything is.
+        if pending.len() < ids.len() {
+            pending.clone_from(&ids);
+            continue;
+        }
+        waits += 1;
+        match next_wait(&steps).filter(|_| waits <= WAITS_MAX) {
+            // At least a millisecond, so that a wait of zero gets on.
+            Some(wait) => future.now = future.now + wait.max(Duration::from_millis(1)),
+            None => return Preview { waves, blocked: blocked(&steps) },
+        }
+    }
+    Preview { waves, blocked: Vec::new() }
+}
+
+/// The world as it will have become.
+struct Future<'a> {
+    desired: &'a Platform,
+    observed: ObservedState,
+    ledger: Ledger,
+    now: Timestamp,
+}
+
+impl Future<'_> {
+    fn assume(&mut self) {
+        for image in self.desired.images.values() {
+            let present = ObservedImage::Present { id: String::new(), has_healthcheck: false };
+            self.observed.images.entry(image.reference.clone()).or_insert(present);
+        }
+        for members in self.observed.owned.values_mut() {
+            members.retain(|member| member.state != ContainerState::Removing);
+        }
+        self.observed.owned.retain(|_, members| !members.is_empty());
+    }
+
+    fn world(&self) -> World<'_> {
+        World { desired: self.desired, observed: &self.observed, ledger: &self.ledger, now: self.now }
+    }
+
+    fn steps(&self, ids: &BTreeSet<ResourceId>) -> Vec<(ResourceId, Step)> {
+        ids.iter().map(|id| (id.clone(), plan(&self.world(), id))).collect()
+    }
+
+    /// Does what is due, successfully; answers with whose step may differ now.
+    fn carry_out(&mut self, steps: &[(ResourceId, Step)]) -> BTreeSet<ResourceId> {
+        let mut done = Vec::new();
+        let mut remembered = Vec::new();
+        for (id, step) in steps {
+            let Some(planned) = &step.action else { continue };
+            remembered.extend(entries(&self.world(), id, step).into_iter().map(|entry| (id.clone(), entry)));
+            done.push((id.clone(), planned.action.clone()));
+        }
+        for (id, entry) in remembered {
+            self.ledger.enter(&id, entry);
+        }
+        for (id, action) in &done {
+            predict(&mut self.observed, self.desired, id, action, self.now);
+            if let Some(record) = self.ledger.records.get_mut(id) {
+                record.failure = None;
+            }
+        }
+        affected(self.desired, &done)
+    }
+}
+
+fn wave(steps: &[(ResourceId, Step)]) -> Wave {
+    let actions = steps.iter().filter_map(|(id, step)| {
+        let planned = step.action.as_ref()?;
+        Some(PreviewedAction {
+            resource: id.clone(),
             verb: planned.action.verb().to_owned(),
             action: planned.action.to_string(),
             cause: planned.cause.to_string(),
             interrupts: planned.interrupts().map(str::to_owned),
-        });
-        waves.push(Wave { actions: actions.collect() });
-        let mut remembered = Vec::new();
-        for (id, step, _) in &due {
-            let entries = crate::plan::entries(&world, id, step);
-            remembered.extend(entries.into_iter().map(|entry| ((*id).clone(), entry)));
-        }
-        let done: Vec<_> =
-            due.iter().map(|(id, _, planned)| ((*id).clone(), planned.action.clone())).collect();
-        pending = affected(desired, &done);
-        for (id, entry) in remembered {
-            ledger.enter(&id, entry);
-        }
-        for (id, action) in &done {
-            predict(&mut observed, desired, id, action, now);
-            // It is taken to succeed this time.
-            if let Some(record) = ledger.records.get_mut(id) {
-                record.failure = None;
-            }
-        }
-    }
-    Preview { waves, blocked: Vec::new() }
+        })
+    });
+    Wave { actions: actions.collect() }
+}
+
+fn next_wait(steps: &[(ResourceId, Step)]) -> Option<Duration> {
+    let waits = steps.iter().filter_map(|(_, step)| match step.requeue {
+        Requeue::After(wait) => Some(wait),
+        Requeue::Now | Requeue::OnChange => None,
+    });
+    waits.min()
 }
 
 /// Whose step may differ after these actions: their own resources, and what looks at those. Everything is planned
@@ -141,7 +179,7 @@ fn affected(desired: &Platform, done: &[(ResourceId, crate::action::Action)]) ->
     ids
 }
 
-fn blocked(steps: &[(&ResourceId, crate::plan::Step)]) -> Vec<(ResourceId, String)> {
+fn blocked(steps: &[(ResourceId, Step)]) -> Vec<(ResourceId, String)> {
     let sentence = |verdict: &Verdict| match verdict {
         Verdict::Blocked { on } => {
             let gates: Vec<String> = on.iter().map(ToString::to_string).collect();
@@ -150,5 +188,5 @@ fn blocked(steps: &[(&ResourceId, crate::plan::Step)]) -> Vec<(ResourceId, Strin
         Verdict::Unsatisfied { message, .. } | Verdict::Held { message, .. } => Some(message.clone()),
         Verdict::Converged | Verdict::Progressing => None,
     };
-    steps.iter().filter_map(|(id, step)| Some(((*id).clone(), sentence(&step.verdict)?))).collect()
+    steps.iter().filter_map(|(id, step)| Some((id.clone(), sentence(&step.verdict)?))).collect()
 }

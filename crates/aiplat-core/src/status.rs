@@ -178,6 +178,7 @@ fn is_moving_beyond(world: &World<'_>, id: &ResourceId, seen: &mut BTreeSet<Reso
             Gate::NameTaken { .. }
             | Gate::VolumeInUse { .. }
             | Gate::PortTaken { .. }
+            | Gate::FileRefused
             | Gate::ConfirmationNeeded => false,
         }),
     }

@@ -6,7 +6,7 @@ use aiplat_core::{
     ResourceId,
     action::Action,
     condition::{ErrorClass, Reason},
-    observed::{ContainerId, Listing, Observed, PullProgress},
+    observed::{ContainerId, Listing, Observed, ObservedContainer, PullProgress},
     spec::{InstanceId, ProbeKind},
 };
 use futures_util::{future::BoxFuture, stream::BoxStream};
@@ -98,6 +98,13 @@ pub trait Backend: Send + Sync + 'static {
 
     /// Lists everything: containers, networks, volumes. Three calls whatever the size.
     fn observe_all(&self) -> BoxFuture<'_, Result<Listing, HostError>>;
+
+    /// Adds to a container that was just listed what only an inspect shows. One call. Without it, what a listing does
+    /// not show is learned when the resource is looked at for another reason.
+    fn detail<'a>(&'a self, container: &'a mut ObservedContainer) -> BoxFuture<'a, Result<(), HostError>> {
+        let _ = container;
+        Box::pin(async { Ok(()) })
+    }
 
     /// Does one action. Creating what exists (as ours, of the same fingerprint) and removing what is gone are successes. Stop, remove,
     /// rename, start, connect and the like inspect by id first and refuse (`Changed`) what does not carry our labels for `id`.

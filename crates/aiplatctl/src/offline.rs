@@ -64,6 +64,10 @@ fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
     if metadata.is_dir() {
         return Err(io::Error::other("it is a folder"));
     }
+    // A pipe or a device could be read for ever.
+    if !metadata.is_file() {
+        return Err(io::Error::other("it is not a plain file"));
+    }
     if metadata.len() > FILE_MAX {
         return Err(io::Error::other("it is larger than 16 MiB"));
     }

@@ -23,6 +23,9 @@ pub struct Args {
     /// Converge, then exit: 0 when everything is ready, 3 when not, 2 when the file is invalid.
     #[arg(long, env = "AIPLATD_ONCE")]
     pub once: bool,
+    /// With --once: removing more than half of the services, or renaming the platform, is meant.
+    #[arg(long, requires = "once")]
+    pub confirm: bool,
     /// How the log is written.
     #[arg(long, env = "AIPLATD_LOG_FORMAT", value_enum, default_value = "text")]
     pub log_format: LogFormat,

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
 
 use aiplat_core::{
-    ResourceId,
+    ResourceId, Timestamp,
     plan::{self, Verdict},
     spec::InstanceId,
     status as core_status,
@@ -45,6 +45,8 @@ pub struct Options {
     pub state_dir: PathBuf,
     /// Converge, then stop.
     pub once: bool,
+    /// With `once`: a removal of more than half of the services is meant.
+    pub confirm: bool,
     /// Starts at once: more than twice the cores only adds latency.
     pub starts: usize,
     /// The API's socket; `None`: no API.
@@ -56,7 +58,11 @@ pub struct Options {
 }
 
 /// `--once` waits this long for the engine's first listing.
-const ENGINE_PATIENCE: Duration = Duration::from_secs(30);
+const ENGINE_PATIENCE: Duration = Duration::from_secs(15);
+
+/// Without a probe, running is ready: `--once` lets such a service run this long before it says so, for a program
+/// that dies at its start runs for a moment too.
+const STEADY: Duration = Duration::from_secs(2);
 
 /// Pulls at once.
 const PULLS_AT_ONCE: usize = 3;
@@ -75,6 +81,8 @@ pub struct Daemon {
 pub enum Ended {
     /// It was told to stop.
     Stopped,
+    /// `--once`: it was told to stop before everything was ready.
+    Interrupted,
     /// `--once`: everything is ready.
     Ready,
     /// `--once`: something is not, and will not be by waiting.
@@ -89,7 +97,7 @@ impl Ended {
     pub fn code(self) -> ExitCode {
         match self {
             Self::Stopped | Self::Ready => ExitCode::SUCCESS,
-            Self::NotReady => ExitCode::from(3),
+            Self::Interrupted | Self::NotReady => ExitCode::from(3),
             Self::Invalid => ExitCode::from(2),
         }
     }
@@ -127,7 +135,7 @@ impl Daemon {
         let Self { shared, controller, options, shutdown } = self;
         let mut tasks = JoinSet::new();
         let immediate = options.once;
-        spec::reload(&shared, Intent { immediate, ..Intent::default() }).await;
+        spec::reload(&shared, Intent { immediate, confirmed: options.confirm, ..Intent::default() }).await;
         tasks.spawn(hints::follow(Arc::clone(&shared)));
         tasks.spawn(hints::resync(Arc::clone(&shared)));
         if !options.once {
@@ -208,7 +216,7 @@ async fn once(shared: &Shared, shutdown: &CancellationToken) -> Ended {
         tokio::select! {
             biased;
             // Cancel-safe: a flag that stays set.
-            () = shutdown.cancelled() => return Ended::Stopped,
+            () = shutdown.cancelled() => return Ended::Interrupted,
             // Cancel-safe: what is missed here is seen at the next turn.
             () = change => {}
         }
@@ -227,6 +235,19 @@ fn verdict(shared: &Shared, waited: Duration) -> Option<Ended> {
     }
     let ids = state.ids();
     if ids.iter().any(|id| core_status::is_moving(&world, id)) {
+        return None;
+    }
+    let now = shared.now();
+    let is_new = |since: Option<Timestamp>| since.is_some_and(|since| now.since(since) < STEADY);
+    let unproven = |id: &ResourceId| {
+        let members = state.observed.owned.get(id).map(Vec::as_slice).unwrap_or_default();
+        members.iter().any(|member| {
+            member.state.is_alive()
+                && state.observed.sightings.get(&member.id).is_some_and(|s| is_new(s.started_by_us))
+        })
+    };
+    let unprobed = world.desired.containers.iter().filter(|(_, spec)| spec.policy.probe.is_none());
+    if unprobed.into_iter().any(|(id, _)| unproven(id)) {
         return None;
     }
     let converged = ids.iter().all(|id| plan::plan(&world, id).verdict == Verdict::Converged);

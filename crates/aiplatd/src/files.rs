@@ -4,10 +4,9 @@ use std::{
     collections::BTreeSet,
     fs,
     io::Write,
-    os::unix::fs::{MetadataExt, PermissionsExt},
+    os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
-    time::Duration,
 };
 
 use aiplat_core::load::Files;
@@ -32,17 +31,14 @@ struct Watched {
     folders: BTreeSet<PathBuf>,
 }
 
-/// What the watcher's thread tells the daemon.
+/// What the watcher's thread and the daemon share.
 #[derive(Default)]
 struct News {
-    /// A file was closed after writing, or renamed: it is whole.
+    /// A file is whole: it was closed after writing, renamed, linked or removed. An open one is never judged.
     whole: Notify,
-    /// Some bytes changed: it may be half written.
-    partial: Notify,
+    /// The watched files, as named and as resolved: a neighbour's writes are no news.
+    names: Mutex<BTreeSet<PathBuf>>,
 }
-
-/// A bare modify waits this long for more of them: an editor that writes in place is then done.
-const SETTLE: Duration = Duration::from_millis(50);
 
 impl DiskSource {
     /// Watches nothing yet.
@@ -51,39 +47,74 @@ impl DiskSource {
         let news = Arc::new(News::default());
         let told = Arc::clone(&news);
         let watcher =
-            notify::recommended_watcher(move |event: notify::Result<notify::Event>| tell(&told, &event));
+            notify::recommended_watcher(move |event: notify::Result<notify::Event>| told.tell(&event));
         let watcher = watcher
-            .inspect_err(|error| tracing::error!(error = %error, "Files cannot be watched; send SIGHUP after an edit."))
+            .inspect_err(
+                |error| tracing::error!(error = %error, "Files cannot be watched; send SIGHUP after an edit."),
+            )
             .ok();
         Self { root, watched: Mutex::new(Watched { watcher, folders: BTreeSet::new() }), news }
     }
 }
 
-/// Reading a file raises events too; only what may have changed bytes is passed on. Names are not looked at: a
-/// swapped symlink or an editor's rename names another file than the one that changed.
-fn tell(news: &News, event: &notify::Result<notify::Event>) {
-    let Ok(event) = event else { return news.whole.notify_one() };
-    if event.need_rescan() {
-        return news.whole.notify_one();
+impl News {
+    /// Reading a file raises events too; only what may have changed a whole file is passed on.
+    fn tell(&self, event: &notify::Result<notify::Event>) {
+        let is_news = match event {
+            Err(_) => true,
+            Ok(event) if event.need_rescan() => true,
+            Ok(event) => match event.kind {
+                // In place: this very file is whole now.
+                EventKind::Access(AccessKind::Close(AccessMode::Write)) => self.names_one_of(event),
+                // A name may be anything that the file is reached through: a rename or a swapped link in its folder
+                // is always looked at.
+                EventKind::Modify(ModifyKind::Name(_)) | EventKind::Remove(_) => true,
+                // A plain new file is news when it is closed; a link is never opened.
+                EventKind::Create(_) => event.paths.iter().any(|path| is_link(path)),
+                EventKind::Modify(_) | EventKind::Access(_) | EventKind::Any | EventKind::Other => false,
+            },
+        };
+        if is_news {
+            self.whole.notify_one();
+        }
     }
-    match event.kind {
-        EventKind::Access(AccessKind::Close(AccessMode::Write))
-        | EventKind::Create(_)
-        | EventKind::Remove(_)
-        | EventKind::Modify(ModifyKind::Name(_)) => news.whole.notify_one(),
-        EventKind::Modify(_) | EventKind::Any | EventKind::Other => news.partial.notify_one(),
-        EventKind::Access(_) => {}
+
+    fn names_one_of(&self, event: &notify::Event) -> bool {
+        let names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
+        event.paths.iter().any(|path| names.contains(path))
     }
+}
+
+/// A symbolic link, or one more name of a file that exists.
+fn is_link(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_symlink() || metadata.nlink() > 1)
 }
 
 impl Files for DiskSource {
     fn read(&self, path: &Path) -> Result<Option<Vec<u8>>, String> {
-        match fs::read(path) {
+        match read_plain(path) {
             Ok(bytes) => Ok(Some(bytes)),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(format!("{error}")),
         }
     }
+}
+
+/// A larger file than this is none of ours; the loader has a bound of its own below it.
+const FILE_MAX: u64 = 16 << 20;
+
+/// Reads a plain file: a pipe, a device or a folder in its place must neither hold us nor fill us up.
+fn read_plain(path: &Path) -> std::io::Result<Vec<u8>> {
+    use std::io::Read;
+    let mut options = fs::OpenOptions::new();
+    let file =
+        options.read(true).custom_flags(rustix::fs::OFlags::NONBLOCK.bits().cast_signed()).open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(std::io::Error::other("it is not a plain file"));
+    }
+    let mut bytes = Vec::new();
+    file.take(FILE_MAX).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 impl SpecSource for DiskSource {
@@ -92,15 +123,15 @@ impl SpecSource for DiskSource {
     }
 
     fn watch(&self, paths: &[PathBuf]) {
+        let mut names: BTreeSet<PathBuf> = paths.iter().chain([&self.root]).cloned().collect();
+        // A symlink's target is edited elsewhere, and events name it as the folder was given.
+        let resolved: Vec<PathBuf> = names.iter().filter_map(|path| fs::canonicalize(path).ok()).collect();
+        names.extend(resolved);
+        let wanted: BTreeSet<PathBuf> = names.iter().filter_map(|path| path.parent().map(folder)).collect();
+        *self.news.names.lock().unwrap_or_else(PoisonError::into_inner) = names;
         let mut watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
         let Watched { watcher, folders } = &mut *watched;
         let Some(watcher) = watcher else { return };
-        let mut wanted: BTreeSet<PathBuf> = BTreeSet::new();
-        for path in paths.iter().chain([&self.root]) {
-            wanted.extend(path.parent().map(folder));
-            // A symlink's target is edited elsewhere.
-            wanted.extend(fs::canonicalize(path).ok().and_then(|target| target.parent().map(folder)));
-        }
         for gone in folders.difference(&wanted) {
             // It may have gone by itself.
             drop(watcher.unwatch(gone));
@@ -126,19 +157,7 @@ impl SpecSource for DiskSource {
     }
 
     fn changed(&self) -> BoxFuture<'_, ()> {
-        Box::pin(async {
-            tokio::select! {
-                biased;
-                // Both arms are cancel-safe: a notification that was not taken is kept for the next call.
-                () = self.news.whole.notified() => return,
-                () = self.news.partial.notified() => {}
-            }
-            tokio::select! {
-                biased;
-                () = self.news.whole.notified() => {}
-                () = tokio::time::sleep(SETTLE) => {}
-            }
-        })
+        Box::pin(self.news.whole.notified())
     }
 }
 

@@ -6,12 +6,12 @@ use aiplat_host::{Backend, docker::DockerBackend};
 use aiplatd::{
     args::Args,
     clock::SystemClock,
-    daemon::{Daemon, Options, Ports},
+    daemon::{Daemon, Ended, Options, Ports},
     files::DiskSource,
     log, metrics, notify,
-    ports::StateStore,
+    ports::{StateStore, Stored},
     server, spec,
-    store::{self, RedbStore, StateFolder},
+    store::{self, InstanceLock, RedbStore, StateFolder},
 };
 use anyhow::Context;
 use clap::Parser;
@@ -37,12 +37,26 @@ fn fail(error: &anyhow::Error) -> ExitCode {
     ExitCode::FAILURE
 }
 
+/// Every problem of the file, with its place: `--once` has no status to ask for it.
+#[expect(
+    clippy::print_stderr,
+    reason = "what a person has to mend belongs on the terminal, not in a log line"
+)]
+fn report(text: &str) {
+    eprintln!("\n{text}");
+}
+
 async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let folder = StateFolder::take(&args.state_dir)?;
     let instance = folder.instance_id()?;
+    let _instance_lock = InstanceLock::take(&instance)?;
     let boot_id = store::boot_id().context("cannot read the boot id; is /proc mounted?")?;
     let ledger = RedbStore::open(folder.path(), boot_id);
-    let stored = ledger.load().await.context("cannot read the ledger")?;
+    // Without a ledger we still heal, from memory, and say so: a full disk is no reason to leave services down.
+    let stored = ledger.load().await.unwrap_or_else(|error| Stored {
+        lost: Some(format!("the ledger cannot be read or made ({error}); healing goes on from memory")),
+        ..Stored::default()
+    });
     let config = std::path::absolute(&args.config).context("cannot resolve --config")?;
     let ports = Ports {
         host: host(DockerBackend::new(args.docker_socket.clone(), instance.clone())),
@@ -69,6 +83,7 @@ async fn run(args: Args) -> anyhow::Result<ExitCode> {
         instance,
         state_dir: folder.path().to_owned(),
         once: args.once,
+        confirm: args.confirm,
         starts: 2 * std::thread::available_parallelism().map_or(2, std::num::NonZero::get),
         api,
         metrics,
@@ -77,7 +92,11 @@ async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let shutdown = CancellationToken::new();
     let daemon = Daemon::new(ports, options, &stored, shutdown.clone());
     tokio::spawn(signals(Arc::clone(&daemon.shared), shutdown));
+    let parts = Arc::clone(&daemon.shared);
     let ended = daemon.run().await;
+    if ended == Ended::Invalid {
+        report(&parts.lock().spec.report);
+    }
     if !args.once {
         // A socket file that nobody listens at only misleads.
         drop(std::fs::remove_file(&args.socket));

@@ -54,6 +54,9 @@ pub struct Batch {
 pub struct SpecFiles {
     /// The spec's generation.
     pub generation: u64,
+    /// Its removals wait for a person's word: a restart of the daemon does not give it.
+    #[serde(default)]
+    pub awaits_confirmation: bool,
     /// Contents by path; `None`: did not exist.
     pub files: BTreeMap<PathBuf, Option<Vec<u8>>>,
 }

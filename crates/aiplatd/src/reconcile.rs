@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use aiplat_core::{
     ResourceId,
-    action::Pool,
+    action::{Action, Pool},
     condition::{ErrorClass, Reason},
     fingerprint,
     plan::{self, Entry, Planned, Step},
@@ -125,6 +125,9 @@ impl Passes {
     async fn carry_out(&self, id: &ResourceId, planned: &Planned) {
         let Planned { action, cause } = planned;
         info!(event = event_of(planned), service = id.key(), "{action}: {cause}");
+        if let Action::StartContainer { id: container } = action {
+            self.shared.lock().observed.record_start(container, self.shared.now());
+        }
         let call = self.shared.host.apply(id, action, self.progress(id), self.shutdown.child_token());
         let result = match tokio::time::timeout(action.deadline(), call).await {
             Ok(result) => result,

@@ -10,6 +10,7 @@ use std::{
 use aiplat_core::{
     ResourceId, Timestamp,
     ledger::{Ledger, Record},
+    observed::{Listing, ObservedContainer},
     spec::InstanceId,
 };
 use aiplat_host::{Backend, HostError, HostErrorKind};
@@ -153,7 +154,8 @@ impl Shared {
             Err(_elapsed) => Err(timed_out("listing containers, networks and volumes took longer than 30s")),
         };
         match listed {
-            Ok(listing) => {
+            Ok(mut listing) => {
+                self.inspect_in_rotation(&mut listing).await;
                 let ids = self.lock().record_listing(listing, &self.instance, self.clock.now());
                 self.changed();
                 self.schedule(ids);
@@ -162,6 +164,22 @@ impl Shared {
             Err(error) => {
                 self.record_loss(&error.message);
                 Err(error)
+            }
+        }
+    }
+
+    /// What a listing does not show (limits, aliases, start times) is inspected in rotation: a thirtieth of our
+    /// containers at each listing, so that a converged platform of any size costs three lists and little more.
+    async fn inspect_in_rotation(&self, listing: &mut Listing) {
+        let instance = &self.instance;
+        let mut ours: Vec<&mut ObservedContainer> =
+            listing.containers.iter_mut().filter(|container| container.is_owned_by(instance)).collect();
+        let turns = self.lock().rotation.take(ours.len());
+        for turn in turns {
+            if let Some(container) = ours.get_mut(turn)
+                && let Err(error) = self.host.detail(container).await
+            {
+                tracing::debug!(error = %error, "A container could not be inspected in its turn.");
             }
         }
     }

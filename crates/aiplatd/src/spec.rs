@@ -19,6 +19,7 @@ use aiplat_core::{
 use crate::{
     ports::{Batch, SpecFiles},
     shared::Shared,
+    state::State,
 };
 
 /// What is known of the file on disk.
@@ -30,6 +31,10 @@ pub struct SpecStatus {
     pub report: String,
     /// Counts the accepted files.
     pub generation: u64,
+    /// A hash of all that was last read, good or not: whether the file has been changed, or only touched.
+    digest: u64,
+    /// The text that was last put in force: a beginning of it may be a file that is being written.
+    text: Vec<u8>,
 }
 
 /// A file that was not put in force.
@@ -90,8 +95,10 @@ pub async fn reload(shared: &Shared, intent: Intent) {
     shared.source.watch(&loaded.read);
     let report = load::render(&loaded.diagnostics, &loaded.sources, false, REPORT_WIDTH);
     let missing = files.get(shared.source.root()).is_some_and(Option::is_none);
+    let digest = digest(&files);
+    let is_edited = std::mem::replace(&mut shared.lock().spec.digest, digest) != digest;
     match judge(shared, loaded, missing, intent) {
-        Ok(platform) => accept(shared, platform, files, report, intent).await,
+        Ok(platform) => accept(shared, platform, files, report, intent, is_edited).await,
         Err(refusal) => refuse(shared, refusal, report),
     }
 }
@@ -100,6 +107,13 @@ fn read(shared: &Shared) -> (Loaded, BTreeMap<PathBuf, Option<Vec<u8>>>) {
     let recording = Recording { files: &*shared.source, read: Mutex::default() };
     let loaded = load::load(shared.source.root(), &recording, &facts(shared));
     (loaded, recording.read.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner))
+}
+
+fn digest(files: &BTreeMap<PathBuf, Option<Vec<u8>>>) -> u64 {
+    use std::hash::{DefaultHasher, Hash, Hasher};
+    let mut hasher = DefaultHasher::new();
+    files.hash(&mut hasher);
+    hasher.finish()
 }
 
 /// Whether the loaded file may be put in force.
@@ -112,7 +126,12 @@ fn judge(shared: &Shared, loaded: Loaded, missing: bool, intent: Intent) -> Resu
     let Some(platform) = loaded.platform else {
         let errors: Vec<&Diagnostic> =
             loaded.diagnostics.iter().filter(|diagnostic| diagnostic.is_error()).collect();
-        return Err(Refusal { reason: Reason::SpecInvalid, message: invalid(&errors) });
+        let kept = if shared.lock().desired.is_some() {
+            "the last good file stays in force"
+        } else {
+            "no file is in force"
+        };
+        return Err(Refusal { reason: Reason::SpecInvalid, message: invalid(&errors, kept) });
     };
     let before = shared.lock().desired.clone();
     let Some(before) = before else { return Ok(platform) };
@@ -128,13 +147,13 @@ fn judge(shared: &Shared, loaded: Loaded, missing: bool, intent: Intent) -> Resu
     Ok(platform)
 }
 
-fn invalid(errors: &[&Diagnostic]) -> String {
+fn invalid(errors: &[&Diagnostic], kept: &str) -> String {
     let first = errors.first().map(ToString::to_string).unwrap_or_default();
     let more = match errors.len() {
         0 | 1 => String::new(),
         many => format!(" (and {} more)", many - 1),
     };
-    format!("{first}{more}; the last good file stays in force")
+    format!("{first}{more}; {kept}")
 }
 
 /// Why a change from one file to another needs a person's word, if it does.
@@ -169,6 +188,7 @@ async fn accept(
     files: BTreeMap<PathBuf, Option<Vec<u8>>>,
     report: String,
     intent: Intent,
+    is_edited: bool,
 ) {
     let now = shared.now();
     let (ids, batch) = {
@@ -178,12 +198,20 @@ async fn accept(
         let before = state.desired.clone();
         platform.generation = state.spec.generation + 1;
         platform.removals = removals(before.as_deref(), &platform, now, intent);
-        let unchanged = before.as_deref().is_some_and(|before| same(before, &platform));
-        // A file that is touched again while a removal's grace runs starts the grace anew; one that is only read
-        // again does not count as another generation.
-        if unchanged && !intent.confirmed {
+        // A file that is only read again is no other generation, and starts no grace anew.
+        let unchanged = before.as_deref().filter(|before| same(before, &platform) && !intent.confirmed);
+        if let Some(before) = unchanged {
             platform.generation = state.spec.generation;
+            let pending = match before.removals {
+                Removals::From(at) => at > now,
+                Removals::WhenFileIsGood => true,
+                Removals::AwaitConfirmation => false,
+            };
+            if !(is_edited && pending) {
+                platform.removals = before.removals;
+            }
         }
+        let unchanged = unchanged.is_some();
         if recovered || !unchanged {
             let text = format!(
                 "{} is in force (generation {})",
@@ -194,10 +222,13 @@ async fn accept(
             state.events.note(shared.clock.wall_ms(), "SpecAccepted", "platform", text);
         }
         state.spec.generation = platform.generation;
+        state.spec.text = files.get(shared.source.root()).cloned().flatten().unwrap_or_default();
         let mut ids = state.ids();
         state.accept(Arc::new(platform));
         ids.extend(state.ids());
-        let last_good = SpecFiles { generation: state.spec.generation, files };
+        let awaits_confirmation =
+            state.desired.as_ref().is_some_and(|desired| desired.removals == Removals::AwaitConfirmation);
+        let last_good = SpecFiles { generation: state.spec.generation, awaits_confirmation, files };
         (ids, Batch { records: BTreeMap::new(), last_good: (!unchanged).then_some(last_good) })
     };
     shared.changed();
@@ -209,10 +240,13 @@ async fn accept(
 }
 
 fn removals(before: Option<&Platform>, after: &Platform, now: Timestamp, intent: Intent) -> Removals {
-    if intent.immediate || intent.confirmed {
+    if intent.confirmed {
         return Removals::From(now);
     }
-    let Some(before) = before else { return Removals::From(now + REMOVAL_GRACE) };
+    let grace = if intent.immediate { now } else { now + REMOVAL_GRACE };
+    // Without a memory of an earlier file, what is there and not in the file was never known to us: perhaps the state
+    // folder is another one's. On a new machine there is nothing that could be removed.
+    let Some(before) = before else { return Removals::AwaitConfirmation };
     if needs_confirmation(before, after).is_some() {
         return Removals::AwaitConfirmation;
     }
@@ -221,7 +255,7 @@ fn removals(before: Option<&Platform>, after: &Platform, now: Timestamp, intent:
     {
         return Removals::AwaitConfirmation;
     }
-    Removals::From(now + REMOVAL_GRACE)
+    Removals::From(grace)
 }
 
 fn same(before: &Platform, after: &Platform) -> bool {
@@ -242,8 +276,17 @@ fn refuse(shared: &Shared, refusal: Refusal, report: String) {
     }
     state.spec.refused = Some(refusal);
     state.spec.report = report;
+    postpone_removals(&mut state, shared.now());
     drop(state);
     shared.changed();
+}
+
+/// What the file in force would remove is kept while the file on disk is refused: both may be parts of one edit.
+fn postpone_removals(state: &mut State, now: Timestamp) {
+    let Some(desired) = state.desired.as_deref() else { return };
+    if matches!(desired.removals, Removals::From(at) if at > now) {
+        state.desired = Some(Arc::new(Platform { removals: Removals::WhenFileIsGood, ..desired.clone() }));
+    }
 }
 
 /// At the start: the spec that was last good is in force until the file on disk is found good, so that a broken
@@ -256,7 +299,11 @@ pub fn resume(shared: &Shared, last_good: Option<&SpecFiles>) {
         return;
     };
     platform.generation = files.generation;
-    platform.removals = Removals::From(shared.now() + REMOVAL_GRACE);
+    platform.removals = if files.awaits_confirmation {
+        Removals::AwaitConfirmation
+    } else {
+        Removals::From(shared.now() + REMOVAL_GRACE)
+    };
     let mut state = shared.lock();
     state.spec.generation = files.generation;
     state.accept(Arc::new(platform));
@@ -266,8 +313,24 @@ pub fn resume(shared: &Shared, last_good: Option<&SpecFiles>) {
 pub async fn follow(shared: Arc<Shared>) {
     loop {
         shared.source.changed().await;
+        // The beginning of what is in force may be valid, and still be half of a file that somebody is writing piece
+        // by piece: it is judged like a removal, once it has been left alone.
+        while is_cut_short(&shared) {
+            tokio::select! {
+                biased;
+                // Cancel-safe: a notification that is not taken is kept for the next call.
+                () = shared.source.changed() => {}
+                () = tokio::time::sleep(REMOVAL_GRACE) => break,
+            }
+        }
         reload(&shared, Intent::default()).await;
     }
+}
+
+fn is_cut_short(shared: &Shared) -> bool {
+    let Ok(Some(bytes)) = shared.source.read(shared.source.root()) else { return false };
+    let state = shared.lock();
+    bytes.len() < state.spec.text.len() && state.spec.text.starts_with(&bytes)
 }
 
 /// What a file would do, without putting it in force; without `file`: what the one in force still needs.
@@ -338,7 +401,10 @@ pub async fn apply(shared: &Shared, content: Option<String>, confirm: bool) -> R
         generation: state.spec.generation,
         report: state.spec.report.clone(),
         invalid: refused.as_ref().is_some_and(|refusal| refusal.reason != Reason::ConfirmationNeeded),
-        needs_confirmation: refused.filter(|r| r.reason == Reason::ConfirmationNeeded).map(|r| r.message),
+        needs_confirmation: refused
+            .filter(|refusal| refusal.reason == Reason::ConfirmationNeeded)
+            .map(|refusal| refusal.message)
+            .or_else(|| crate::status::held_removals(&state)),
     })
 }
 

@@ -48,7 +48,27 @@ pub struct State {
     /// Records that have changed since they were last written and may wait a second: transition times.
     pub unsaved: BTreeSet<ResourceId>,
     /// Where the rotation of inspects stands.
-    rotation: usize,
+    pub(crate) rotation: Rotation,
+}
+
+/// Whose turn it is.
+#[derive(Debug, Default)]
+pub(crate) struct Rotation {
+    next: usize,
+    /// Thirtieths of a container that are due.
+    credit: usize,
+}
+
+impl Rotation {
+    /// The positions, among `count`, that are due at this listing: each comes once in thirty.
+    pub(crate) fn take(&mut self, count: usize) -> Vec<usize> {
+        self.credit += count;
+        let due = self.credit / 30;
+        self.credit %= 30;
+        let turns = (0..due).map(|offset| (self.next + offset) % count.max(1)).collect();
+        self.next = (self.next + due) % count.max(1);
+        turns
+    }
 }
 
 /// What a dependant can see of a resource: a change of it wakes the dependants.
@@ -248,24 +268,7 @@ impl State {
         let mut ids = self.ids();
         self.observed.record_listing(listing, instance, now);
         ids.extend(self.ids());
-        self.rotate();
         ids
-    }
-
-    /// What a listing does not show (limits, aliases, start times) is inspected in rotation: a thirtieth of the
-    /// containers at each resync, so that a converged platform of any size costs three lists.
-    fn rotate(&mut self) {
-        let containers: Vec<ResourceId> = self.observed.owned.keys().cloned().collect();
-        if containers.is_empty() {
-            return;
-        }
-        let share = containers.len().div_ceil(30);
-        // The first listing of a new daemon has no detail yet, and everything is inspected anyway.
-        for offset in 0..share {
-            let index = (self.rotation + offset) % containers.len();
-            self.stale.extend(containers.get(index).cloned());
-        }
-        self.rotation = (self.rotation + share) % containers.len();
     }
 
     /// Names, states and ports of all containers: what gates of other resources look at.

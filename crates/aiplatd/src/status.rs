@@ -8,7 +8,7 @@ use aiplat_core::{
     condition::{Condition, ConditionType, Reason, Status, Word},
     observed::ObservedContainer,
     plan::{self, Members, Requeue, Step, World},
-    spec::{ContainerSpec, DependencyCondition, Mode, MountSource, Platform},
+    spec::{ContainerSpec, DependencyCondition, Mode, MountSource, Platform, Removals},
     status,
     time::human,
 };
@@ -150,6 +150,9 @@ fn ready(state: &State, services: &[ServiceStatus], gates: &[GateStatus]) -> Con
         .filter(|service| !is_well(service.status))
         .map(|service| service.name.as_str())
         .collect();
+    if let Some(message) = held_removals(state) {
+        return condition(kind, Status::False, Reason::ConfirmationNeeded, message);
+    }
     let closed = gates.iter().filter(|gate| gate.condition.condition.status != Status::True).count();
     match not.as_slice() {
         [] if closed == 0 => condition(kind, Status::True, Reason::AllReady, String::new()),
@@ -161,6 +164,23 @@ fn ready(state: &State, services: &[ServiceStatus], gates: &[GateStatus]) -> Con
             format!("not ready: {}", names.join(", ")),
         ),
     }
+}
+
+/// What is no longer in the file, still runs, and waits for a person's word.
+#[must_use]
+pub fn held_removals(state: &State) -> Option<String> {
+    let desired = state.desired.as_deref()?;
+    let leaving: Vec<&str> =
+        state.observed.owned.keys().filter(|id| !desired.wants(id)).map(ResourceId::key).collect();
+    (desired.removals == Removals::AwaitConfirmation && !leaving.is_empty()).then(|| {
+        format!(
+            "{} no longer in the file and not removed until you confirm with `aiplatctl apply --confirm`",
+            match leaving.as_slice() {
+                [one] => format!("{one} is"),
+                many => format!("{} are", many.join(", ")),
+            }
+        )
+    })
 }
 
 /// Whether a service with this word does what it is there for.
@@ -187,6 +207,9 @@ fn sentence(state: &State, services: &[ServiceStatus]) -> String {
         if !service.message.is_empty() {
             text.push_str(&format!(": {}", service.message));
         }
+    }
+    if let Some(held) = held_removals(state) {
+        text.push_str(&format!("; {held}"));
     }
     if let Some(refusal) = &state.spec.refused {
         text.push_str(&format!("; the file on disk is not in force ({})", refusal.reason));

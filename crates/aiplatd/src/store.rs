@@ -35,9 +35,36 @@ pub enum OpenError {
         "another aiplatd uses the state folder {0}: two daemons on one folder would fight; stop the other one, or give this one its own --state-dir"
     )]
     Taken(String),
+    /// Another daemon has a copy of it.
+    #[error(
+        "another aiplatd runs as instance {0}: this state folder is a copy of its; remove `instance-id` here, or stop the other one"
+    )]
+    InstanceTaken(String),
     /// It cannot be made or written.
     #[error("cannot use the state folder {0}: it must be a folder that this user may write")]
     Unusable(String, #[source] std::io::Error),
+}
+
+/// An instance, ours alone while this value lives: two daemons of one instance (a copied state folder) would each take
+/// the other's containers for its own.
+#[derive(Debug)]
+pub struct InstanceLock(#[expect(dead_code, reason = "held, never used")] std::os::unix::net::UnixListener);
+
+impl InstanceLock {
+    /// Takes the instance on this machine.
+    ///
+    /// # Errors
+    /// When another daemon has it.
+    pub fn take(instance: &InstanceId) -> Result<Self, OpenError> {
+        use std::os::{
+            linux::net::SocketAddrExt,
+            unix::net::{SocketAddr, UnixListener},
+        };
+        // An abstract socket: it goes with the process, and no file is left behind.
+        let taken = |_error| OpenError::InstanceTaken(instance.to_string());
+        let address = SocketAddr::from_abstract_name(format!("aiplatd-{instance}")).map_err(taken)?;
+        UnixListener::bind_addr(&address).map(Self).map_err(taken)
+    }
 }
 
 /// The state folder, ours alone while this value lives.
@@ -192,13 +219,17 @@ impl Disk {
     fn load(&mut self) -> Result<Stored, StoreError> {
         let mut stored = match self.open().and_then(|()| self.read()) {
             Ok(stored) => stored,
+            // The disk is not the ledger's fault: what is on it stays as it is.
+            Err(error) if is_of_the_disk(&*error) => return Err(store_error(error)),
             Err(error) => self.fall_back(&error.to_string())?,
         };
         if stored.boot_id.as_deref() != Some(self.boot_id.as_str()) {
             stored.content.ledger.forget_boot_times();
         }
         // The state as it was found good: what a damaged ledger falls back to.
-        self.snapshot(&stored.content).map_err(store_error)?;
+        if let Err(error) = self.snapshot(&stored.content) {
+            tracing::warn!(error = %error, "The ledger's snapshot cannot be written.");
+        }
         Ok(stored.content)
     }
 
@@ -311,6 +342,26 @@ struct Read {
 struct Snapshot {
     ledger: Ledger,
     last_good: Option<SpecFiles>,
+}
+
+/// Full, read-only, or not ours: an answer of the file system that says nothing of what the ledger holds.
+fn is_of_the_disk(error: &(dyn std::error::Error + 'static)) -> bool {
+    use std::io::ErrorKind as Kind;
+    let kinds = [Kind::StorageFull, Kind::QuotaExceeded, Kind::ReadOnlyFilesystem, Kind::PermissionDenied];
+    let of_io = |error: &std::io::Error| kinds.contains(&error.kind());
+    let of_storage =
+        |error: &redb::StorageError| matches!(error, redb::StorageError::Io(error) if of_io(error));
+    if let Some(redb::DatabaseError::Storage(error)) = error.downcast_ref() {
+        return of_storage(error);
+    }
+    if let Some(redb::CommitError::Storage(error)) = error.downcast_ref() {
+        return of_storage(error);
+    }
+    if let Some(redb::TableError::Storage(error)) = error.downcast_ref() {
+        return of_storage(error);
+    }
+    error.downcast_ref::<std::io::Error>().is_some_and(of_io)
+        || error.downcast_ref::<redb::StorageError>().is_some_and(of_storage)
 }
 
 fn store_error(error: impl std::fmt::Display) -> StoreError {

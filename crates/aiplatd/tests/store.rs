@@ -27,7 +27,7 @@ fn batch(total: u32) -> Batch {
     let files = BTreeMap::from([("/etc/aiplatd/platform.yaml".into(), Some(b"name: x\n".to_vec()))]);
     Batch {
         records: BTreeMap::from([(ResourceId::container("x"), Some(record(total)))]),
-        last_good: Some(SpecFiles { generation: 7, files }),
+        last_good: Some(SpecFiles { generation: 7, awaits_confirmation: false, files }),
     }
 }
 

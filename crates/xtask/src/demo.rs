@@ -1,11 +1,13 @@
 //! `cargo xtask demo`: a stack on a real engine, broken and healed before your eyes.
 
+mod boot;
 mod build;
 mod ctl;
 mod daemon;
 mod edits;
 mod floor;
 mod folder;
+mod say;
 mod scenes;
 mod stage;
 mod table;
@@ -59,9 +61,10 @@ pub fn run(root: &Path, options: &options::Demo) -> Result<()> {
         return Err(error);
     }
     untouched?;
-    println!(
-        "\nSomebody else's container, network and volume ({BYSTANDER}) were not touched: `docker inspect` is the same."
-    );
+    println!();
+    say::say_plainly(&format!(
+        "Somebody else's container, network and volume ({BYSTANDER}) were not touched: `docker inspect` is the same."
+    ));
     if let Some(compose) = compose {
         show_diff(&stage.ctl, compose)?;
     }
@@ -99,7 +102,7 @@ pub fn down() -> Result<()> {
 
 /// Builds while the engine is looked after, then loads the image.
 fn set_up(root: &Path, options: &options::Demo, folder: &Folder, file: String) -> Result<Stage> {
-    println!("Building aiplatd and aiplatctl, dev profile; log in {}/build.log.", folder.path().display());
+    println!("Building (dev profile); the log is {}/build.log.", folder.path().display());
     let build = Build::start(root, folder)?;
     let (docker, version) = engine::ensure(engine::consent(options.yes))?;
     println!("The engine: {version}.");
@@ -115,15 +118,24 @@ fn play(stage: &mut Stage, floor: Duration, services: usize) -> Result<()> {
     println!("\nStarting aiplatd with {}:", stage.folder.file().display());
     stage.start_daemon()?;
     let took = stage.converge(floor)?;
-    println!(
-        "All {services} services are ready after {}; the engine alone needs {}.",
-        seconds(took),
-        seconds(floor)
-    );
+    say::say_plainly(&converged(&stage.file, services, took, floor));
     if std::io::stdin().is_terminal() && std::io::stdout().is_terminal() {
         return menu(stage);
     }
     scenes::ALL.into_iter().try_for_each(|scene| scene.play(stage))
+}
+
+/// The time, and what it is made of: the floor starts containers, but nobody is ready for that.
+fn converged(file: &str, services: usize, took: Duration, floor: Duration) -> String {
+    let (chain, own) = boot::longest_chain(file);
+    format!(
+        "All {services} services are ready after {}: the engine alone needs {} to start {services} containers, \
+         and the longest chain of the services' own start-up ({}) takes {}.",
+        seconds(took),
+        seconds(floor),
+        chain.join(", "),
+        seconds(own)
+    )
 }
 
 fn menu(stage: &mut Stage) -> Result<()> {

@@ -3,7 +3,7 @@
 //! Ours rather than the docker CLI: Debian 13 packages the CLI apart from the engine, and a CLI call costs 30 to
 //! 50 ms, which would make the engine's floor look worse than it is. HTTP/1.0, so that answers are never chunked.
 
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -94,6 +94,29 @@ impl Docker {
             format!("cannot talk to the engine at {}: {method} {path}", self.socket.display())
         })?;
         parse(&raw).ok_or_else(|| anyhow!("the engine's answer to {method} {path} is not HTTP"))
+    }
+
+    /// A GET whose answer comes line by line as things happen; what follows the HTTP head is left to be read.
+    pub fn stream(&self, path: &str) -> Result<BufReader<UnixStream>> {
+        let opened = self.open_stream(path);
+        opened.with_context(|| format!("cannot read GET {path} from the engine at {}", self.socket.display()))
+    }
+
+    fn open_stream(&self, path: &str) -> Result<BufReader<UnixStream>> {
+        let mut stream = UnixStream::connect(&self.socket)?;
+        stream.set_read_timeout(Some(TIMEOUT))?;
+        write!(stream, "GET {path} HTTP/1.0\r\nHost: docker\r\n\r\n")?;
+        let mut stream = BufReader::new(stream);
+        let mut line = String::new();
+        stream.read_line(&mut line)?;
+        if !line.contains(" 200 ") {
+            bail!("it answered `{}`", line.trim_end());
+        }
+        while !line.trim_end().is_empty() {
+            line.clear();
+            stream.read_line(&mut line)?;
+        }
+        Ok(stream)
     }
 
     fn exchange(

@@ -1,6 +1,7 @@
 //! The commands of this repository: `cargo xtask VERB`.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command line tool talks to its user")]
 
+mod bench;
 mod demo;
 mod docker;
 mod engine;
@@ -56,6 +57,7 @@ fn run(verb: Verb) -> Result<bool> {
         }
         Verb::Demo(options) => demo::run(&root, &options)?,
         Verb::DemoDown => demo::down()?,
+        Verb::Bench(options) => bench::run(&root, &options)?,
     }
     Ok(true)
 }

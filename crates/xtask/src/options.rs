@@ -8,6 +8,7 @@ pub const USAGE: &str = "usage: cargo xtask VERB
   demo [--yes] [--compose FILE]   a stack on a real engine, broken and healed before your eyes
   demo --down                     remove all that the demo made
   test [--only a,b] [--yes]       everything that CI checks, step by step
+  bench [--quick] [--write]       speed and memory beside the engine's floor and Compose; --write: docs/measurements.md
   check                           format, clippy and unit tests only
   licences                        licences, sources, bans and duplicates of the dependencies
   image [--yes]                   build and import the images aiplat-demo:1 and :2
@@ -39,6 +40,19 @@ pub enum Verb {
     Demo(Demo),
     /// `demo --down`.
     DemoDown,
+    /// `bench`.
+    Bench(Bench),
+}
+
+/// The options of the benchmarks.
+#[derive(Debug, Default, PartialEq)]
+pub struct Bench {
+    /// Install without asking.
+    pub yes: bool,
+    /// Few rounds.
+    pub quick: bool,
+    /// Write the page, not only print it.
+    pub write: bool,
 }
 
 /// The options of the demo.
@@ -59,6 +73,7 @@ pub fn parse(arguments: &[String]) -> Result<Verb, String> {
         "demo" if flags.down => Verb::DemoDown,
         "demo" => Verb::Demo(Demo { yes: flags.yes, compose: flags.compose.clone() }),
         "test" => Verb::Test { only: flags.only.clone(), yes: flags.yes },
+        "bench" => Verb::Bench(Bench { yes: flags.yes, quick: flags.quick, write: flags.write }),
         "check" => Verb::Check,
         "licences" | "licenses" => Verb::Licences,
         "image" => Verb::Image { yes: flags.yes },
@@ -75,6 +90,8 @@ pub fn parse(arguments: &[String]) -> Result<Verb, String> {
 struct Flags {
     yes: bool,
     down: bool,
+    quick: bool,
+    write: bool,
     compose: Option<PathBuf>,
     only: Vec<String>,
 }
@@ -90,6 +107,8 @@ impl Flags {
             match flag {
                 "--yes" | "-y" => flags.yes = true,
                 "--down" => flags.down = true,
+                "--quick" => flags.quick = true,
+                "--write" => flags.write = true,
                 "--compose" => flags.compose = Some(value()?.into()),
                 "--only" => flags.only.extend(value()?.split(',').map(|name| name.trim().to_owned())),
                 other => return Err(format!("`{other}` is not understood\n{USAGE}")),
@@ -100,20 +119,23 @@ impl Flags {
 
     /// A flag that was given and that this verb does not take.
     fn foreign_to(&self, verb: &Verb) -> Option<&'static str> {
-        let (yes, down, compose, only) = match verb {
-            Verb::Help | Verb::Check | Verb::Licences => (false, false, false, false),
-            Verb::Test { .. } => (true, false, false, true),
-            Verb::Image { .. } => (true, false, false, false),
-            Verb::Demo(_) => (true, false, true, false),
-            Verb::DemoDown => (true, true, false, false),
+        let taken: &[&str] = match verb {
+            Verb::Help | Verb::Check | Verb::Licences => &[],
+            Verb::Test { .. } => &["--yes", "--only"],
+            Verb::Image { .. } => &["--yes"],
+            Verb::Demo(_) => &["--yes", "--compose"],
+            Verb::DemoDown => &["--yes", "--down"],
+            Verb::Bench(_) => &["--yes", "--quick", "--write"],
         };
         let given = [
-            ("--yes", self.yes, yes),
-            ("--down", self.down, down),
-            ("--compose", self.compose.is_some(), compose),
-            ("--only", !self.only.is_empty(), only),
+            ("--yes", self.yes),
+            ("--down", self.down),
+            ("--quick", self.quick),
+            ("--write", self.write),
+            ("--compose", self.compose.is_some()),
+            ("--only", !self.only.is_empty()),
         ];
-        given.into_iter().find(|(_, given, taken)| *given && !*taken).map(|(flag, ..)| flag)
+        given.into_iter().find(|(flag, given)| *given && !taken.contains(flag)).map(|(flag, _)| flag)
     }
 }
 
@@ -136,12 +158,13 @@ mod tests {
             typed("demo --compose=x.yml -y"),
             Ok(Verb::Demo(Demo { yes: true, compose: Some("x.yml".into()) }))
         );
+        assert_eq!(typed("bench --quick"), Ok(Verb::Bench(Bench { quick: true, ..Bench::default() })));
         assert_eq!(typed(""), Ok(Verb::Help));
     }
 
     #[test]
     fn mistakes_print_the_usage() {
-        for line in ["tset", "check --yes", "demo --only x", "test --only", "test extra"] {
+        for line in ["tset", "check --yes", "demo --only x", "test --only", "test extra", "demo --quick"] {
             assert!(typed(line).unwrap_err().contains("usage: cargo xtask"), "{line}");
         }
     }

@@ -103,11 +103,16 @@ impl Engine {
         let to = self.now + away;
         self.advance(to);
         for id in before {
-            if let Some(container) = self.containers.get_mut(&id).filter(|container| container.state == State::Exited) {
-                container.exit_code = 255;
-            }
+            self.lose_exit_code(&id);
         }
         self.events.clear();
+    }
+
+    /// With live-restore, what ended while the engine was away is found with 255.
+    pub fn lose_exit_code(&mut self, id: &str) {
+        if let Some(container) = self.containers.get_mut(id).filter(|container| container.state == State::Exited) {
+            container.exit_code = 255;
+        }
     }
 
     fn come_back(&mut self, away: Duration) {
@@ -136,9 +141,10 @@ impl Engine {
         let (id, name) = rng.pick(&ids)?.clone();
         let (what, done) = match rng.below(8) {
             0 => ("kill", self.kill(&id)),
+            // Who stops what then exits with 0 has completed it, where the file does not say `restart: always`.
             1 => ("stop", {
                 let (_, exit_code) = self.stopping(&id, Duration::from_secs(10));
-                self.end(&id, exit_code, false);
+                self.end(&id, if exit_code == 0 { 143 } else { exit_code }, false);
                 Ok(())
             }),
             2 => ("rm -f", self.remove(&id, true)),

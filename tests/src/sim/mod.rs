@@ -3,12 +3,18 @@
 pub mod act;
 pub mod app;
 pub mod engine;
+pub mod faults;
+pub mod hints;
+pub mod host;
 pub mod human;
 pub mod look;
 pub mod operations;
+pub mod ports;
 pub mod rng;
 
 pub use app::{App, Ending};
 pub use engine::Engine;
+pub use faults::{Fate, Faults};
+pub use host::SimHost;
 pub use human::Foreign;
 pub use rng::Rng;

@@ -13,7 +13,9 @@ fn a_health_gated_chain_starts_each_service_when_its_dependency_is_ready() {
     for (index, name) in NAMES.iter().enumerate() {
         let body = "image: aiplat-demo:1, command: [serve], healthcheck: {http: {port: 8080, path: /ready}, interval: 5s}";
         let edge = index.checked_sub(1).map(|before| NAMES[before]);
-        let edge = edge.map(|on| format!(", depends_on: {{{on}: {{condition: service_healthy}}}}")).unwrap_or_default();
+        let edge = edge
+            .map(|on| format!(", depends_on: {{{on}: {{condition: service_healthy}}}}"))
+            .unwrap_or_default();
         writeln!(yaml, "  {name}: {{{body}{edge}}}").expect("a String takes every write");
     }
     stage.save(&yaml);

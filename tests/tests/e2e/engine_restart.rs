@@ -32,20 +32,21 @@ services:
 
 /// Ends the engine with `signal`, starts it again, and checks what the daemon made of it.
 fn survives(signal: Signal) {
-    let Some((mut stage, mut private)) = Stage::on_private_engine() else { return };
+    let Some(mut stage) = Stage::on_private_engine() else { return };
     stage.save(PLATFORM);
     stage.start();
     stage.ready();
 
-    private.end_engine(signal);
+    stage.private().end_engine(signal);
     let away = stage.wait("the daemon sees that the engine is away", |status| {
         has(status, None, ConditionType::DockerReachable, Status::False)
     });
-    let unknown = |status: &aiplat_api::v1::StatusDoc| status.services.iter().all(|s| s.status == Word::Unknown);
+    let unknown =
+        |status: &aiplat_api::v1::StatusDoc| status.services.iter().all(|s| s.status == Word::Unknown);
     assert!(unknown(&away), "nothing is said to be dead because a socket is: {:#?}", away.services);
 
     let begun = Instant::now();
-    private.start_engine();
+    stage.private().start_engine();
     let back = stage.wait("everything is Ready again", |status| {
         all_ready(status) && has(status, None, ConditionType::DockerReachable, Status::True)
     });

@@ -1,5 +1,7 @@
 //! What a person or an accident does to our containers is healed, and the dependants behave as the file says.
 
+use std::time::{Duration, Instant};
+
 use aiplat_core::condition::{ConditionType, Status, Word};
 use serde_json::{Value, json};
 
@@ -45,7 +47,11 @@ fn heals_in_order(mut stage: Stage, accident: impl Fn(&Stage, &str)) -> Stage {
         has(status, Some("other"), ConditionType::DependenciesReady, Status::False)
             && has(status, Some("follower"), ConditionType::DependenciesReady, Status::False)
     });
-    assert_eq!(service(&waiting, "other").status, Word::Degraded, "it runs on, and says that something is wrong");
+    assert_eq!(
+        service(&waiting, "other").status,
+        Word::Degraded,
+        "it runs on, and says that something is wrong"
+    );
     let meanwhile = stage.runs();
     assert_eq!(meanwhile.get("other"), before.get("other"), "nobody is stopped because a dependency is down");
     assert_eq!(meanwhile.get("follower"), before.get("follower"), "nobody follows before it is Ready again");
@@ -54,7 +60,11 @@ fn heals_in_order(mut stage: Stage, accident: impl Fn(&Stage, &str)) -> Stage {
         let now = stage.runs();
         ["db", "follower", "last"].iter().all(|name| now.get(*name).is_some_and(|run| *run != before[*name]))
     };
-    assert!(until(PATIENCE, || renewed(&stage)), "db is healed and the followers are restarted: {:#?}", stage.runs());
+    assert!(
+        until(PATIENCE, || renewed(&stage)),
+        "db is healed and the followers are restarted: {:#?}",
+        stage.runs()
+    );
     let healed = stage.wait("everything is Ready again", |status| {
         all_ready(status) && status.services.iter().all(|service| service.status == Word::Ready)
     });
@@ -62,7 +72,12 @@ fn heals_in_order(mut stage: Stage, accident: impl Fn(&Stage, &str)) -> Stage {
     assert_eq!(after["other"], before["other"], "who did not ask for it is not restarted");
     let ready = |name: &str| moment(service(&healed, name).since.as_deref().unwrap_or_default());
     let started = |name: &str| moment(&after[name].started_at);
-    assert!(started("follower") >= ready("db"), "follower started at {}, db was Ready at {}", started("follower"), ready("db"));
+    assert!(
+        started("follower") >= ready("db"),
+        "follower started at {}, db was Ready at {}",
+        started("follower"),
+        ready("db")
+    );
     assert!(started("last") >= ready("follower"));
     stage
 }
@@ -114,4 +129,27 @@ fn a_paused_service_goes_on_and_a_stopped_one_is_started() {
     stage.ready();
     let after = stage.runs();
     assert_eq!((&after["other"].id, &after["db"]), (&before["other"].id, &before["db"]));
+}
+
+/// What a container in the middle of its removal looks like must not send the plan in circles.
+#[test]
+fn a_diff_is_answered_while_a_container_is_being_removed() {
+    let Some(mut stage) = converged() else { return };
+    for _ in 0..4 {
+        let old = stage.runs()["other"].clone();
+        stage.engine.delete_in_background(&format!("/containers/{}?force=1", old.id));
+        let renewed = |stage: &Stage| stage.runs().get("other").is_some_and(|run| *run != old);
+        let ok = until(PATIENCE, || {
+            let asked = Instant::now();
+            let answer = stage.call("POST", "/v1/diff", &json!({"file": null}));
+            assert!(
+                answer.is_ok() && asked.elapsed() < Duration::from_secs(5),
+                "{answer:?} after {:?}",
+                asked.elapsed()
+            );
+            renewed(&stage)
+        });
+        assert!(ok, "other is made anew");
+        stage.ready();
+    }
 }

@@ -3,8 +3,16 @@
 //! Few and slow on purpose; what can be shown on the simulated host is shown there. Each test has a platform of its
 //! own under a random name. Where no engine answers they say so and pass, unless `AIPLAT_ENGINE_TESTS=required`.
 
-mod harness;
-mod quickstart;
-mod healing;
+mod access;
 mod chain;
+mod changes;
+mod conflicts;
+mod crash;
 mod engine_restart;
+mod harness;
+mod healing;
+mod lifecycle;
+mod quickstart;
+mod removal;
+mod restarts;
+mod spec_file;

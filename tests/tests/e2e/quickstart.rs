@@ -8,8 +8,14 @@ use crate::harness::{PATIENCE, Stage, all_ready, proxy::Proxy, report, until};
 fn quickstart() -> String {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/quickstart/platform.yaml");
     let text = std::fs::read_to_string(path).expect("the quickstart is an example of this repository");
-    let own = text.replace("name: quickstart", "name: @name").replace("3000:", "@port1:").replace("5678:", "@port2:");
-    assert!(own.contains("@name") && own.contains("@port1") && own.contains("@port2"), "the quickstart has changed");
+    let own = text
+        .replace("name: quickstart", "name: @name")
+        .replace("3000:", "@port1:")
+        .replace("5678:", "@port2:");
+    assert!(
+        own.contains("@name") && own.contains("@port1") && own.contains("@port2"),
+        "the quickstart has changed"
+    );
     own
 }
 
@@ -42,9 +48,10 @@ fn the_quickstart_is_ready_from_nothing_and_a_second_pass_changes_nothing() {
     assert_eq!(stage.runs(), runs);
 }
 
+/// On an engine of its own: what others do to the machine's is a reason to look, too.
 #[test]
 fn a_converged_resync_costs_three_lists_and_at_most_one_inspect() {
-    let Some(mut stage) = Stage::new() else { return };
+    let Some(mut stage) = Stage::on_private_engine() else { return };
     let proxy = Proxy::start(stage.path("engine.sock"), &stage.engine.socket);
     stage.docker_socket.clone_from(&proxy.socket);
     stage.save(&quickstart().replace("name: @name", "name: @name\nreconcile: {resync: 2s}"));
@@ -56,7 +63,8 @@ fn a_converged_resync_costs_three_lists_and_at_most_one_inspect() {
     // Whole ones only: neither the one in which it converged nor the one that may be going on now.
     let bursts = proxy.bursts();
     let resyncs = &bursts[seen + 1..seen + 4];
-    report(&format!("three converged resyncs of six services: {resyncs:#?}"));
+    let sizes: Vec<usize> = resyncs.iter().map(Vec::len).collect();
+    report(&format!("calls of three converged resyncs of six services: {sizes:?}"));
     for calls in resyncs {
         let lists = calls.iter().filter(|call| is_list(call)).count();
         let inspects = calls.iter().filter(|call| is_inspect(call)).count();

@@ -77,3 +77,22 @@ fn the_oldest_and_youngest_creation_times_are_taken_as_they_are() {
         assert_eq!(of(&scene, "web"), "remove container 000000000000 because one service has one container");
     }
 }
+
+#[test]
+fn a_preview_ends_whatever_state_a_container_is_in() {
+    let states = [ContainerState::Removing, ContainerState::Restarting, ContainerState::Other("odd".to_owned())];
+    let lines = states.map(|state| {
+        let mut scene = web();
+        let members = scene.observed.owned.get_mut(&ResourceId::container("web")).expect("exists");
+        members[0].state = state;
+        let now = scene.now();
+        let preview = aiplat_core::preview::preview(&scene.desired, &scene.observed, &scene.ledger, now);
+        let verbs = preview.waves.iter().flat_map(|wave| &wave.actions).map(|action| action.verb.clone());
+        format!("{} {:?}", verbs.collect::<Vec<_>>().join(", "), preview.blocked)
+    });
+    assert_snapshot!(lines.join("\n"), @r#"
+    create, start []
+     []
+     [(ResourceId { kind: Container, key: "web" }, "the engine reports the state `odd`, which this version does not know")]
+    "#);
+}

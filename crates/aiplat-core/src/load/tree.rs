@@ -91,7 +91,10 @@ pub(super) struct Written {
 
 impl Scalar {
     pub(super) fn is_null(&self) -> bool {
-        self.plain && matches!(self.text.as_str(), "" | "~" | "null" | "Null" | "NULL")
+        // What a variable filled in is text, also when it is empty: `${X:-}` says that empty is meant.
+        self.plain
+            && self.written.is_none()
+            && matches!(self.text.as_str(), "" | "~" | "null" | "Null" | "NULL")
     }
 
     /// What messages may show of it.

@@ -164,12 +164,32 @@ impl Look<'_> {
             let to = format!("{wanted}--{}", holder.id.short());
             return Some(Step::act(Action::RenameContainer { id: holder.id.clone(), to }, Cause::NameNeeded));
         }
+        let others =
+            self.world.observed.owned.iter().filter(|(other, _)| *other != self.id).flat_map(|(_, set)| set);
+        if let Some(holder) = others.into_iter().find(|other| other.name == *wanted) {
+            return self.give_way(current, &holder.name);
+        }
         if let Some(gate) = gate::name(self.world, self.spec) {
             // A running one is left running under its temporary name: the name is not worth an interruption.
             return (!current.state.is_alive()).then(|| Step::blocked(self.world, vec![gate]));
         }
         let action = Action::RenameContainer { id: current.id.clone(), to: wanted.clone() };
         Some(Step::act(action, Cause::TakesName))
+    }
+
+    /// Another service's container has our name, and will give it up. If it waits for ours in turn (two services swap
+    /// their names), one of us has to let go first.
+    fn give_way(&self, current: &ObservedContainer, holder: &str) -> Option<Step> {
+        let mut others = self.world.desired.containers.iter().filter(|(other, _)| *other != self.id);
+        if others.any(|(_, spec)| spec.host_name == current.name) {
+            let to = format!("{}--{}", self.spec.host_name, current.id.short());
+            return Some(Step::act(
+                Action::RenameContainer { id: current.id.clone(), to },
+                Cause::NameNeeded,
+            ));
+        }
+        let gate = Gate::StillUsed { by: format!("the name of container `{holder}`") };
+        (!current.state.is_alive()).then(|| Step::blocked(self.world, vec![gate]))
     }
 
     /// `current` is what the file asks for and bears its name: let it run.
@@ -277,7 +297,8 @@ impl Look<'_> {
                     return Some(Step::act(action, Cause::NotConnected { network }));
                 }
                 Some(endpoint) if !self.is_as_wanted(attachment, endpoint) => {
-                    let action = Action::Disconnect { id: id(), network: endpoint.network_id.clone() };
+                    // By name: the id may be that of a network that has been made anew since.
+                    let action = Action::Disconnect { id: id(), network: network.clone() };
                     return Some(Step::act(action, Cause::ConnectedWrongly { network }));
                 }
                 Some(_) => {}
@@ -287,8 +308,8 @@ impl Look<'_> {
             !matches!(name.as_str(), "none" | "host")
                 && !wanted.values().any(|wanted| wanted.host_name == **name)
         });
-        extra.map(|(name, endpoint)| {
-            let action = Action::Disconnect { id: id(), network: endpoint.network_id.clone() };
+        extra.map(|(name, _)| {
+            let action = Action::Disconnect { id: id(), network: name.clone() };
             Step::act(action, Cause::NotInNetworks { network: name.clone() })
         })
     }

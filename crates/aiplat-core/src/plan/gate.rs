@@ -89,6 +89,8 @@ pub enum Gate {
         /// Until when.
         until: Timestamp,
     },
+    /// A removal waits until the file on disk is good again.
+    FileRefused,
     /// A removal waits for a person.
     ConfirmationNeeded,
     /// Something that is to be removed first still runs or refers to it.
@@ -113,6 +115,7 @@ impl Gate {
             | Self::PortTaken { .. }
             | Self::Dependency { .. }
             | Self::ReplacementPending { .. }
+            | Self::FileRefused
             | Self::ConfirmationNeeded
             | Self::StillUsed { .. } => None,
         }
@@ -133,6 +136,7 @@ impl Gate {
             | Self::BackOff { .. }
             | Self::Failed { .. }
             | Self::RemovalGrace { .. }
+            | Self::FileRefused
             | Self::ConfirmationNeeded
             | Self::StillUsed { .. } => None,
         }
@@ -166,6 +170,7 @@ impl Gate {
             | Self::BackOff { .. }
             | Self::Failed { .. }
             | Self::RemovalGrace { .. }
+            | Self::FileRefused
             | Self::ConfirmationNeeded
             | Self::StillUsed { .. } => None,
         }
@@ -186,6 +191,7 @@ impl Gate {
             Self::ReplacementPending { .. } => Reason::ReplacementPending,
             Self::BackOff { .. } => Reason::BackOff,
             Self::RemovalGrace { .. } => Reason::RemovalGrace,
+            Self::FileRefused => Reason::SpecInvalid,
             Self::ConfirmationNeeded => Reason::ConfirmationNeeded,
             Self::StillUsed { .. } => Reason::InUse,
         }
@@ -208,6 +214,9 @@ impl fmt::Display for Gate {
             Self::RemovalGrace { .. } => {
                 f.write_str("is no longer in the file; removed once the file has been unchanged for 2s")
             }
+            Self::FileRefused => f.write_str(
+                "is not in the file in force; removed only once the file on disk is good again, for it may be half of another",
+            ),
             Self::ConfirmationNeeded => f.write_str(
                 "is no longer in the file, which removes more than half of the services or renames the platform; \
                  confirm with `aiplatctl apply --confirm`",
@@ -229,8 +238,9 @@ pub(super) fn name_taken(
         return Gate::NameTaken {
             reason: Reason::InstanceMismatch,
             message: format!(
-                "{what} `{name}` belongs to another aiplatd instance ({}): if that state folder is lost, take its \
-                 objects over with `echo {} > STATE_DIR/instance-id` and restart aiplatd",
+                "{what} `{name}` belongs to another aiplatd, instance {}: use another name; or, only if that aiplatd and \
+                 its state folder are gone for good, stop this one and take its objects over with \
+                 `echo {} > instance-id` in this one's state folder",
                 owner.instance, owner.instance
             ),
         };

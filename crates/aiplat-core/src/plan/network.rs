@@ -6,6 +6,7 @@ use crate::{
     action::{Action, OwnLabels},
     condition::{Condition, ConditionType, Reason, Status},
     observed::ObservedNetwork,
+    spec::NetworkSpec,
 };
 
 pub(super) fn plan(world: &World<'_>, id: &ResourceId) -> Step {
@@ -29,9 +30,30 @@ pub(super) fn plan(world: &World<'_>, id: &ResourceId) -> Step {
         Some(network) if !spec.external && !is_ours(world, network) => {
             Step::blocked(world, vec![taken(world, network)])
         }
-        Some(_) => Step::converged(),
+        Some(network) => match drift(spec, network) {
+            Some(message) => Step::unsatisfied(Reason::FingerprintDiffers, message),
+            None => Step::converged(),
+        },
     };
     step.with(conditions)
+}
+
+/// What the file has changed of a network that exists. This version does not make it anew by itself.
+fn drift(spec: &NetworkSpec, network: &ObservedNetwork) -> Option<String> {
+    let mut changed = Vec::new();
+    if spec.internal != network.internal {
+        changed.push("internal");
+    }
+    if spec.driver.as_ref().is_some_and(|driver| *driver != network.driver) {
+        changed.push("driver");
+    }
+    (!spec.external && !changed.is_empty()).then(|| {
+        format!(
+            "{} changed, and a network is made anew only when nothing is connected to it: comment its services out, save, \
+             wait until they are gone, and put them back",
+            changed.join(", ")
+        )
+    })
 }
 
 fn is_ours(world: &World<'_>, network: &ObservedNetwork) -> bool {
@@ -44,8 +66,18 @@ fn taken(world: &World<'_>, network: &ObservedNetwork) -> Gate {
 
 fn conditions(world: &World<'_>, id: &ResourceId) -> Vec<Condition> {
     let Readiness { status, reason, message, .. } = readiness(world, id);
+    let found = world
+        .desired
+        .networks
+        .get(id)
+        .and_then(|spec| Some((spec, world.observed.networks.get(&spec.host_name)?)));
+    let drifted = match found.and_then(|(spec, network)| drift(spec, network)) {
+        Some(message) => Condition::abnormal(ConditionType::Drifted, Reason::FingerprintDiffers, message),
+        None => Condition::normal(ConditionType::Drifted, Reason::AsDesired),
+    };
     vec![
         Condition::normal(ConditionType::Accepted, Reason::InFile),
+        drifted,
         Condition { kind: ConditionType::Ready, status, reason, message },
     ]
 }

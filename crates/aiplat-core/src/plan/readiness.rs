@@ -4,7 +4,7 @@ use super::{Members, World, gate, running};
 use crate::{
     Kind, ResourceId,
     condition::{Reason, Status},
-    observed::{Incarnation, ObservedContainer},
+    observed::{ContainerState, Incarnation, ObservedContainer},
     spec::{ContainerSpec, DependencyCondition},
 };
 
@@ -106,9 +106,9 @@ fn healthy(
 }
 
 fn completed(id: &ResourceId, members: &Members<'_>, current: &ObservedContainer) -> Readiness {
-    let detail = current.detail.as_ref();
-    let ended = detail.is_some_and(|detail| !detail.started_at.is_empty()) && !current.state.is_alive();
-    match detail.map(|detail| detail.exit_code) {
+    // One that was made and never started has an exit code of 0 too.
+    let ended = current.state == ContainerState::Exited;
+    match current.detail.as_ref().map(|detail| detail.exit_code) {
         Some(0) if ended && members.current_matches => Readiness::ready(Reason::Completed),
         Some(code) if ended && members.current_matches => {
             Readiness::not_ready(Reason::Failed, format!("{} ended with exit {code}", id.key()))
@@ -128,7 +128,12 @@ pub fn replacement_pending(world: &World<'_>, id: &ResourceId) -> bool {
         members.current.is_some_and(|current| current.state.is_alive()) && !members.current_matches;
     // A replacement that cannot be made (its image cannot be pulled, its start fails) must not hold up its dependants for ever.
     let failed = |id: &ResourceId| world.ledger.get(id).is_some_and(|record| record.failure.is_some());
-    serves_old && !failed(id) && !failed(&ResourceId::image(&spec.runtime.image))
+    serves_old
+        && !failed(id)
+        && !failed(&ResourceId::image(&spec.runtime.image))
+        // Nor one that waits for what a dependant holds: the dependant would wait for it in turn.
+        && gate::ports_taken(world, id, spec).is_empty()
+        && gate::volumes_in_use(world, id, spec).is_empty()
 }
 
 /// The run of `id` that serves, ready or not.

@@ -8,7 +8,7 @@ use crate::{
     ResourceId,
     action::Action,
     fingerprint::{self, FieldHashes, Fingerprint},
-    ledger::{Ledger, Restart},
+    ledger::{Ledger, Restart, STOPPED_MAX},
     observed::{ContainerId, Incarnation},
     spec::ContainerRuntime,
 };
@@ -117,7 +117,13 @@ impl Ledger {
         let record = self.entry(id);
         match entry {
             Entry::Restart { restart, fingerprint } => record.restarts.count(restart, &fingerprint),
-            Entry::Stopping(incarnation) => record.stopping = Some(incarnation),
+            Entry::Stopping(incarnation) => {
+                record.stopped.retain(|known| *known != incarnation);
+                record.stopped.push(incarnation);
+                if record.stopped.len() > STOPPED_MAX {
+                    record.stopped.remove(0);
+                }
+            }
             Entry::Dependencies(dependencies) => record.dependencies = dependencies,
             Entry::Fields(fields) => record.fields = fields,
             Entry::Pulled(users) => record.pulled_for = users,

@@ -8,7 +8,7 @@ use crate::{
     condition::Reason,
     fingerprint,
     ledger::ENGINE_STOP_WINDOW,
-    observed::{ContainerDetail, ContainerState, EngineHealth, ObservedContainer, Sighting},
+    observed::{ContainerDetail, ContainerState, EngineHealth, Incarnation, ObservedContainer, Sighting},
     spec::{ContainerSpec, OnExhausted, ProbeSpec, RestartMode},
     time::human,
 };
@@ -132,8 +132,8 @@ pub(super) fn ended(
         return Ended::Start(Cause::NotStarted);
     };
     let record = world.ledger.get(id);
-    let ours =
-        record.is_some_and(|record| record.stopping.is_some() && record.stopping == current.incarnation());
+    let stopped = |run: &Incarnation| record.is_some_and(|record| record.stopped.contains(run));
+    let ours = current.incarnation().as_ref().is_some_and(stopped);
     let how = ending(detail);
     if ours {
         // We ended it to start it again, or to try another one first: neither is a crash.
@@ -148,15 +148,18 @@ pub(super) fn ended(
     // What was counted for this very end is not before it: its start is under way, or has failed.
     let in_a_row = record.map_or(0, |record| record.restarts.in_a_row(settings, &print, ran));
     let attempt = in_a_row.saturating_sub(u32::from(counted));
+    let by_the_machine = ended_with_engine(world, &sighting)
+        || (sighting.began().is_none() && world.ledger.ran_before_reboot(id));
     match spec.policy.restart {
         RestartMode::No if detail.exit_code == 0 => return Ended::Completed,
-        RestartMode::Default | RestartMode::OnFailure(_) if detail.exit_code == 0 => return Ended::Completed,
         RestartMode::No => return Ended::Failed(how),
+        // Whatever its exit code: it was told to stop, and did.
+        RestartMode::Default | RestartMode::Always | RestartMode::OnFailure(_) if by_the_machine => {
+            return Ended::Start(Cause::EngineStopped);
+        }
+        RestartMode::Default | RestartMode::OnFailure(_) if detail.exit_code == 0 => return Ended::Completed,
         RestartMode::OnFailure(Some(most)) if attempt >= most => return Ended::Failed(how),
         RestartMode::Default | RestartMode::Always | RestartMode::OnFailure(_) => {}
-    }
-    if ended_with_engine(world, &sighting) {
-        return Ended::Start(Cause::EngineStopped);
     }
     if settings.on_exhausted == OnExhausted::Hold && attempt >= settings.crash_loop {
         return Ended::Exhausted { how, attempt };
@@ -166,7 +169,7 @@ pub(super) fn ended(
     if until > world.now {
         return Ended::BackOff { until, how, attempt };
     }
-    Ended::Start(match sighting.running_since {
+    Ended::Start(match sighting.began() {
         Some(_) => Cause::Ended { how, attempt },
         None => Cause::EndedUnseen { how },
     })
@@ -174,7 +177,7 @@ pub(super) fn ended(
 
 /// How long the present or last run lasted, as far as we saw it.
 pub(super) fn run_length(sighting: &Sighting) -> Duration {
-    match (sighting.running_since, sighting.ended_at.or(sighting.last_running)) {
+    match (sighting.began(), sighting.ended_at.or(sighting.last_running)) {
         (Some(from), Some(to)) => to.since(from),
         (None, _) | (_, None) => Duration::ZERO,
     }

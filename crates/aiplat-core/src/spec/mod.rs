@@ -56,6 +56,8 @@ pub struct Platform {
 pub enum Removals {
     /// From this moment on: the file has then been unchanged for two seconds.
     From(Timestamp),
+    /// Not while the file on disk is refused: it may be half of the one that is meant.
+    WhenFileIsGood,
     /// Only after `aiplatctl apply --confirm`: this file removes more than half of the services, or renames the platform.
     AwaitConfirmation,
 }

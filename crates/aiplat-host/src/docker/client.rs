@@ -148,7 +148,12 @@ impl<'a> Call<'a> {
 
 impl Client {
     pub(crate) fn new(socket: PathBuf) -> Arc<Self> {
-        Arc::new(Self { socket, version: Mutex::new(None), described: Mutex::new(None), counter: Counter::default() })
+        Arc::new(Self {
+            socket,
+            version: Mutex::new(None),
+            described: Mutex::new(None),
+            counter: Counter::default(),
+        })
     }
 
     pub(crate) fn socket(&self) -> &Path {

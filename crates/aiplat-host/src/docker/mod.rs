@@ -31,7 +31,7 @@ use std::{
 use aiplat_core::{
     ResourceId,
     action::Action,
-    observed::{ContainerId, Listing, Observed},
+    observed::{ContainerId, Listing, Observed, ObservedContainer},
     spec::{InstanceId, ProbeKind},
 };
 use futures_util::{future::BoxFuture, stream::BoxStream};
@@ -113,6 +113,10 @@ impl Backend for DockerBackend {
 
     fn observe_all(&self) -> BoxFuture<'_, Result<Listing, HostError>> {
         Box::pin(self.list_everything())
+    }
+
+    fn detail<'a>(&'a self, container: &'a mut ObservedContainer) -> BoxFuture<'a, Result<(), HostError>> {
+        Box::pin(self.add_details(container))
     }
 
     fn apply<'a>(

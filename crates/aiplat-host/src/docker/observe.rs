@@ -71,6 +71,18 @@ impl DockerBackend {
         Ok(list.volumes.into_iter().map(volume).collect())
     }
 
+    pub(super) async fn add_details(&self, container: &mut ObservedContainer) -> Result<(), HostError> {
+        let inspected = found(self.inspect_container(&container.id).await);
+        let inspected =
+            inspected.map_err(|error| self.error(&format!("inspect container {}", container.id), error))?;
+        // Removed since the listing: the next one will say so.
+        if let Some(inspect) = inspected {
+            add_detail(container, &inspect);
+            self.add_evidence(container).await;
+        }
+        Ok(())
+    }
+
     async fn containers_with_detail_of(&self, id: &ResourceId) -> Result<Vec<ObservedContainer>, CallError> {
         let mut containers = Vec::new();
         for mut container in self.list_containers().await? {
@@ -92,7 +104,9 @@ impl DockerBackend {
     /// The last words of a process that ended badly. A log that cannot be read is no reason not to look at the rest.
     async fn add_evidence(&self, container: &mut ObservedContainer) {
         let ended = container.state == ContainerState::Exited;
-        let Some(detail) = container.detail.as_mut().filter(|detail| ended && detail.exit_code != 0) else { return };
+        let Some(detail) = container.detail.as_mut().filter(|detail| ended && detail.exit_code != 0) else {
+            return;
+        };
         let options = LogOptions { tail: Some(1), ..LogOptions::default() };
         let Ok(mut lines) = self.read_log(&container.id, &options).await else { return };
         if let Some(Ok(line)) = lines.next().await {

@@ -120,7 +120,10 @@ pub fn unwell(doc: &StatusDoc) -> Vec<&ServiceStatus> {
 /// Whether a condition of the platform says something that no service says.
 fn tells(condition: &StatusCondition) -> bool {
     use aiplat_core::condition::ConditionType as Type;
-    !condition.condition.is_normal() && !matches!(condition.condition.kind, Type::Ready | Type::Progressing)
+    let it = &condition.condition;
+    // That a removal waits for a person's word is no service's affair.
+    let asks = it.reason == aiplat_core::condition::Reason::ConfirmationNeeded;
+    !it.is_normal() && (asks || !matches!(it.kind, Type::Ready | Type::Progressing))
 }
 
 /// `Healthy=False ProbeFailed: GET ... answered 503`.

@@ -1,10 +1,10 @@
 //! Where it is measured: the engine, a folder, a name of our own for everything, and the broom.
 
-use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -15,7 +15,7 @@ use super::compose::Compose;
 use super::load::Reading;
 use super::numbers;
 use super::shape::Shape;
-use crate::docker::{self, Docker, items, text};
+use crate::docker::{self, Docker, text};
 use crate::process::{self, command};
 use crate::{foreign, image};
 
@@ -39,17 +39,24 @@ pub struct Bed {
     aiplatd: PathBuf,
     run: String,
     folder: PathBuf,
-    names: Cell<u32>,
+    names: AtomicU32,
 }
 
 /// A running aiplatd; dropping it kills it, which stops no container.
 pub struct Daemon(Child);
 
 /// One measurement, and what else went on meanwhile.
+#[derive(Debug)]
+pub struct Block<T> {
+    /// What was measured.
+    pub measured: T,
+    /// What else went on.
+    pub noise: Noise,
+}
+
+/// What others did during a block.
 #[derive(Debug, Clone)]
-pub struct Block {
-    /// What was measured, in seconds.
-    pub took: f64,
+pub struct Noise {
     /// The share of the processor that others used.
     pub foreign: f64,
     /// What the engine did to containers of others meanwhile: its own time for that looks like ours.
@@ -69,7 +76,7 @@ impl Bed {
         let run = format!("{}-{:06}", std::process::id(), clock()?.subsec_micros());
         let folder = PathBuf::from(format!("/tmp/aiplat-bench-{run}"));
         fs::create_dir(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
-        let bed = Self { docker, compose, quick, aiplatd, run, folder, names: Cell::new(0) };
+        let bed = Self { docker, compose, quick, aiplatd, run, folder, names: AtomicU32::new(0) };
         bed.remove_orphans()?;
         Ok(bed)
     }
@@ -81,8 +88,7 @@ impl Bed {
 
     /// A name that nothing had before.
     pub fn fresh_name(&self) -> String {
-        self.names.set(self.names.get() + 1);
-        format!("bench{}-{}", self.run, self.names.get())
+        format!("bench{}-{}", self.run, self.names.fetch_add(1, Ordering::Relaxed))
     }
 
     /// Writes a file of this run.
@@ -108,12 +114,18 @@ impl Bed {
         let mut aiplatd = self.aiplatd(shape)?;
         aiplatd.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         let mut daemon = Daemon(aiplatd.spawn().context("cannot start aiplatd")?);
-        crate::wait::until("all containers to run", Duration::from_secs(60), Duration::from_millis(20), || {
-            daemon.check_alive()?;
-            let running = self.containers()?;
-            let running = running.iter().filter(|container| text(container, "State") == "running").count();
-            Ok((running >= shape.services).then_some(()))
-        })?;
+        crate::wait::until(
+            "all containers to run",
+            Duration::from_secs(60),
+            Duration::from_millis(20),
+            || {
+                daemon.check_alive()?;
+                let running = self.containers()?;
+                let running =
+                    running.iter().filter(|container| text(container, "State") == "running").count();
+                Ok((running >= shape.services).then_some(()))
+            },
+        )?;
         Ok(daemon)
     }
 
@@ -124,14 +136,14 @@ impl Bed {
     }
 
     /// Measures one block, and removes what it made.
-    pub fn block(&self, work: impl FnOnce() -> Result<f64>) -> Result<Block> {
+    pub fn block<T>(&self, work: impl FnOnce() -> Result<T>) -> Result<Block<T>> {
         let begun = clock()?;
         let before = self.reading()?;
-        let took = work()?;
+        let measured = work()?;
         let after = self.reading()?;
         let foreign_events = self.foreign_events(begun)?;
         self.clean()?;
-        Ok(Block { took, foreign: after.foreign_since(&before), foreign_events })
+        Ok(Block { measured, noise: Noise { foreign: after.foreign_since(&before), foreign_events } })
     }
 
     /// Calibrates, works, calibrates.
@@ -141,15 +153,17 @@ impl Bed {
         Ok((outcome, Calibration { before, after: self.calibrate()? }))
     }
 
-    /// Creates and starts one plain container; how long that took.
-    pub fn start_plain(&self) -> Result<Duration> {
+    /// Creates and starts one plain container in this network; says which one.
+    pub fn start_plain(&self, network: &str) -> Result<String> {
         let (key, value) = self.label();
-        let container =
-            serde_json::json!({"Image": format!("{}:1", image::REPOSITORY), "Labels": {key: value}});
-        let begun = Instant::now();
+        let container = serde_json::json!({
+            "Image": format!("{}:1", image::REPOSITORY), "Labels": {key: value},
+            "HostConfig": {"NetworkMode": network},
+        });
         let created = self.docker.post("/containers/create", &container)?;
-        self.docker.post(&format!("/containers/{}/start", text(&created, "Id")), &Value::Null)?;
-        Ok(begun.elapsed())
+        let id = text(&created, "Id").to_owned();
+        self.docker.post(&format!("/containers/{id}/start"), &Value::Null)?;
+        Ok(id)
     }
 
     /// Removes all that this run made, and lets the engine come to rest.
@@ -161,7 +175,11 @@ impl Bed {
 
     fn calibrate(&self) -> Result<f64> {
         let count = if self.quick { 8 } else { 20 };
-        let took = (0..count).map(|_| self.start_plain()).collect::<Result<Vec<_>>>()?;
+        let timed = |_| {
+            let begun = Instant::now();
+            self.start_plain("bridge").map(|_| begun.elapsed())
+        };
+        let took = (0..count).map(timed).collect::<Result<Vec<_>>>()?;
         self.clean()?;
         Ok(numbers::median(&numbers::seconds(took)))
     }
@@ -174,9 +192,10 @@ impl Bed {
 
     fn foreign_events(&self, since: Duration) -> Result<usize> {
         let stamp = |time: Duration| format!("{}.{:09}", time.as_secs(), time.subsec_nanos());
-        let types = docker::encode(r#"{"type":["container"]}"#);
+        // Not their health checks: those cost little of the engine, and their processor time is counted.
+        let moves = docker::encode(r#"{"type":["container"],"event":["create","start","die","destroy"]}"#);
         let (since, until) = (stamp(since), stamp(clock()?));
-        let path = format!("/events?since={since}&until={until}&filters={types}");
+        let path = format!("/events?since={since}&until={until}&filters={moves}");
         let answer = self.docker.success("GET", &path, b"", "application/json")?;
         let stream = String::from_utf8_lossy(&answer.body).into_owned();
         let events = stream.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
@@ -236,11 +255,11 @@ impl Drop for Daemon {
     }
 }
 
-impl Block {
+impl Noise {
     /// Whether somebody else was at the machine or at the engine; says who.
     pub fn loud(&self) -> Option<String> {
         let processor = (self.foreign > LOUD).then(|| format!("{:.0} % CPU", self.foreign * 100.0));
-        let engine = (self.foreign_events > 0).then(|| format!("{} engine events", self.foreign_events));
+        let engine = (self.foreign_events > 0).then(|| format!("{} foreign events", self.foreign_events));
         let causes: Vec<String> = processor.into_iter().chain(engine).collect();
         (!causes.is_empty()).then(|| causes.join(", "))
     }
@@ -268,12 +287,17 @@ pub fn release_build(root: &Path) -> Result<PathBuf> {
     Ok(target.join("release/aiplatd"))
 }
 
-/// How many networks a container of this run is reached through, with its address.
+/// Where a running container is reached.
 pub fn address(docker: &Docker, id: &str) -> Result<String> {
     let inspected = docker.get(&format!("/containers/{id}/json"))?;
     let networks = inspected["NetworkSettings"]["Networks"].as_object();
-    let found = networks.into_iter().flat_map(|networks| networks.values()).map(|network| text(network, "IPAddress"));
-    found.into_iter().find(|address| !address.is_empty()).map(str::to_owned).context("a container has no address")
+    let found =
+        networks.into_iter().flat_map(|networks| networks.values()).map(|network| text(network, "IPAddress"));
+    found
+        .into_iter()
+        .find(|address| !address.is_empty())
+        .map(str::to_owned)
+        .context("a container has no address")
 }
 
 fn clock() -> Result<Duration> {

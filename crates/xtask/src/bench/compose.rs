@@ -29,7 +29,8 @@ impl Compose {
     pub fn find() -> Option<Self> {
         [true, false].into_iter().find_map(|plugin| {
             process::find(if plugin { "docker" } else { "docker-compose" })?;
-            let version = || capture(program(plugin).args(["version", "--short"]), Duration::from_secs(30)).ok();
+            let version =
+                || capture(program(plugin).args(["version", "--short"]), Duration::from_secs(30)).ok();
             // The first call reads the program from the disk.
             let said = version().filter(process::Finished::ok)?;
             let begun = Instant::now();

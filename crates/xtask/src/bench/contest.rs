@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, anyhow, bail};
 use serde_json::{Value, json};
 
-use super::bed::{self, Bed, Block, Calibration};
+use super::bed::{self, Bed, Block, Calibration, Noise};
 use super::compose::Compose;
 use super::numbers::{self, median, paired, ratio};
 use super::shape::Shape;
@@ -37,7 +37,7 @@ pub struct Contest {
     shape: Shape,
     ways: Vec<Way>,
     /// By round, then by way.
-    rounds: Vec<Vec<Block>>,
+    rounds: Vec<Vec<Block<f64>>>,
     calibration: Calibration,
 }
 
@@ -45,7 +45,10 @@ impl Way {
     /// All ways that this machine has: the floor first, then aiplatd.
     pub fn all(bed: &Bed, shape: &Shape) -> Vec<Self> {
         let intervals: &[u32] = if shape.probe_secs.is_some() { &[5, 1] } else { &[5] };
-        let compose = bed.compose.iter().flat_map(|compose| intervals.iter().map(|secs| Self::Compose(compose.clone(), *secs)));
+        let compose = bed
+            .compose
+            .iter()
+            .flat_map(|compose| intervals.iter().map(|secs| Self::Compose(compose.clone(), *secs)));
         [Self::Floor, Self::Aiplatd].into_iter().chain(compose).collect()
     }
 
@@ -104,7 +107,7 @@ impl Contest {
     }
 
     fn times(&self, way: usize) -> Vec<f64> {
-        self.rounds.iter().map(|round| round[way].took).collect()
+        self.rounds.iter().map(|round| round[way].measured).collect()
     }
 
     fn loudness(&self) -> String {
@@ -115,7 +118,7 @@ impl Contest {
                     Way::Aiplatd => "aiplatd".to_owned(),
                     Way::Compose(_, secs) => format!("compose {secs} s"),
                 };
-                (format!("{name} {}", round + 1), block)
+                (format!("{name} {}", round + 1), &block.noise)
             })
         });
         loudness(&named.collect::<Vec<_>>())
@@ -123,10 +126,10 @@ impl Contest {
 }
 
 /// How many blocks were disturbed, and which.
-pub fn loudness(blocks: &[(String, &Block)]) -> String {
-    let worst = blocks.iter().map(|(_, block)| block.foreign).fold(0.0, f64::max);
+pub fn loudness(blocks: &[(String, &Noise)]) -> String {
+    let worst = blocks.iter().map(|(_, noise)| noise.foreign).fold(0.0, f64::max);
     let loud: Vec<String> =
-        blocks.iter().filter_map(|(name, block)| Some(format!("{name} ({})", block.loud()?))).collect();
+        blocks.iter().filter_map(|(name, noise)| Some(format!("{name} ({})", noise.loud()?))).collect();
     let count = format!("{} of {} blocks", loud.len(), blocks.len());
     let named = if loud.is_empty() { String::new() } else { format!(": {}", loud.join("; ")) };
     format!("Disturbed: {count}, at most {:.0} % foreign CPU{named}.", worst * 100.0)
@@ -185,7 +188,8 @@ fn at_once<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> Result<R> + Sync)
     };
     let done = thread::scope(|scope| {
         let workers: Vec<_> = (0..AT_ONCE).map(|_| scope.spawn(worker)).collect();
-        let joined = workers.into_iter().map(|worker| worker.join().map_err(|_| anyhow!("a worker panicked"))?);
+        let joined =
+            workers.into_iter().map(|worker| worker.join().map_err(|_| anyhow!("a worker panicked"))?);
         joined.collect::<Result<Vec<Vec<(usize, R)>>>>()
     })?;
     let mut done: Vec<(usize, R)> = done.into_iter().flatten().collect();
@@ -224,12 +228,12 @@ mod tests {
 
     #[test]
     fn disturbed_blocks_are_counted_and_named() {
-        let block = |foreign, foreign_events| Block { took: 1.0, foreign, foreign_events };
-        let (quiet, loud) = (block(0.01, 0), block(0.34, 2));
+        let noise = |foreign, foreign_events| Noise { foreign, foreign_events };
+        let (quiet, loud) = (noise(0.01, 0), noise(0.34, 2));
         let said = loudness(&[("floor 1".to_owned(), &quiet), ("aiplatd 1".to_owned(), &loud)]);
         assert_eq!(
             said,
-            "Disturbed: 1 of 2 blocks, at most 34 % foreign CPU: aiplatd 1 (34 % CPU, 2 engine events)."
+            "Disturbed: 1 of 2 blocks, at most 34 % foreign CPU: aiplatd 1 (34 % CPU, 2 foreign events)."
         );
     }
 }

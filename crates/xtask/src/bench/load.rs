@@ -63,7 +63,14 @@ pub fn process(pid: u32) -> Option<Process> {
 
 /// user, nice, system, steal. Interrupts are nobody's.
 fn used(stat: &str) -> u64 {
-    let fields: Vec<u64> = stat.lines().next().unwrap_or_default().split_whitespace().skip(1).filter_map(|n| n.parse().ok()).collect();
+    let fields: Vec<u64> = stat
+        .lines()
+        .next()
+        .unwrap_or_default()
+        .split_whitespace()
+        .skip(1)
+        .filter_map(|n| n.parse().ok())
+        .collect();
     [0, 1, 2, 7].into_iter().filter_map(|index| fields.get(index)).sum()
 }
 
@@ -113,7 +120,9 @@ fn shim_of(pid: u32) -> Option<String> {
 fn family(processes: &BTreeMap<u32, Process>, roots: &BTreeSet<u32>) -> BTreeSet<u32> {
     let mut family: BTreeSet<u32> = roots.iter().copied().filter(|pid| processes.contains_key(pid)).collect();
     loop {
-        let children = processes.iter().filter(|(pid, process)| family.contains(&process.parent) && !family.contains(pid));
+        let children = processes
+            .iter()
+            .filter(|(pid, process)| family.contains(&process.parent) && !family.contains(pid));
         let found: Vec<u32> = children.map(|(pid, _)| *pid).collect();
         if found.is_empty() {
             return family;

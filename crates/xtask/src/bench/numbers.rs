@@ -47,7 +47,9 @@ pub fn seconds(durations: impl IntoIterator<Item = Duration>) -> Vec<f64> {
 }
 
 fn range(values: &[f64]) -> (f64, f64) {
-    values.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), value| (low.min(*value), high.max(*value)))
+    values
+        .iter()
+        .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), value| (low.min(*value), high.max(*value)))
 }
 
 #[cfg(test)]
@@ -69,6 +71,9 @@ mod tests {
 
     #[test]
     fn times_are_for_people() {
-        assert_eq!((time(0.0012), time(0.12), time(2.5)), ("1.2 ms".into(), "120 ms".into(), "2.50 s".into()));
+        assert_eq!(
+            (time(0.0012), time(0.12), time(2.5)),
+            ("1.2 ms".into(), "120 ms".into(), "2.50 s".into())
+        );
     }
 }

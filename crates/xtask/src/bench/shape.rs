@@ -30,9 +30,9 @@ impl Shape {
 
     /// As `platform.yaml`.
     pub fn platform(&self, name: &str, label: (&str, &str)) -> String {
-        let probe = self
-            .probe_secs
-            .map(|secs| format!("    healthcheck: {{http: {{port: 8080, path: /ready}}, interval: {secs}s}}\n"));
+        let probe = self.probe_secs.map(|secs| {
+            format!("    healthcheck: {{http: {{port: 8080, path: /ready}}, interval: {secs}s}}\n")
+        });
         let head = format!("apiVersion: aiplat/v1\nname: {name}\n");
         head + &self.services_block(label, probe.as_deref().unwrap_or_default())
     }

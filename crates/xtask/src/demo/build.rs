@@ -61,12 +61,12 @@ impl Build {
     }
 
     fn last_line(&self) -> String {
-        self.log_text().lines().last().unwrap_or_default().trim().chars().take(60).collect()
+        self.log_text().lines().last().unwrap_or_default().trim().chars().take(55).collect()
     }
 }
 
 fn tick(begun: Instant, line: &str) -> Result<()> {
     let mut out = std::io::stdout().lock();
-    write!(out, "\r\x1b[2KBuilding (dev profile): {:>3} s  {line}", begun.elapsed().as_secs())?;
+    write!(out, "\r\x1b[2KBuilding: {:>3} s  {line}", begun.elapsed().as_secs())?;
     Ok(out.flush()?)
 }

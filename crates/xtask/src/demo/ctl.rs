@@ -28,8 +28,6 @@ pub struct Service {
     pub name: String,
     /// The printed word: Ready, Pending, CrashLoop and so on.
     pub status: String,
-    /// Restarts so far.
-    pub restarts: u64,
     /// Where it is reached, or `-`.
     pub endpoint: String,
     /// Why it is as it is.
@@ -62,16 +60,18 @@ impl Ctl {
     /// `get services -o json`; fails if the daemon does not answer, or answers from its file only.
     pub fn services(&self) -> Result<Vec<Service>> {
         let answer = self.call(&["get", "services", "-o", "json"])?;
-        if !answer.ok() {
+        // It would show what a daemon last wrote, even that of another one on this machine, and say so.
+        if !answer.ok() || answer.stderr.contains("not reachable") {
             bail!("aiplatctl get services: {}", answer.said());
         }
         parse_services(&answer.stdout)
     }
 
-    /// `why NAME`, in one line.
+    /// `why NAME`: its sentence, in one line, without what comes next.
     pub fn why(&self, name: &str) -> Result<String> {
         let said = self.call(&["why", name])?.said();
-        Ok(said.split_whitespace().collect::<Vec<_>>().join(" "))
+        let sentence = said.lines().take_while(|line| !line.trim_start().starts_with("next:"));
+        Ok(sentence.flat_map(str::split_whitespace).collect::<Vec<_>>().join(" "))
     }
 
     /// `is-ready`.
@@ -84,7 +84,8 @@ impl Ctl {
         let answer = self.call(&[OsStr::new("diff"), OsStr::new("-f"), file.as_os_str()])?;
         match answer.code {
             Some(0) => Ok(true),
-            Some(1) => Ok(false),
+            // It differs, or nobody listens yet: whether the daemon lives is asked elsewhere.
+            Some(1 | 5) => Ok(false),
             Some(_) | None => bail!("aiplatctl diff: {}", answer.said()),
         }
     }
@@ -106,7 +107,6 @@ fn service(row: &Value) -> Service {
     Service {
         name: text(row, "name").to_owned(),
         status: text(row, "status").to_owned(),
-        restarts: row["restarts"].as_u64().unwrap_or(0),
         endpoint: or_dash("endpoint"),
         message: row["message"].as_str().unwrap_or_default().to_owned(),
     }
@@ -123,7 +123,7 @@ mod tests {
                 {"name":"db","status":"Pending","endpoint":null}]"#,
         )
         .unwrap();
-        assert_eq!((rows[0].restarts, rows[0].host_port(), rows[0].is_settled()), (2, Some(3000), true));
+        assert_eq!((rows[0].host_port(), rows[0].is_settled()), (Some(3000), true));
         assert_eq!(
             (rows[1].endpoint.as_str(), rows[1].host_port(), rows[1].is_settled()),
             ("-", None, false)

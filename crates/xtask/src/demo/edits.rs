@@ -9,6 +9,12 @@ pub fn service_names(file: &str) -> Vec<String> {
     block.filter_map(service_name).collect()
 }
 
+/// The lines of a service, without its key; none if it is not written as a block.
+pub fn service_block<'a>(file: &'a str, service: &str) -> Vec<&'a str> {
+    let lines: Vec<&str> = file.lines().collect();
+    block(&lines, service).map_or(Vec::new(), |(start, end)| lines[start + 1..end].to_vec())
+}
+
 /// Makes a service die at its start, saying why, until the edit is taken back.
 pub fn with_crash(file: &str, service: &str, log_line: &str) -> Result<String> {
     let mut lines: Vec<String> = file.lines().map(str::to_owned).collect();
@@ -63,18 +69,28 @@ pub fn restarting_dependency(file: &str) -> Option<String> {
     Some(parent.trim().trim_end_matches(':').to_owned())
 }
 
+/// The services that follow a restart of this one: those with `restart: true` on the line that depends on it.
+pub fn followers(file: &str, service: &str) -> Vec<String> {
+    let follows = |line: &&str| {
+        let named = line.trim_start().strip_prefix(service).is_some_and(|rest| rest.starts_with(':'));
+        named && line.contains("restart: true")
+    };
+    let names = service_names(file).into_iter();
+    names.filter(|name| service_block(file, name).iter().any(follows)).collect()
+}
+
 fn service_name(line: &str) -> Option<String> {
     let key = line.strip_prefix("  ").filter(|rest| !rest.starts_with([' ', '#', '-']))?;
     key.split_once(':').map(|(name, _)| name.to_owned())
 }
 
 /// The lines of a service written as a block: its key, and the first line after it.
-fn block(lines: &[String], service: &str) -> Result<(usize, usize)> {
+fn block(lines: &[impl AsRef<str>], service: &str) -> Result<(usize, usize)> {
     let key = format!("  {service}:");
-    let start = lines.iter().position(|line| line.trim_end() == key);
+    let start = lines.iter().position(|line| line.as_ref().trim_end() == key);
     let start = start.ok_or_else(|| anyhow!("the file has no block `{service}:` under services"))?;
-    let inside = |line: &String| line.trim().is_empty() || indentation(line) > 2;
-    let length = lines[start + 1..].iter().take_while(|line| inside(line)).count();
+    let inside = |line: &str| line.trim().is_empty() || indentation(line) > 2;
+    let length = lines[start + 1..].iter().take_while(|line| inside(line.as_ref())).count();
     Ok((start, start + 1 + length))
 }
 
@@ -133,6 +149,13 @@ networks:
         let nested = "    depends_on: {cache: {condition: service_healthy, restart: true}}\n";
         assert_eq!(restarting_dependency(nested).as_deref(), Some("cache"));
         assert_eq!(restarting_dependency("name: x"), None);
+    }
+
+    #[test]
+    fn those_that_follow_are_found() {
+        let file = include_str!("../../../../examples/quickstart/platform.yaml");
+        assert_eq!(followers(file, "postgres"), ["litellm"]);
+        assert!(followers(file, "redis").is_empty());
     }
 
     #[test]

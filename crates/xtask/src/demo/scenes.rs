@@ -7,6 +7,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use serde_json::Value;
 
 use super::edits;
+use super::say::say;
 use super::stage::{DEADLINE, GLANCE, Healing, Stage, all_settled, restarted};
 use crate::wait::{self, seconds};
 
@@ -62,18 +63,21 @@ fn kill(stage: &mut Stage) -> Result<()> {
         .context("no service runs in a container")?;
     let id = before.get(&victim).with_context(|| format!("{victim} has no container"))?.id.clone();
     stage.docker.post(&format!("/containers/{id}/kill"), &Value::Null)?;
-    println!("   docker kill {victim}");
+    say(&format!("docker kill {victim}"));
+    let followers = edits::followers(&stage.file, &victim);
     let healing = stage.watch(&victim, |stage| {
         let now = stage.runs()?;
-        Ok(now.get(&victim).is_some_and(|run| run.running && before.get(&victim) != Some(run)))
+        let runs_anew =
+            |name: &String| now.get(name).is_some_and(|run| run.running && before.get(name) != Some(run));
+        Ok(runs_anew(&victim) && followers.iter().all(runs_anew))
     })?;
     say_why(stage, &victim, &healing)?;
     let followed = restarted(&before, &stage.runs()?);
-    println!(
-        "   all ready again after {}; started anew, in this order: {}",
+    say(&format!(
+        "all ready again after {}; started anew, in this order: {}",
         seconds(healing.took),
         followed.join(", ")
-    );
+    ));
     Ok(())
 }
 
@@ -86,10 +90,10 @@ fn crash_loop(stage: &mut Stage) -> Result<()> {
         .next()
         .context("no service of the file can be edited")?;
     stage.folder.save(&edited)?;
-    println!("   saved: {victim} now dies at its start");
+    say(&format!("saved: {victim} now dies at its start"));
     let word = stage.wait_for_status(&victim, &["BackOff", "CrashLoop", "Held"])?;
-    println!("   {victim} is {word}");
-    println!("   why: {}", stage.ctl.why(&victim)?);
+    say(&format!("{victim} is {word}"));
+    say(&format!("why: {}", stage.ctl.why(&victim)?));
     mend(stage, &victim)
 }
 
@@ -102,27 +106,27 @@ fn take_port(stage: &mut Stage) -> Result<()> {
     let thief = TcpListener::bind("127.0.0.1:0").context("cannot listen on a port")?;
     let taken = thief.local_addr()?.port();
     stage.folder.save(&edits::with_host_port(&stage.file, port, taken)?)?;
-    println!("   saved: {victim} shall be published on port {taken}, where this program listens already");
+    say(&format!("saved: {victim} shall be published on port {taken}, where this program listens already"));
     wait::until(&format!("{victim} to be blocked"), DEADLINE, GLANCE, || {
         let row = stage.services()?.into_iter().find(|row| row.name == victim);
         Ok(row.filter(|row| !row.is_settled() && row.message.contains(&taken.to_string())))
     })?;
-    println!("   why: {}", stage.ctl.why(&victim)?);
+    say(&format!("why: {}", stage.ctl.why(&victim)?));
     drop(thief);
     let healing = stage.watch(&victim, Stage::agrees_with_the_file)?;
-    println!("   the port is free; ready again after {}", seconds(healing.took));
+    say(&format!("the port is free; ready again after {}", seconds(healing.took)));
     mend(stage, &victim)
 }
 
 fn kill_daemon(stage: &mut Stage) -> Result<()> {
     let before = stage.runs()?;
     let daemon = stage.daemon.take().context("aiplatd is not running")?;
-    println!("   kill -9 {}", daemon.pid());
+    say(&format!("kill -9 {}", daemon.pid()));
     daemon.kill()?;
     if stage.runs()? != before {
         bail!("a container changed when aiplatd died");
     }
-    println!("   aiplatd is gone; all {} containers run on", before.len());
+    say(&format!("aiplatd is gone; all {} containers run on", before.len()));
     let begun = Instant::now();
     stage.start_daemon()?;
     wait::until("aiplatd to know the stack again", DEADLINE, GLANCE, || {
@@ -134,30 +138,30 @@ fn kill_daemon(stage: &mut Stage) -> Result<()> {
     if !anew.is_empty() {
         bail!("the new aiplatd restarted {}", anew.join(", "));
     }
-    println!(
-        "   started again: all known after {}, nothing restarted, nothing to do",
+    say(&format!(
+        "started again: all known after {}, nothing restarted, nothing to do",
         seconds(begun.elapsed())
-    );
+    ));
     Ok(())
 }
 
 fn break_file(stage: &mut Stage) -> Result<()> {
     let before = stage.runs()?;
     stage.folder.save(&edits::torn(&stage.file))?;
-    println!("   saved: half of platform.yaml");
+    say("saved: half of platform.yaml");
     let complaint = wait::until("aiplatd to notice", DEADLINE, GLANCE, || spec_complaint(stage))?;
     complaint.lines().for_each(|line| println!("   │ {line}"));
     let anew = restarted(&before, &stage.runs()?);
     if !anew.is_empty() || !all_settled(&stage.services()?) {
         bail!("a broken file must change nothing, but {} changed", anew.join(", "));
     }
-    println!("   nothing was changed: the last good file stays in force");
+    say("nothing was changed: the last good file stays in force");
     let begun = Instant::now();
     stage.folder.save(&stage.file)?;
     wait::until("aiplatd to accept the mended file", DEADLINE, GLANCE, || {
         Ok(spec_complaint(stage)?.is_none().then_some(()))
     })?;
-    println!("   mended: accepted after {}", seconds(begun.elapsed()));
+    say(&format!("mended: accepted after {}", seconds(begun.elapsed())));
     Ok(())
 }
 
@@ -171,15 +175,15 @@ fn spec_complaint(stage: &Stage) -> Result<Option<String>> {
 fn mend(stage: &mut Stage, service: &str) -> Result<()> {
     stage.folder.save(&stage.file)?;
     let healing = stage.watch(service, Stage::agrees_with_the_file)?;
-    println!("   the file as it was: {service} is ready after {}", seconds(healing.took));
+    say(&format!("the file as it was: {service} is ready after {}", seconds(healing.took)));
     Ok(())
 }
 
 /// The first sentence that was there while it was down; if it healed too fast to ask, what is said afterwards.
 fn say_why(stage: &Stage, service: &str, healing: &Healing) -> Result<()> {
     match healing.whys.first() {
-        Some(why) => println!("   why: {why}"),
-        None => println!("   why, asked afterwards: {}", stage.ctl.why(service)?),
+        Some(why) => say(&format!("why: {why}")),
+        None => say(&format!("why, asked afterwards: {}", stage.ctl.why(service)?)),
     }
     Ok(())
 }

@@ -65,6 +65,10 @@ impl Stage {
             self.check_daemon()?;
             // Until it listens, there is nothing to see.
             let Ok(services) = self.ctl.services() else { return Ok(None) };
+            // Nor before it has looked at the engine for the first time, some milliseconds later.
+            if services.iter().all(|row| row.status == "Unknown") {
+                return Ok(None);
+            }
             table.show(&services)?;
             self.note_instance(&services)?;
             Ok((all_settled(&services) && self.ctl.is_ready()?).then(|| table.elapsed()))
@@ -78,6 +82,8 @@ impl Stage {
         let mut whys: Vec<String> = Vec::new();
         wait::until(&format!("{service} to heal"), DEADLINE, GLANCE, || {
             self.check_daemon()?;
+            // Before the services: those of a moment before the healing were those of before the blow, ready and stale.
+            let is_healed = healed(self)?;
             let services = self.ctl.services()?;
             let down = services.iter().any(|row| row.name == service && !row.is_settled());
             if down {
@@ -86,7 +92,7 @@ impl Stage {
                     whys.push(why);
                 }
             }
-            Ok((all_settled(&services) && healed(self)?).then(|| begun.elapsed()))
+            Ok((is_healed && all_settled(&services)).then(|| begun.elapsed()))
         })
         .map(|took| Healing { took, whys })
     }

@@ -29,15 +29,17 @@ impl Engine {
         let host = std::env::var("DOCKER_HOST").ok().filter(|host| !host.is_empty());
         let socket = match host.as_deref() {
             None => Path::new("/var/run/docker.sock"),
-            Some(host) => {
-                Path::new(host.strip_prefix("unix://").ok_or(format!("DOCKER_HOST={host} is no Unix socket"))?)
-            }
+            Some(host) => Path::new(
+                host.strip_prefix("unix://").ok_or(format!("DOCKER_HOST={host} is no Unix socket"))?,
+            ),
         };
         let engine = Self { socket: socket.to_owned() };
         engine.ping().map_err(|error| format!("no engine answers at {}: {error}", socket.display()))?;
         match IMAGES.iter().find(|image| engine.try_get(&format!("/images/{image}/json")).is_none()) {
             None => Ok(engine),
-            Some(image) => Err(format!("the image {image} is missing; `cargo xtask test --only image` loads it")),
+            Some(image) => {
+                Err(format!("the image {image} is missing; `cargo xtask test --only image` loads it"))
+            }
         }
     }
 
@@ -64,13 +66,23 @@ impl Engine {
     /// POST that must succeed; an empty answer is null.
     pub(crate) fn post(&self, path: &str, body: &Value) -> Value {
         let answer = self.call("POST", path, body);
-        assert!(answer.status < 400, "the engine answered {} to POST {path}: {}", answer.status, answer.text());
+        assert!(
+            answer.status < 400,
+            "the engine answered {} to POST {path}: {}",
+            answer.status,
+            answer.text()
+        );
         serde_json::from_slice(&answer.body).unwrap_or(Value::Null)
     }
 
     /// DELETE; what is gone already is fine.
     pub(crate) fn delete(&self, path: &str) {
         drop(http::request(&self.socket, "DELETE", path, b""));
+    }
+
+    /// DELETE, whose answer nobody waits for.
+    pub(crate) fn delete_in_background(&self, path: &str) {
+        drop(http::send(&self.socket, "DELETE", path, b""));
     }
 
     /// A container's inspect by name or id.
@@ -91,16 +103,19 @@ impl Engine {
         list.iter().filter_map(|item| item["Name"].as_str().map(str::to_owned)).collect()
     }
 
-    /// Removes whatever has this label.
-    pub(crate) fn remove_labelled(&self, label: &str) {
-        for container in self.containers(label) {
+    /// Removes whatever has this label; answers whether there was nothing to remove.
+    pub(crate) fn remove_labelled(&self, label: &str) -> bool {
+        let containers = self.containers(label);
+        for container in &containers {
             self.delete(&format!("/containers/{}?force=1&v=1", container["Id"].as_str().unwrap_or_default()));
         }
+        let mut nothing = containers.is_empty();
         for kind in ["networks", "volumes"] {
-            for name in self.names(kind, label) {
-                self.delete(&format!("/{kind}/{name}"));
-            }
+            let names = self.names(kind, label);
+            nothing &= names.is_empty();
+            names.iter().for_each(|name| self.delete(&format!("/{kind}/{name}")));
         }
+        nothing
     }
 
     /// The bytes of `docker save`.
@@ -110,7 +125,8 @@ impl Engine {
 
     /// `docker load`.
     pub(crate) fn load(&self, archive: &[u8]) {
-        let answer = http::request(&self.socket, "POST", "/images/load?quiet=1", archive).expect("the engine answers");
+        let answer =
+            http::request(&self.socket, "POST", "/images/load?quiet=1", archive).expect("the engine answers");
         assert_eq!(answer.status, 200, "{}", answer.text());
     }
 

@@ -8,7 +8,7 @@ use std::{
 };
 
 /// No answer takes longer, a load of an image included.
-const TIMEOUT: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(15);
 
 /// What was answered.
 #[derive(Debug)]
@@ -41,8 +41,9 @@ pub(crate) fn send(socket: &Path, method: &str, path: &str, body: &[u8]) -> io::
     stream.set_write_timeout(Some(TIMEOUT))?;
     let content = if path.contains("/images/load") { "application/x-tar" } else { "application/json" };
     let length = body.len();
-    let head =
-        format!("{method} {path} HTTP/1.0\r\nHost: x\r\nContent-Type: {content}\r\nContent-Length: {length}\r\n\r\n");
+    let head = format!(
+        "{method} {path} HTTP/1.0\r\nHost: x\r\nContent-Type: {content}\r\nContent-Length: {length}\r\n\r\n"
+    );
     stream.write_all(head.as_bytes())?;
     // Who refuses early closes its end while we still send; its reason is there to be read.
     drop(stream.write_all(body));

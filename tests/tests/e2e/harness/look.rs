@@ -1,14 +1,14 @@
 //! Predicates over the status document.
 
 use aiplat_api::v1::{ServiceStatus, StatusDoc};
-use aiplat_core::condition::{Condition, ConditionType, Status};
+use aiplat_core::condition::{Condition, ConditionType, Status, Word};
 
-/// Whether the platform as a whole is Ready.
+/// Whether the platform as a whole is Ready, and nothing of it is only half so.
 pub(crate) fn all_ready(status: &StatusDoc) -> bool {
-    let ready = |c: &aiplat_api::v1::StatusCondition| {
-        c.condition.kind == ConditionType::Ready && c.condition.status == Status::True
-    };
-    !status.services.is_empty() && status.platform.conditions.iter().any(ready)
+    let done = |row: &ServiceStatus| matches!(row.status, Word::Ready | Word::Completed);
+    !status.services.is_empty()
+        && status.services.iter().all(done)
+        && has(status, None, ConditionType::Ready, Status::True)
 }
 
 /// The row of a service.
@@ -18,7 +18,11 @@ pub(crate) fn service<'a>(status: &'a StatusDoc, name: &str) -> &'a ServiceStatu
 }
 
 /// A condition of the platform or, with a name, of a service.
-pub(crate) fn condition<'a>(status: &'a StatusDoc, of: Option<&str>, kind: ConditionType) -> Option<&'a Condition> {
+pub(crate) fn condition<'a>(
+    status: &'a StatusDoc,
+    of: Option<&str>,
+    kind: ConditionType,
+) -> Option<&'a Condition> {
     let conditions = match of {
         None => &status.platform.conditions,
         Some(name) => &status.services.iter().find(|service| service.name == name)?.conditions,
@@ -33,6 +37,7 @@ pub(crate) fn has(status: &StatusDoc, of: Option<&str>, kind: ConditionType, wan
 
 /// A moment of RFC 3339 in UTC, so that two of them compare as text whatever their number of digits.
 pub(crate) fn moment(rfc3339: &str) -> String {
-    let (whole, fraction) = rfc3339.trim_end_matches('Z').split_once('.').unwrap_or((rfc3339.trim_end_matches('Z'), ""));
+    let (whole, fraction) =
+        rfc3339.trim_end_matches('Z').split_once('.').unwrap_or((rfc3339.trim_end_matches('Z'), ""));
     format!("{whole}.{fraction:0<9}")
 }

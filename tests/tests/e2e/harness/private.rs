@@ -36,10 +36,20 @@ impl PrivateEngine {
         for program in ["unshare", "nsenter", "dockerd", "docker-init", "ip", "mount"] {
             find(program).ok_or(format!("a private engine needs `{program}`"))?;
         }
-        let folder = tempfile::Builder::new().prefix("aiplat-e2e-engine-").tempdir().expect("a temporary folder");
+        let folder =
+            tempfile::Builder::new().prefix("aiplat-e2e-engine-").tempdir().expect("a temporary folder");
         fs::write(folder.path().join("daemon.json"), "{}").expect("a file in our own folder");
         let mut holder = command("unshare")
-            .args(["--mount", "--net", "--pid", "--fork", "--mount-proc", "--kill-child=KILL", "docker-init", "--"])
+            .args([
+                "--mount",
+                "--net",
+                "--pid",
+                "--fork",
+                "--mount-proc",
+                "--kill-child=KILL",
+                "docker-init",
+                "--",
+            ])
             .args(["sleep", "infinity"])
             .stdin(Stdio::null())
             .stderr(Stdio::null())
@@ -95,7 +105,11 @@ impl PrivateEngine {
         dockerd.arg("--pidfile").arg(path("pid"));
         dockerd.stdin(Stdio::null()).stdout(log.try_clone().expect("a file can be cloned")).stderr(log);
         self.dockerd = Some(dockerd.spawn().expect("nsenter can be started"));
-        assert!(until(PATIENCE, || self.engine.ping().is_ok()), "the private engine does not answer: {}", self.log());
+        assert!(
+            until(PATIENCE, || self.engine.ping().is_ok()),
+            "the private engine does not answer: {}",
+            self.log()
+        );
     }
 
     /// Ends dockerd with `signal` and waits until it is gone. SIGTERM stops its containers, SIGKILL leaves them.
@@ -103,7 +117,11 @@ impl PrivateEngine {
         let mut nsenter = self.dockerd.take().expect("the private engine runs");
         let dockerd = child_of(nsenter.id()).expect("nsenter has forked dockerd");
         process::signal(dockerd, signal);
-        assert!(process::wait_for_exit(&mut nsenter, PATIENCE).is_some(), "dockerd did not end: {}", self.log());
+        assert!(
+            process::wait_for_exit(&mut nsenter, PATIENCE).is_some(),
+            "dockerd did not end: {}",
+            self.log()
+        );
     }
 
     fn log(&self) -> String {
@@ -126,7 +144,12 @@ impl Drop for PrivateEngine {
 
 /// The one child of a process.
 fn child_of(pid: u32) -> Option<u32> {
-    fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).ok()?.split_whitespace().next()?.parse().ok()
+    fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"))
+        .ok()?
+        .split_whitespace()
+        .next()?
+        .parse()
+        .ok()
 }
 
 fn command_name(pid: u32) -> String {
@@ -137,5 +160,10 @@ fn command_name(pid: u32) -> String {
 fn find(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
     let folders: Vec<PathBuf> = std::env::split_paths(&path).collect();
-    folders.iter().map(PathBuf::as_path).chain([Path::new("/usr/sbin")]).map(|folder| folder.join(program)).find(|p| p.is_file())
+    folders
+        .iter()
+        .map(PathBuf::as_path)
+        .chain([Path::new("/usr/sbin")])
+        .map(|folder| folder.join(program))
+        .find(|p| p.is_file())
 }

@@ -102,7 +102,8 @@ pub(crate) fn capture(command: &mut Command, within: Duration) -> Finished {
 /// Sends a signal to a child that lives.
 pub(crate) fn signal(pid: u32, signal: rustix::process::Signal) {
     let pid = rustix::process::Pid::from_raw(pid.cast_signed()).expect("a pid is not zero");
-    rustix::process::kill_process(pid, signal).unwrap_or_else(|error| panic!("cannot signal {pid:?}: {error}"));
+    rustix::process::kill_process(pid, signal)
+        .unwrap_or_else(|error| panic!("cannot signal {pid:?}: {error}"));
 }
 
 /// A TCP port that is free now, below the kernel's range of ephemeral ports so that no connection takes it.

@@ -68,7 +68,10 @@ impl Proxy {
 
     /// Those that change something.
     pub(crate) fn changes(&self) -> Vec<String> {
-        self.calls().into_iter().filter(|call| !call.starts_with("GET ") && !call.starts_with("HEAD ")).collect()
+        self.calls()
+            .into_iter()
+            .filter(|call| !call.starts_with("GET ") && !call.starts_with("HEAD "))
+            .collect()
     }
 
     /// Breaks every connection and lets no new one through until [`Self::mend`].
@@ -116,7 +119,11 @@ fn serve(shared: &Arc<Shared>, client: UnixStream, server: UnixStream) {
 }
 
 /// Passes requests on, one after another, and writes each of them down before it is sent.
-fn forward(shared: &Shared, mut client: BufReader<UnixStream>, server: &mut UnixStream) -> std::io::Result<()> {
+fn forward(
+    shared: &Shared,
+    mut client: BufReader<UnixStream>,
+    server: &mut UnixStream,
+) -> std::io::Result<()> {
     loop {
         let mut head = String::new();
         while !head.ends_with("\r\n\r\n") {
@@ -128,7 +135,9 @@ fn forward(shared: &Shared, mut client: BufReader<UnixStream>, server: &mut Unix
         server.write_all(head.as_bytes())?;
         let header = |name: &str| {
             let mut lines = head.lines();
-            lines.find_map(|line| line.to_ascii_lowercase().strip_prefix(name).map(|value| value.trim().to_owned()))
+            lines.find_map(|line| {
+                line.to_ascii_lowercase().strip_prefix(name).map(|value| value.trim().to_owned())
+            })
         };
         if header("upgrade:").is_some() || header("transfer-encoding:").is_some() {
             return std::io::copy(&mut client, server).map(drop);

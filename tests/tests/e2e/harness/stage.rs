@@ -9,7 +9,7 @@ use std::{
 };
 
 use aiplat_api::v1::{DiffReply, StatusDoc};
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
 use super::{
@@ -40,6 +40,7 @@ pub(crate) struct Stage {
     instance: String,
     ports: BTreeMap<&'static str, u16>,
     daemon: Option<Child>,
+    private: Option<PrivateEngine>,
     _turn: Turn,
 }
 
@@ -64,20 +65,26 @@ impl Stage {
     }
 
     /// A stage on an engine of its own, whose daemon lives in that engine's network: its probes reach the containers.
-    pub(crate) fn on_private_engine() -> Option<(Self, PrivateEngine)> {
+    pub(crate) fn on_private_engine() -> Option<Self> {
         let turn = Turn::take();
         let started = Engine::of_this_machine().and_then(|machine| PrivateEngine::start(&machine));
         match started {
             Ok(private) => {
                 let mut stage = Self::on(private.engine.clone(), turn);
                 stage.wrapper = private.in_its_network();
-                Some((stage, private))
+                stage.private = Some(private);
+                Some(stage)
             }
             Err(reason) => {
                 cannot_run(&reason);
                 None
             }
         }
+    }
+
+    /// The engine of a stage made by [`Self::on_private_engine`].
+    pub(crate) fn private(&mut self) -> &mut PrivateEngine {
+        self.private.as_mut().expect("the stage has an engine of its own")
     }
 
     /// A stage on `engine`.
@@ -94,11 +101,14 @@ impl Stage {
             instance: format!("e2e{suffix}"),
             ports: BTreeMap::from(["@port1", "@port2", "@port3"].map(|word| (word, free_port()))),
             daemon: None,
+            private: None,
             _turn: turn,
         };
         // Known before the first start, so that the guard can find what any daemon of this stage made.
+        fs::create_dir(stage.path("etc")).expect("a folder for the file, where nothing else is written");
         fs::create_dir(stage.state_dir()).expect("a state folder");
-        fs::write(stage.state_dir().join("instance-id"), format!("{}\n", stage.instance)).expect("an instance id");
+        fs::write(stage.state_dir().join("instance-id"), format!("{}\n", stage.instance))
+            .expect("an instance id");
         stage
     }
 
@@ -107,7 +117,7 @@ impl Stage {
     }
 
     pub(crate) fn config(&self) -> PathBuf {
-        self.path("platform.yaml")
+        self.path("etc/platform.yaml")
     }
 
     pub(crate) fn state_dir(&self) -> PathBuf {
@@ -137,7 +147,7 @@ impl Stage {
     /// Saves the file as most editors do: written beside and renamed over the old one. `@name` and `@port1` stand for
     /// the stage's own.
     pub(crate) fn save(&self, yaml: &str) {
-        let beside = self.path("platform.yaml.new");
+        let beside = self.path("etc/platform.yaml.new");
         fs::write(&beside, self.fill(yaml)).expect("the file can be written");
         fs::rename(beside, self.config()).expect("the file can be renamed");
     }
@@ -151,12 +161,17 @@ impl Stage {
 
     /// The daemon's command line, to be spawned by the caller.
     pub(crate) fn command(&self) -> Command {
+        self.command_at(&self.state_dir(), &self.socket())
+    }
+
+    /// The command line of a daemon with another state folder or socket.
+    pub(crate) fn command_at(&self, state_dir: &Path, socket: &Path) -> Command {
         let binary = daemon_binary().display().to_string();
         let words: Vec<String> = self.wrapper.iter().cloned().chain([binary]).collect();
         let (program, arguments) = words.split_first().expect("it has the binary");
         let mut aiplatd = command(program);
-        aiplatd.args(arguments).arg("--config").arg(self.config()).arg("--state-dir").arg(self.state_dir());
-        aiplatd.arg("--socket").arg(self.socket()).arg("--docker-socket").arg(&self.docker_socket);
+        aiplatd.args(arguments).arg("--config").arg(self.config()).arg("--state-dir").arg(state_dir);
+        aiplatd.arg("--socket").arg(socket).arg("--docker-socket").arg(&self.docker_socket);
         aiplatd.envs(&self.env).stdin(Stdio::null());
         aiplatd
     }
@@ -270,8 +285,8 @@ impl Stage {
             let answer = self.call("POST", "/v1/diff", &json!({"file": null})).ok()?;
             serde_json::from_slice(&answer.body).ok()
         };
-        let nothing = || planned().is_some_and(|reply| reply.preview.waves.is_empty());
-        assert!(until(PATIENCE, nothing), "the plan stays {:#?}", planned());
+        let nothing = |reply: DiffReply| reply.preview.waves.is_empty() && reply.preview.blocked.is_empty();
+        assert!(until(PATIENCE, || planned().is_some_and(nothing)), "the plan stays {:#?}", planned());
         self.ready()
     }
 
@@ -305,6 +320,16 @@ impl Stage {
         let id = created["Id"].as_str().expect("a container has an id").to_owned();
         self.engine.post(&format!("/containers/{id}/start"), &Value::Null);
         id
+    }
+
+    /// Makes a volume as somebody else would.
+    pub(crate) fn make_foreign_volume(&self, name: &str) {
+        self.engine.post("/volumes/create", &json!({"Name": name, "Labels": {FOREIGN_LABEL: self.name}}));
+    }
+
+    /// Makes a network as somebody else would.
+    pub(crate) fn make_foreign_network(&self, name: &str) {
+        self.engine.post("/networks/create", &json!({"Name": name, "Labels": {FOREIGN_LABEL: self.name}}));
     }
 
     /// The daemon's log so far, all runs of it.
@@ -353,15 +378,18 @@ impl Drop for Stage {
             self.explain();
         }
         if let Some(mut daemon) = self.daemon.take() {
-            drop(daemon.kill());
-            drop(daemon.wait());
+            // SIGTERM lets it end what it has begun, so that nothing is made after the guard has looked.
+            let told = Pid::from_raw(daemon.id().cast_signed())
+                .is_some_and(|pid| kill_process(pid, Signal::TERM).is_ok());
+            let patience = if told { Duration::from_secs(10) } else { Duration::ZERO };
+            let _killed_if_it_lives_on = process::wait_for_exit(&mut daemon, patience);
         }
-        self.engine.remove_labelled(&self.label());
-        self.engine.remove_labelled(&format!("{FOREIGN_LABEL}={}", self.name));
+        if self.private.is_some() {
+            // All of it ends with its engine.
+            return;
+        }
+        let labels = [self.label(), format!("{FOREIGN_LABEL}={}", self.name)];
+        // A network is let go a moment after its last container.
+        until(Duration::from_secs(10), || labels.iter().all(|label| self.engine.remove_labelled(label)));
     }
-}
-
-/// Whether a path exists, without following it.
-pub(crate) fn exists(path: &Path) -> bool {
-    fs::symlink_metadata(path).is_ok()
 }

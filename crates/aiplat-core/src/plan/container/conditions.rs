@@ -32,7 +32,7 @@ impl Look<'_> {
         ] {
             let mut closed = gates.iter().filter(|gate| gate.condition() == Some(kind)).peekable();
             conditions.push(match closed.peek() {
-                None => Condition::normal(kind, Reason::AsDesired),
+                None => self.failed(kind).unwrap_or_else(|| Condition::normal(kind, Reason::AsDesired)),
                 Some(first) => {
                     let reason = first.reason();
                     let closed: Vec<&Gate> = closed.collect();
@@ -48,6 +48,23 @@ impl Look<'_> {
         }
         conditions.extend(self.life());
         conditions
+    }
+
+    /// What only the host's refusal told us: a port that a process holds, a folder that is not there.
+    fn failed(&self, kind: ConditionType) -> Option<Condition> {
+        let failure = self.world.ledger.get(self.id)?.failure.as_ref()?;
+        let about = if failure.reason == Reason::PortTaken {
+            ConditionType::PortsFree
+        } else if matches!(failure.reason, Reason::HostPathMissing | Reason::DiskFull) {
+            ConditionType::StorageReady
+        } else if failure.reason == Reason::NameTaken {
+            ConditionType::NameTaken
+        } else {
+            return None;
+        };
+        let same_spec = failure.fingerprint.as_ref() == Some(&fingerprint::of(&self.spec.runtime));
+        (about == kind && same_spec)
+            .then(|| Condition::abnormal(kind, failure.reason, failure.message.clone()))
     }
 
     fn life(&self) -> Vec<Condition> {

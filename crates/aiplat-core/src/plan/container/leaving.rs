@@ -50,6 +50,7 @@ pub(super) fn undesired(world: &World<'_>, id: &ResourceId) -> Step {
 pub(in crate::plan) fn removal_gate(world: &World<'_>) -> Option<Gate> {
     match world.desired.removals {
         Removals::AwaitConfirmation => Some(Gate::ConfirmationNeeded),
+        Removals::WhenFileIsGood => Some(Gate::FileRefused),
         Removals::From(at) if at > world.now => Some(Gate::RemovalGrace { until: at }),
         Removals::From(_) => None,
     }

@@ -1,0 +1,211 @@
+//! The real daemon on a simulated machine.
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use aiplat_core::{
+    load::{self, Facts, Files},
+    spec::Platform,
+};
+use aiplatd::{
+    daemon::{Daemon, Options, Ports},
+    shared::Shared,
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    build::{Sketch, instance},
+    check,
+    scene::START,
+    sim::{
+        Engine, SimHost,
+        engine::Image,
+        ports::{Disk, Folder, ROOT, SimClock},
+    },
+};
+
+/// A machine, a state folder, a file, and at most one daemon at a time.
+pub struct Lab {
+    /// The machine.
+    pub host: SimHost,
+    /// The state folder.
+    pub disk: Disk,
+    /// The file.
+    pub folder: Folder,
+    running: Option<Running>,
+}
+
+struct Running {
+    shared: Arc<Shared>,
+    dead: CancellationToken,
+    shutdown: CancellationToken,
+}
+
+impl Lab {
+    /// A machine with the images of `sketch`, and its file written. No daemon yet.
+    #[must_use]
+    pub fn new(sketch: &Sketch, seed: u64) -> Self {
+        let engine = Engine { now: START, ..Engine::default() };
+        let lab = Self {
+            host: SimHost::new(engine, instance(), seed),
+            disk: Disk::default(),
+            folder: Folder::default(),
+            running: None,
+        };
+        lab.write(sketch);
+        lab
+    }
+
+    /// Writes the file of `sketch`; its images and programs are there.
+    pub fn write(&self, sketch: &Sketch) {
+        let platform = compiled(sketch);
+        self.host.by_hand(|engine| {
+            for service in &sketch.services {
+                engine.registry.entry(service.image.clone()).or_insert_with(Image::default);
+                engine.apps.insert(service.name.clone(), service.app.clone());
+            }
+        });
+        self.host.settle().desire(platform);
+        self.folder.write(sketch.yaml().as_bytes());
+    }
+
+    /// Starts a daemon, from what is on disk.
+    pub fn boot(&mut self) {
+        let (dead, shutdown) = (CancellationToken::new(), CancellationToken::new());
+        let ports = Ports {
+            host: self.host.port(dead.clone()),
+            clock: Arc::new(SimClock(self.host.clone())),
+            store: self.disk.port(dead.clone()),
+            source: self.folder.port(),
+        };
+        let options = Options {
+            instance: instance(),
+            state_dir: PathBuf::from("/var/lib/aiplatd"),
+            once: false,
+            confirm: false,
+            starts: 4,
+            api: None,
+            metrics: None,
+            status_file: false,
+        };
+        let daemon = Daemon::new(ports, options, &self.disk.stored(), shutdown.clone());
+        let shared = Arc::clone(&daemon.shared);
+        drop(tokio::spawn(daemon.run()));
+        self.running = Some(Running { shared, dead, shutdown });
+    }
+
+    /// SIGKILL: whatever it has under way never reaches anything.
+    pub fn kill(&mut self) {
+        if let Some(Running { shared: _, dead, shutdown }) = self.running.take() {
+            dead.cancel();
+            shutdown.cancel();
+        }
+    }
+
+    /// The daemon's parts.
+    #[must_use]
+    pub fn shared(&self) -> &Shared {
+        &self.running.as_ref().expect("a daemon runs").shared
+    }
+
+    /// A person confirms what the file says.
+    pub async fn confirm(&self) {
+        let reply = aiplatd::spec::apply(self.shared(), None, true).await;
+        assert!(reply.is_ok_and(|reply| !reply.invalid), "the file is good");
+    }
+
+    /// Virtual time passes.
+    pub async fn pass(&self, time: Duration) {
+        tokio::time::sleep(time).await;
+    }
+
+    /// How the machine differs from the file that was last written with `write`.
+    #[must_use]
+    pub fn differences(&self) -> Vec<String> {
+        let inner = self.host.settle();
+        inner.desired.as_ref().map(|desired| check::differences(&inner.engine, desired)).unwrap_or_default()
+    }
+
+    /// Waits until the machine is as the file says, and panics when it is not within `limit`.
+    pub async fn converged_within(&self, limit: Duration) {
+        let deadline = tokio::time::Instant::now() + limit;
+        while !self.differences().is_empty() {
+            if tokio::time::Instant::now() >= deadline {
+                let differences = self.differences();
+                panic!("not converged within {limit:?}: {differences:#?}\n{}", self.story());
+            }
+            self.pass(Duration::from_millis(200)).await;
+        }
+    }
+
+    /// Panics when a checker has found anything.
+    pub fn assert_safe(&self) {
+        let violations = self.host.settle().violations.clone();
+        assert!(violations.is_empty(), "{violations:#?}\n{}", self.story());
+    }
+
+    /// Mutating calls so far.
+    #[must_use]
+    pub fn calls(&self) -> usize {
+        self.host.settle().calls.len()
+    }
+
+    /// The last calls, and what the daemon makes of the present, for a failing test.
+    #[must_use]
+    pub fn story(&self) -> String {
+        let inner = self.host.settle();
+        let calls = inner.calls.iter().rev().take(25).rev();
+        let calls: Vec<String> =
+            calls.map(|call| format!("{} {}: {} -> {}", call.at, call.id, call.action, call.outcome)).collect();
+        let mut containers: Vec<String> =
+            inner.engine.containers.values().map(|c| format!("{} {:?} exit={}", c.name, c.state, c.exit_code)).collect();
+        containers.sort();
+        drop(inner);
+        let mut verdicts = Vec::new();
+        if let Some(running) = &self.running {
+            let state = running.shared.lock();
+            if let Some(world) = state.world(self.host.now()) {
+                for id in state.ids() {
+                    let step = aiplat_core::plan::plan(&world, &id);
+                    verdicts.push(format!("{id}: {:?} {:?}", step.verdict, step.action.map(|planned| planned.action.to_string())));
+                }
+            }
+            verdicts.push(format!("engine lost at {:?}", state.observed.engine.lost_at));
+            for container in state.observed.owned.values().flatten().filter(|container| !container.state.is_alive()) {
+                let record = container.owner.as_ref().and_then(|owner| state.ledger.get(&owner.resource));
+                let ended = record.map(|record| (&record.stopped, &record.failure, &record.restarts));
+                let sighting = state.observed.sightings.get(&container.id);
+                verdicts.push(format!("{}: {sighting:?} {ended:?}", container.name));
+            }
+            if let Some(refused) = &state.spec.refused {
+                verdicts.push(format!("refused: {refused:?}"));
+            }
+        }
+        format!("calls:\n{}\ncontainers:\n{}\nplans:\n{}", calls.join("\n"), containers.join("\n"), verdicts.join("\n"))
+    }
+}
+
+/// What the loader makes of a sketch's file. Panics where it refuses.
+#[must_use]
+pub fn compiled(sketch: &Sketch) -> Platform {
+    struct One(String);
+    impl Files for One {
+        fn read(&self, _path: &std::path::Path) -> Result<Option<Vec<u8>>, String> {
+            Ok(Some(self.0.clone().into_bytes()))
+        }
+    }
+    let facts = Facts {
+        instance: instance(),
+        state_dir: PathBuf::from("/var/lib/aiplatd"),
+        home: None,
+        accept_compose: false,
+    };
+    let loaded = load::load(std::path::Path::new(ROOT), &One(sketch.yaml()), &facts);
+    let report = load::render(&loaded.diagnostics, &loaded.sources, false, 100);
+    loaded.platform.unwrap_or_else(|| panic!("{report}\n{}", sketch.yaml()))
+}
+
+/// Runs `test` on a runtime of its own, whose time is paused; whatever it started ends with it.
+pub fn simulate<T>(test: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build();
+    runtime.expect("a runtime").block_on(test)
+}

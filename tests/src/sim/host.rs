@@ -1,0 +1,439 @@
+//! `SimHost`: the model behind the `Backend` port, in virtual time, with faults, and with a checker at every call.
+//!
+//! Each daemon gets a port of its own (`port`): when that daemon is killed nothing that it still has under way reaches
+//! the machine, as with a process.
+
+use std::{
+    collections::BTreeMap,
+    net::IpAddr,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use aiplat_core::{
+    ResourceId, Timestamp,
+    action::Action,
+    condition::{ErrorClass, Reason},
+    observed::{ContainerId, Listing, Observed, PullProgress},
+    spec::{InstanceId, Platform, ProbeKind},
+};
+use aiplat_host::{Backend, Hint, HostError, HostErrorKind, LogOptions, LogStream, Progress, Target};
+use futures_util::{FutureExt, StreamExt, future::BoxFuture, stream, stream::BoxStream};
+use tokio::{sync::Notify, time::Instant};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    Engine, Rng,
+    faults::{Fate, Faults},
+    hints::Hints,
+};
+use crate::check;
+
+/// A simulated machine. Cheap to clone: all clones are the same machine.
+#[derive(Clone)]
+pub struct SimHost {
+    inner: Arc<Mutex<Inner>>,
+    changed: Arc<Notify>,
+    base: Instant,
+    instance: InstanceId,
+}
+
+/// Everything about the machine.
+pub struct Inner {
+    /// The engine.
+    pub engine: Engine,
+    /// What goes wrong.
+    pub faults: Faults,
+    /// The one source of chance.
+    pub rng: Rng,
+    /// Every mutating call that reached the machine.
+    pub calls: Vec<Call>,
+    /// Looks at one resource.
+    pub looks: usize,
+    /// Listings.
+    pub listings: usize,
+    /// What the checkers found.
+    pub violations: Vec<String>,
+    /// The file in force, for the checkers.
+    pub desired: Option<Platform>,
+    /// The one before it, and until when a call may still be of it.
+    former: Option<(Platform, Timestamp)>,
+    /// When each service was last seen ready, in truth.
+    ready: BTreeMap<ResourceId, Timestamp>,
+    hints: Hints,
+    away: bool,
+}
+
+/// A mutating call.
+#[derive(Debug, Clone)]
+pub struct Call {
+    /// When it had its effect.
+    pub at: Timestamp,
+    /// Of which resource.
+    pub id: ResourceId,
+    /// One word.
+    pub verb: &'static str,
+    /// The whole action.
+    pub action: String,
+    /// What became of it.
+    pub outcome: String,
+}
+
+/// A gate was open when its daemon looked, which may be a few seconds ago.
+const GATE_TOLERANCE: Duration = Duration::from_secs(5);
+
+/// See `aiplat_host::docker`.
+const PULL_STALLS: Duration = Duration::from_secs(120);
+
+/// A call that is made so soon after an edit may be of the file before it.
+const FORMER_TOLERANCE: Duration = Duration::from_secs(1);
+
+impl SimHost {
+    /// A machine with this engine. Needs a runtime, whose time is paused.
+    #[must_use]
+    pub fn new(engine: Engine, instance: InstanceId, seed: u64) -> Self {
+        let inner = Inner {
+            engine,
+            faults: Faults::default(),
+            rng: Rng::new(seed),
+            calls: Vec::new(),
+            looks: 0,
+            listings: 0,
+            violations: Vec::new(),
+            desired: None,
+            former: None,
+            ready: BTreeMap::new(),
+            hints: Hints::default(),
+            away: false,
+        };
+        let host = Self {
+            inner: Arc::new(Mutex::new(inner)),
+            changed: Arc::default(),
+            base: Instant::now(),
+            instance,
+        };
+        drop(tokio::spawn(host.clone().live()));
+        host
+    }
+
+    /// Programs end in their own time, whether anybody calls or not.
+    async fn live(self) {
+        loop {
+            let next = {
+                let inner = self.settle();
+                inner.engine.next_end().map(|at| inner.engine.now.until(at))
+            };
+            let wait = next.unwrap_or(Duration::from_secs(3_600)).min(Duration::from_secs(3_600));
+            tokio::select! {
+                biased;
+                // Cancel-safe: a permit that is not taken stays.
+                () = self.changed.notified() => {}
+                // Cancel-safe: the time is computed anew.
+                () = tokio::time::sleep(wait) => {}
+            }
+        }
+    }
+
+    /// Boot time of the machine.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        crate::scene::START + self.base.elapsed()
+    }
+
+    /// The machine, with everything that was due done.
+    pub fn settle(&self) -> MutexGuard<'_, Inner> {
+        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = self.now();
+        inner.engine.advance(now);
+        inner.note_ready();
+        inner.tell(&self.instance);
+        inner
+    }
+
+    /// Something is done to the machine by hand.
+    pub fn by_hand<T>(&self, act: impl FnOnce(&mut Engine) -> T) -> T {
+        let mut inner = self.settle();
+        let done = act(&mut inner.engine);
+        inner.note_ready();
+        inner.tell(&self.instance);
+        drop(inner);
+        self.changed.notify_one();
+        done
+    }
+
+    /// The port of one daemon.
+    #[must_use]
+    pub fn port(&self, alive: CancellationToken) -> Arc<SimPort> {
+        Arc::new(SimPort { host: self.clone(), dead: alive })
+    }
+
+    /// The engine goes away, and comes back after `away` as `how` says.
+    pub async fn restart_engine(&self, how: crate::scene::Restart, away: Duration) {
+        use crate::scene::Restart;
+        let running = {
+            let mut inner = self.settle();
+            let running = inner.engine.running();
+            if how == Restart::Graceful {
+                for id in &running {
+                    let (_, exit_code) = inner.engine.stopping(id, Duration::from_secs(15));
+                    inner.engine.end(id, exit_code, false);
+                }
+                inner.tell(&self.instance);
+            }
+            inner.away = true;
+            inner.hints.lose();
+            running
+        };
+        tokio::time::sleep(away).await;
+        let mut inner = self.settle();
+        for id in &running {
+            match how {
+                Restart::Graceful => {}
+                Restart::Killed => inner.engine.end(id, 137, false),
+                Restart::Live => inner.engine.lose_exit_code(id),
+            }
+        }
+        inner.engine.events.clear();
+        inner.away = false;
+        inner.hints.connect();
+    }
+
+    fn error(kind: HostErrorKind, class: ErrorClass, reason: Reason, message: &str) -> HostError {
+        HostError::new(kind, class, reason, message)
+    }
+
+    fn unreachable() -> HostError {
+        Self::error(HostErrorKind::Unreachable, ErrorClass::Transient, Reason::EngineUnreachable, "the engine is away")
+    }
+
+    async fn read<T>(&self, read: impl Fn(&Inner) -> T) -> Result<T, HostError> {
+        let fails = {
+            let mut inner = self.settle();
+            let chance = inner.faults.read_error;
+            inner.rng.percent(chance)
+        };
+        tokio::time::sleep(Duration::from_micros(900)).await;
+        // What is read is the state of this moment; the answer is on its way for a while.
+        let value = {
+            let inner = self.settle();
+            if inner.away {
+                return Err(Self::unreachable());
+            }
+            read(&inner)
+        };
+        tokio::time::sleep(Duration::from_micros(600)).await;
+        if fails {
+            return Err(Self::error(
+                HostErrorKind::Refused,
+                ErrorClass::Transient,
+                Reason::ActionFailed,
+                "a read failed (injected)",
+            ));
+        }
+        Ok(value)
+    }
+
+    async fn act(&self, id: &ResourceId, action: &Action, progress: &Progress) -> Result<(), HostError> {
+        let mut fate = self.settle().fate();
+        if matches!(action, Action::PullImage { .. }) && matches!(fate, Fate::HangBefore | Fate::HangAfter) {
+            // The adapter gives a pull up that makes no progress.
+            tokio::time::sleep(PULL_STALLS).await;
+            fate = Fate::ErrorBefore;
+        }
+        let (takes, exit_code) = self.settle().engine.takes(action);
+        match fate {
+            Fate::ErrorBefore => {
+                tokio::time::sleep(Duration::from_millis(2)).await;
+                let (class, message) = (ErrorClass::Transient, "the engine failed (injected)");
+                return Err(Self::error(HostErrorKind::Refused, class, Reason::ActionFailed, message));
+            }
+            Fate::HangBefore => return std::future::pending().await,
+            Fate::CrashBefore(crash) => {
+                crash.cancel();
+                return std::future::pending().await;
+            }
+            Fate::Ok | Fate::LostReply | Fate::HangAfter | Fate::CrashAfter(_) => {}
+        }
+        if matches!(action, Action::PullImage { .. }) {
+            progress(PullProgress { done: 1 << 20, total: 4 << 20 });
+        }
+        self.settle().check(id, action);
+        tokio::time::sleep(takes).await;
+        let done = self.effect(id, action, exit_code);
+        self.changed.notify_one();
+        match fate {
+            Fate::LostReply => Err(Self::error(
+                HostErrorKind::OutcomeUnknown,
+                ErrorClass::Transient,
+                Reason::ActionFailed,
+                "the reply was lost (injected)",
+            )),
+            Fate::HangAfter => std::future::pending().await,
+            Fate::CrashAfter(crash) => {
+                crash.cancel();
+                std::future::pending().await
+            }
+            Fate::Ok | Fate::ErrorBefore | Fate::HangBefore | Fate::CrashBefore(_) => {
+                tokio::time::sleep(Duration::from_micros(300)).await;
+                done
+            }
+        }
+    }
+
+    fn effect(&self, id: &ResourceId, action: &Action, exit_code: i64) -> Result<(), HostError> {
+        let mut inner = self.settle();
+        if inner.away {
+            return Err(Self::unreachable());
+        }
+        let before = inner.engine.clone();
+        let done = inner.engine.act(&self.instance, id, action, exit_code);
+        let touched = check::untouched(&before, &inner.engine, &self.instance.0);
+        inner.violations.extend(touched);
+        let outcome = done.as_ref().map_or_else(ToString::to_string, |()| "ok".to_owned());
+        let at = inner.engine.now;
+        inner.calls.push(Call { at, id: id.clone(), verb: action.verb(), action: action.to_string(), outcome });
+        inner.note_ready();
+        inner.tell(&self.instance);
+        done
+    }
+}
+
+impl Inner {
+    fn fate(&mut self) -> Fate {
+        let Self { faults, rng, .. } = self;
+        faults.fate(rng)
+    }
+
+    fn tell(&mut self, instance: &InstanceId) {
+        let Self { engine, hints, faults, rng, away, .. } = self;
+        for event in std::mem::take(&mut engine.events) {
+            if !*away {
+                hints.send(super::hints::hint_of(&event, instance), faults, rng);
+            }
+        }
+    }
+
+    fn note_ready(&mut self) {
+        let Self { engine, desired, ready, .. } = self;
+        let Some(desired) = desired else { return };
+        for id in desired.containers.keys() {
+            if check::satisfied(engine, desired, id, aiplat_core::spec::DependencyCondition::Healthy) {
+                ready.insert(id.clone(), engine.now);
+            }
+        }
+    }
+
+    /// Puts another file in force.
+    pub fn desire(&mut self, desired: Platform) {
+        let until = self.engine.now + FORMER_TOLERANCE;
+        self.former = self.desired.replace(desired).map(|former| (former, until));
+    }
+
+    fn check(&mut self, id: &ResourceId, action: &Action) {
+        let Some(desired) = &self.desired else { return };
+        let found = self.objections(desired, id, action);
+        let former = self.former.as_ref().filter(|(_, until)| *until >= self.engine.now);
+        let excused = former.is_some_and(|(former, _)| self.objections(former, id, action).is_empty());
+        if !excused {
+            self.violations.extend(found);
+        }
+    }
+
+    fn objections(&self, desired: &Platform, id: &ResourceId, action: &Action) -> Vec<String> {
+        let Self { engine, ready, .. } = self;
+        let now = engine.now;
+        let recently = |on: &ResourceId| ready.get(on).is_some_and(|at| now.since(*at) <= GATE_TOLERANCE);
+        let spec = desired.containers.get(id);
+        let were_open = spec.is_some_and(|spec| spec.policy.dependencies.keys().all(recently));
+        let call = check::Call { before: engine, desired, id, action };
+        let mut found = check::violations(&call, true);
+        found.retain(|violation| !(were_open && violation.starts_with("S7")));
+        found.into_iter().map(|violation| format!("{now}: {violation}")).collect()
+    }
+
+    /// Looks and listings so far.
+    #[must_use]
+    pub fn reads(&self) -> (usize, usize) {
+        (self.looks, self.listings)
+    }
+}
+
+/// The machine as one daemon reaches it.
+pub struct SimPort {
+    host: SimHost,
+    dead: CancellationToken,
+}
+
+impl SimPort {
+    /// Nothing that a dead daemon has under way goes on.
+    async fn unless_dead<T>(&self, work: impl Future<Output = T>) -> T {
+        tokio::select! {
+            biased;
+            // Cancel-safe: a flag that stays set.
+            () = self.dead.cancelled() => std::future::pending().await,
+            // Given up with its daemon, which never sees an answer.
+            value = work => value,
+        }
+    }
+}
+
+impl Backend for SimPort {
+    fn observe<'a>(&'a self, target: &'a Target) -> BoxFuture<'a, Result<Observed, HostError>> {
+        let host = &self.host;
+        host.settle().looks += 1;
+        self.unless_dead(host.read(move |inner| inner.engine.look(target, &host.instance))).boxed()
+    }
+
+    fn observe_all(&self) -> BoxFuture<'_, Result<Listing, HostError>> {
+        self.host.settle().listings += 1;
+        self.unless_dead(self.host.read(|inner| inner.engine.listing())).boxed()
+    }
+
+    fn apply<'a>(
+        &'a self,
+        id: &'a ResourceId,
+        action: &'a Action,
+        progress: Progress,
+        _cancel: CancellationToken,
+    ) -> BoxFuture<'a, Result<(), HostError>> {
+        self.unless_dead(async move { self.host.act(id, action, &progress).await }).boxed()
+    }
+
+    fn hints(&self) -> BoxStream<'static, Hint> {
+        let mut inner = self.host.settle();
+        let connected = !inner.away;
+        let receiver = inner.hints.subscribe(connected);
+        let dead = self.dead.clone();
+        stream::unfold(receiver, |mut receiver| async move { Some((receiver.recv().await?, receiver)) })
+            .take_until(dead.cancelled_owned())
+            .boxed()
+    }
+
+    fn probe<'a>(
+        &'a self,
+        container: &'a ContainerId,
+        _address: Option<IpAddr>,
+        kind: &'a ProbeKind,
+        _timeout: Duration,
+    ) -> BoxFuture<'a, Result<String, String>> {
+        let probe = async move {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+            let inner = self.host.settle();
+            let answers = inner.engine.containers.get(&container.0).is_some_and(|c| inner.engine.answers(c));
+            if answers { Ok(format!("{kind}: connected")) } else { Err(format!("{kind}: connection refused")) }
+        };
+        self.unless_dead(probe).boxed()
+    }
+
+    fn logs<'a>(
+        &'a self,
+        _container: &'a ContainerId,
+        _options: &'a LogOptions,
+    ) -> BoxFuture<'a, Result<LogStream, HostError>> {
+        async { Ok(stream::empty().boxed()) }.boxed()
+    }
+
+    fn instance(&self) -> &InstanceId {
+        &self.host.instance
+    }
+}

@@ -1,0 +1,183 @@
+//! The simulated twins of the daemon's other ports: clock, store, file.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use aiplat_core::{Timestamp, load::Files};
+use aiplatd::ports::{Batch, Clock, SpecSource, StateStore, Stored, StoreError};
+use futures_util::{FutureExt, future::BoxFuture};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::host::SimHost;
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The machine's clock: paused time.
+#[derive(Clone)]
+pub struct SimClock(pub SimHost);
+
+impl Clock for SimClock {
+    fn now(&self) -> Timestamp {
+        self.0.now()
+    }
+
+    fn wall_ms(&self) -> i64 {
+        1_767_225_600_000 + i64::try_from(self.0.now().since_boot().as_millis()).unwrap_or(0)
+    }
+}
+
+/// The state folder: it outlives its daemons.
+#[derive(Clone, Default)]
+pub struct Disk {
+    stored: Arc<Mutex<Stored>>,
+    full: Arc<Mutex<bool>>,
+}
+
+impl Disk {
+    /// What is on it.
+    #[must_use]
+    pub fn stored(&self) -> Stored {
+        lock(&self.stored).clone()
+    }
+
+    /// The machine was rebooted: what the ledger measured in boot times means nothing any more.
+    pub fn reboot(&self) {
+        lock(&self.stored).ledger.forget_boot_times();
+    }
+
+    /// No further write succeeds, or they do again.
+    pub fn fill(&self, full: bool) {
+        *lock(&self.full) = full;
+    }
+
+    /// The store of one daemon.
+    #[must_use]
+    pub fn port(&self, dead: CancellationToken) -> Arc<SimStore> {
+        Arc::new(SimStore { disk: self.clone(), dead })
+    }
+}
+
+/// A store in memory.
+pub struct SimStore {
+    disk: Disk,
+    dead: CancellationToken,
+}
+
+impl StateStore for SimStore {
+    fn load(&self) -> BoxFuture<'_, Result<Stored, StoreError>> {
+        async { Ok(self.disk.stored()) }.boxed()
+    }
+
+    fn commit(&self, batch: Batch) -> BoxFuture<'_, Result<(), StoreError>> {
+        async move {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+            if self.dead.is_cancelled() {
+                return std::future::pending().await;
+            }
+            if *lock(&self.disk.full) {
+                return Err(StoreError("no space left on device".to_owned()));
+            }
+            let mut stored = lock(&self.disk.stored);
+            let Batch { records, last_good } = batch;
+            for (id, record) in records {
+                match record {
+                    Some(record) => drop(stored.ledger.records.insert(id, record)),
+                    None => drop(stored.ledger.records.remove(&id)),
+                }
+            }
+            if last_good.is_some() {
+                stored.last_good = last_good;
+            }
+            Ok(())
+        }
+        .boxed()
+    }
+}
+
+/// A folder with `platform.yaml` in it.
+#[derive(Clone)]
+pub struct Folder {
+    files: Arc<Mutex<BTreeMap<PathBuf, Result<Vec<u8>, String>>>>,
+    version: watch::Sender<u64>,
+}
+
+/// Where the file is.
+pub const ROOT: &str = "/etc/aiplatd/platform.yaml";
+
+impl Default for Folder {
+    fn default() -> Self {
+        Self { files: Arc::default(), version: watch::Sender::new(0) }
+    }
+}
+
+impl Folder {
+    /// Writes the file, and tells.
+    pub fn write(&self, content: &[u8]) {
+        lock(&self.files).insert(PathBuf::from(ROOT), Ok(content.to_vec()));
+        self.touch();
+    }
+
+    /// The file cannot be read.
+    pub fn deny(&self) {
+        lock(&self.files).insert(PathBuf::from(ROOT), Err("permission denied".to_owned()));
+        self.touch();
+    }
+
+    /// Deletes the file.
+    pub fn delete(&self) {
+        lock(&self.files).remove(Path::new(ROOT));
+        self.touch();
+    }
+
+    fn touch(&self) {
+        self.version.send_modify(|version| *version += 1);
+    }
+
+    /// The source of one daemon.
+    #[must_use]
+    pub fn port(&self) -> Arc<SimSpec> {
+        Arc::new(SimSpec { folder: self.clone(), seen: tokio::sync::Mutex::new(self.version.subscribe()) })
+    }
+}
+
+/// A file in memory.
+pub struct SimSpec {
+    folder: Folder,
+    seen: tokio::sync::Mutex<watch::Receiver<u64>>,
+}
+
+impl Files for SimSpec {
+    fn read(&self, path: &Path) -> Result<Option<Vec<u8>>, String> {
+        lock(&self.folder.files).get(path).cloned().transpose()
+    }
+}
+
+impl SpecSource for SimSpec {
+    fn root(&self) -> &Path {
+        Path::new(ROOT)
+    }
+
+    fn watch(&self, _paths: &[PathBuf]) {}
+
+    fn replace(&self, content: &[u8]) -> Result<(), String> {
+        self.folder.write(content);
+        Ok(())
+    }
+
+    fn changed(&self) -> BoxFuture<'_, ()> {
+        async {
+            let changed = self.seen.lock().await.changed().await;
+            if changed.is_err() {
+                std::future::pending().await
+            }
+        }
+        .boxed()
+    }
+}

@@ -1,0 +1,92 @@
+//! A sketch as the file that a person would write.
+
+use std::fmt::Write as _;
+
+use aiplat_core::spec::{DependencyCondition, RestartMode};
+
+use crate::build::{Service, Sketch};
+
+impl Sketch {
+    /// `platform.yaml`.
+    #[must_use]
+    pub fn yaml(&self) -> String {
+        let mut out = format!("apiVersion: aiplat/v1\nname: {}\n", self.name);
+        let mut networks: Vec<&String> = self.services.iter().flat_map(|service| &service.networks).collect();
+        networks.sort();
+        networks.dedup();
+        section(&mut out, "networks", networks.into_iter().map(|key| self.named(key)));
+        let mut volumes: Vec<&String> =
+            self.services.iter().flat_map(|service| &service.volumes).map(|(key, _)| key).collect();
+        volumes.sort();
+        volumes.dedup();
+        section(&mut out, "volumes", volumes.into_iter().map(|key| self.named(key)));
+        out.push_str(if self.services.is_empty() { "services: {}\n" } else { "services:\n" });
+        for service in &self.services {
+            service.yaml(&mut out);
+        }
+        out
+    }
+
+    fn named(&self, key: &str) -> String {
+        match self.external.iter().find(|(other, _)| other == key) {
+            Some((_, name)) => format!("  {key}: {{external: true, name: {name}}}\n"),
+            None => format!("  {key}: {{}}\n"),
+        }
+    }
+}
+
+fn section(out: &mut String, name: &str, lines: impl Iterator<Item = String>) {
+    let lines: Vec<String> = lines.collect();
+    if !lines.is_empty() {
+        let _ = write!(out, "{name}:\n{}", lines.concat());
+    }
+}
+
+impl Service {
+    fn yaml(&self, out: &mut String) {
+        let _ = writeln!(out, "  {}:\n    image: {}", self.name, self.image);
+        let _ = writeln!(out, "    environment: {{VERSION: \"{}\"}}", self.version);
+        // Without any the loader puts it on `default`.
+        if !self.networks.is_empty() {
+            let _ = writeln!(out, "    networks: {:?}", self.networks);
+        }
+        let mounts = self.volumes.iter().map(|(key, target)| format!("{key}:{target}"));
+        let mounts: Vec<String> = mounts.chain(self.anonymous.iter().cloned()).collect();
+        if !mounts.is_empty() {
+            let _ = writeln!(out, "    volumes: {mounts:?}");
+        }
+        if !self.ports.is_empty() {
+            let ports: Vec<String> = self.ports.iter().map(|port| format!("{port}:80")).collect();
+            let _ = writeln!(out, "    ports: {ports:?}");
+        }
+        let restart = match self.restart {
+            RestartMode::Default => String::new(),
+            RestartMode::No => "    restart: \"no\"\n".to_owned(),
+            RestartMode::Always => "    restart: always\n".to_owned(),
+            RestartMode::OnFailure(None) => "    restart: on-failure\n".to_owned(),
+            RestartMode::OnFailure(Some(most)) => format!("    restart: on-failure:{most}\n"),
+        };
+        out.push_str(&restart);
+        if let Some(name) = &self.container_name {
+            let _ = writeln!(out, "    container_name: {name}");
+        }
+        if self.limits.memory > 0 {
+            let _ = writeln!(out, "    deploy: {{resources: {{limits: {{memory: \"{}\"}}}}}}", self.limits.memory);
+        }
+        if self.probe.is_some() {
+            out.push_str("    healthcheck: {tcp: {port: 80}, interval: 1s, timeout: 1s, retries: 3}\n");
+        }
+        if !self.needs.is_empty() {
+            out.push_str("    depends_on:\n");
+        }
+        for (on, edge) in &self.needs {
+            let condition = match edge.condition {
+                DependencyCondition::Started => "service_started",
+                DependencyCondition::Healthy => "service_healthy",
+                DependencyCondition::CompletedSuccessfully => "service_completed_successfully",
+            };
+            let (restart, required) = (edge.restart, edge.required);
+            let _ = writeln!(out, "      {on}: {{condition: {condition}, restart: {restart}, required: {required}}}");
+        }
+    }
+}

@@ -1,0 +1,34 @@
+//! The real daemon on the simulated machine, in virtual time, with safety checkers at every call.
+
+mod chaos;
+mod converge;
+mod crash_points;
+mod engine;
+mod spec_file;
+
+use std::time::Duration;
+
+use aiplat_tests::{
+    build::{Sketch, completed, healthy, restarting, service, sketch},
+    lab::Lab,
+    sim::App,
+};
+
+/// Three services in a row, a one-shot among them, a volume, a restarting edge.
+fn three() -> Sketch {
+    sketch([
+        service("db").probe().volume("data", "/data").app(App::booting(Duration::from_millis(400))),
+        service("migrate").after("db", healthy()).app(App::one_shot(Duration::from_millis(300))),
+        service("web").probe().after("migrate", completed()).after("db", restarting(healthy())).port(8_080),
+    ])
+}
+
+/// A daemon on a fresh machine, converged.
+async fn converged(sketch: &Sketch, seed: u64) -> Lab {
+    let mut lab = Lab::new(sketch, seed);
+    lab.boot();
+    lab.converged_within(Duration::from_secs(60)).await;
+    // Predecessors go, probes settle.
+    lab.pass(Duration::from_secs(5)).await;
+    lab
+}

@@ -1,0 +1,155 @@
+//! What the file may do: be broken, be gone, take services away.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use aiplat_core::action::label;
+use aiplat_tests::{
+    build::{Sketch, service, sketch, started},
+    lab::{Lab, simulate},
+};
+
+use crate::{converged, three};
+
+#[test]
+fn an_invalid_empty_unreadable_or_deleted_file_changes_nothing() {
+    simulate(async {
+        let lab = converged(&three(), 1).await;
+        let calls = lab.calls();
+        let contents: [&[u8]; 5] =
+            [b"", b"\n", b"services: [", b"\xff\xfe", b"apiVersion: aiplat/v1\nname: demo\nservicse: {}\n"];
+        for content in contents {
+            lab.folder.write(content);
+            lab.pass(Duration::from_secs(10)).await;
+            assert!(lab.shared().lock().spec.refused.is_some(), "{content:?} is refused");
+        }
+        lab.folder.deny();
+        lab.pass(Duration::from_secs(10)).await;
+        lab.folder.delete();
+        lab.pass(Duration::from_secs(120)).await;
+        assert!(lab.shared().lock().spec.refused.is_some());
+        assert_eq!(lab.calls(), calls, "{}", lab.story());
+    });
+}
+
+#[test]
+fn no_prefix_of_a_valid_file_stops_or_removes_anything() {
+    simulate(async {
+        let lab = converged(&three(), 1).await;
+        let yaml = three().yaml().into_bytes();
+        for length in 0..yaml.len() {
+            lab.folder.write(&yaml[..length]);
+            lab.pass(Duration::from_millis(50)).await;
+            // Some prefixes are valid files that say something else: a service may be replaced, but none goes.
+            let inner = lab.host.settle();
+            let resources = inner.engine.containers.values().filter_map(|c| c.labels.get(label::RESOURCE));
+            let services: BTreeSet<&String> = resources.collect();
+            assert_eq!(services.len(), 3, "after {length} bytes: {services:?}");
+            assert!(inner.engine.volumes.contains_key("demo_data"));
+        }
+        lab.folder.write(&yaml);
+        lab.converged_within(Duration::from_secs(60)).await;
+    });
+}
+
+#[test]
+fn a_daemon_that_starts_with_a_broken_file_keeps_to_the_last_good_one() {
+    simulate(async {
+        let mut lab = converged(&three(), 1).await;
+        lab.kill();
+        lab.folder.write(b"services: [");
+        lab.host.by_hand(|engine| engine.kill("demo-web").expect("runs"));
+        lab.boot();
+        lab.converged_within(Duration::from_secs(10)).await;
+        lab.assert_safe();
+    });
+}
+
+fn four() -> Sketch {
+    sketch([
+        service("a").volume("data", "/data"),
+        service("b").after("a", started()),
+        service("c").after("b", started()),
+        service("d"),
+    ])
+}
+
+fn without(names: &[&str]) -> Sketch {
+    let mut sketch = four();
+    sketch.services.retain(|service| !names.contains(&service.name.as_str()));
+    for service in &mut sketch.services {
+        service.needs.retain(|on, _| !names.contains(&on.as_str()));
+    }
+    sketch
+}
+
+#[test]
+fn a_removed_service_goes_after_the_grace_and_not_before() {
+    simulate(async {
+        let lab = converged(&four(), 1).await;
+        lab.write(&without(&["d"]));
+        lab.pass(Duration::from_millis(1_900)).await;
+        assert!(lab.host.settle().engine.find("demo-d").is_some(), "still there within the grace");
+        lab.converged_within(Duration::from_secs(3)).await;
+        lab.assert_safe();
+    });
+}
+
+#[test]
+fn services_are_removed_in_reverse_order_and_their_volumes_stay() {
+    simulate(async {
+        let lab = converged(&four(), 1).await;
+        let from = lab.calls();
+        lab.write(&without(&["b", "c"]));
+        lab.converged_within(Duration::from_secs(10)).await;
+        let inner = lab.host.settle();
+        let done: Vec<String> = inner.calls[from..].iter().map(|call| format!("{} {}", call.verb, call.id.key())).collect();
+        assert_eq!(done, ["stop c", "remove c", "stop b", "remove b"]);
+        assert!(inner.engine.volumes.contains_key("demo_data"));
+    });
+}
+
+#[test]
+fn a_file_that_removes_most_services_waits_for_a_person_also_after_a_restart_of_the_daemon() {
+    simulate(async {
+        let mut lab = converged(&four(), 1).await;
+        let calls = lab.calls();
+        lab.write(&without(&["a", "b", "c"]));
+        lab.pass(Duration::from_secs(120)).await;
+        assert_eq!(lab.calls(), calls, "{}", lab.story());
+        lab.kill();
+        lab.boot();
+        lab.pass(Duration::from_secs(120)).await;
+        assert_eq!(lab.calls(), calls, "{}", lab.story());
+    });
+}
+
+#[test]
+fn a_service_that_comes_back_within_the_grace_was_never_away() {
+    simulate(async {
+        let lab = converged(&four(), 1).await;
+        let calls = lab.calls();
+        lab.write(&without(&["d"]));
+        lab.pass(Duration::from_millis(1_500)).await;
+        lab.write(&four());
+        lab.pass(Duration::from_secs(60)).await;
+        assert_eq!(lab.calls(), calls, "{}", lab.story());
+    });
+}
+
+#[test]
+fn a_file_that_goes_back_and_forth_ends_as_it_began() {
+    simulate(async {
+        let lab: Lab = converged(&three(), 1).await;
+        let mut other = three();
+        other.service("db").version = 2;
+        other.service("web").image = "web:2".to_owned();
+        for pause in [30, 500, 5_000] {
+            for sketch in [&other, &three()] {
+                lab.write(sketch);
+                lab.pass(Duration::from_millis(pause)).await;
+            }
+            lab.converged_within(Duration::from_secs(60)).await;
+        }
+        lab.assert_safe();
+    });
+}

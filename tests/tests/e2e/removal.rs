@@ -1,0 +1,154 @@
+//! What leaves the file leaves the host: late enough, in the right order, and never its data.
+
+use std::time::{Duration, Instant};
+
+use aiplat_api::v1::{ApplyReply, StatusDoc};
+use aiplat_core::condition::{ConditionType, Status};
+use serde_json::json;
+
+use crate::harness::{PATIENCE, Stage, all_ready, condition, engine::outline, has, report, until};
+
+const HEAD: &str = "apiVersion: aiplat/v1\nname: @name\nvolumes: {data: {}}\nservices:\n";
+const DB: &str = "  db: {image: aiplat-demo:1, command: [serve], volumes: [\"data:/data\"]}\n";
+const API: &str =
+    "  api: {image: aiplat-demo:1, command: [serve], depends_on: {db: {condition: service_started}}}\n";
+const WEB: &str =
+    "  web: {image: aiplat-demo:1, command: [serve], depends_on: {api: {condition: service_started}}}\n";
+const REST: &str = "  a: {image: aiplat-demo:1, command: [serve]}\n  b: {image: aiplat-demo:1, command: [serve]}\n  \
+                    c: {image: aiplat-demo:1, command: [serve]}\n";
+
+fn all() -> String {
+    [HEAD, DB, API, WEB, REST].concat()
+}
+
+/// The file without its three layers, and without the volume that only they used.
+fn without_layers() -> String {
+    [&HEAD.replace("volumes: {data: {}}\n", ""), REST].concat()
+}
+
+fn converged() -> Option<Stage> {
+    let mut stage = Stage::new()?;
+    stage.save(&all());
+    stage.start();
+    stage.ready();
+    Some(stage)
+}
+
+#[test]
+fn removed_services_go_after_the_grace_in_reverse_order_and_their_volume_stays() {
+    let Some(mut stage) = converged() else { return };
+    let runs = stage.runs();
+    let recorder = stage.engine.record(&stage.label());
+    let saved = Instant::now();
+    stage.put_in_force(&without_layers());
+    let gone = |name: &str| outline(&recorder.events()).contains(&format!("{name}:die"));
+    assert!(until(PATIENCE, || gone("web")), "web is stopped");
+    let waited = saved.elapsed();
+    assert!(waited >= Duration::from_secs(2), "stopped {waited:?} after the edit");
+    report(&format!("the first of the removed services stopped {} ms after the edit", waited.as_millis()));
+
+    let events = recorder.wait("db is removed", |events| outline(events).contains(&"db:destroy".to_owned()));
+    let ends = ["web:die", "web:destroy", "api:die", "api:destroy", "db:die", "db:destroy"];
+    assert_eq!(outline(&events), ends, "dependants go first");
+    let status = stage.settled();
+    assert_eq!(status.services.len(), 3);
+    let volume = status.resources.iter().find(|resource| resource.id.to_string() == "volume/data");
+    let volume = volume.expect("a volume that the file no longer has is listed");
+    assert!(!volume.desired, "{volume:#?}");
+    assert_eq!(
+        stage.engine.names("volumes", &stage.label()),
+        [format!("{}_data", stage.name)],
+        "its data stays"
+    );
+    let after = stage.runs();
+    assert!(["a", "b", "c"].iter().all(|name| after[*name] == runs[*name]), "the others were not touched");
+}
+
+#[test]
+fn a_service_that_comes_back_within_the_grace_was_never_gone() {
+    let Some(mut stage) = converged() else { return };
+    let runs = stage.runs();
+    stage.put_in_force(&without_layers());
+    stage.put_in_force(&all());
+    stage.settled();
+    assert_eq!(stage.runs(), runs);
+}
+
+/// The grace is about the file, not about its neighbours: a log, an editor's backup, a `git pull` of something else.
+#[test]
+fn a_busy_neighbour_of_the_file_does_not_put_off_a_removal() {
+    let Some(mut stage) = converged() else { return };
+    let neighbour = stage.config().with_file_name("neighbour.log");
+    let begun = Instant::now();
+    stage.put_in_force(&without_layers());
+    let removed = until(Duration::from_secs(8), || {
+        std::fs::write(&neighbour, format!("{:?}", begun.elapsed())).expect("the folder can be written");
+        stage.engine.containers(&stage.label()).len() == 3
+    });
+    assert!(removed, "still there after {:?}: {:#?}", begun.elapsed(), stage.runs());
+}
+
+#[test]
+fn removing_more_than_half_of_the_services_waits_for_a_word() {
+    let Some(mut stage) = converged() else { return };
+    let runs = stage.runs();
+    let few = [HEAD, DB].concat();
+    let status = stage.put_in_force(&few);
+    let web = status
+        .resources
+        .iter()
+        .find(|resource| resource.id.to_string() == "container/web")
+        .expect("it is listed");
+    assert!(web.message.contains("aiplatctl apply --confirm"), "{}", web.message);
+    // Past the grace, with a daemon that was restarted in between: it still waits.
+    stage.kill();
+    stage.start();
+    let waits = |status: &StatusDoc| {
+        let web = status.resources.iter().find(|resource| resource.id.to_string() == "container/web");
+        web.is_some_and(|web| web.message.contains("--confirm"))
+    };
+    stage.wait_within(Duration::from_secs(5), "it waits for a word after a restart too", waits);
+    let removed = || stage.runs() != runs;
+    assert!(!until(Duration::from_secs(3), removed), "nobody is removed past the grace: {:#?}", stage.runs());
+
+    let answer =
+        stage.call("POST", "/v1/apply", &json!({"content": null, "confirm": true})).expect("it answers");
+    let reply: ApplyReply = serde_json::from_slice(&answer.body).expect("an ApplyReply");
+    assert_eq!((reply.invalid, reply.needs_confirmation), (false, None));
+    assert!(until(PATIENCE, || stage.runs().len() == 1), "they are removed: {:#?}", stage.runs());
+    assert_eq!(stage.runs()["db"], runs["db"]);
+    stage.settled();
+}
+
+#[test]
+fn an_apply_that_removes_more_than_half_is_refused_without_the_word_and_writes_nothing() {
+    let Some(mut stage) = converged() else { return };
+    let few = stage.fill(&[HEAD, DB].concat());
+    let answer =
+        stage.call("POST", "/v1/apply", &json!({"content": few, "confirm": false})).expect("it answers");
+    let reply: ApplyReply = serde_json::from_slice(&answer.body).expect("an ApplyReply");
+    let question = reply.needs_confirmation.expect("it asks");
+    assert!(question.contains("removes 5 of 6 services"), "{question}");
+    assert_eq!(std::fs::read_to_string(stage.config()).expect("it is there"), stage.fill(&all()));
+    let answer =
+        stage.call("POST", "/v1/apply", &json!({"content": few, "confirm": true})).expect("it answers");
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    assert!(until(PATIENCE, || stage.runs().len() == 1), "they are removed: {:#?}", stage.runs());
+    assert_eq!(std::fs::read_to_string(stage.config()).expect("it is there"), few);
+    stage.settled();
+}
+
+#[test]
+fn another_name_waits_for_a_word() {
+    let Some(mut stage) = converged() else { return };
+    let runs = stage.runs();
+    stage.save(&all().replace("name: @name", "name: @name-renamed"));
+    let status = stage.wait("it asks", |status| has(status, None, ConditionType::SpecValid, Status::False));
+    let said = condition(&status, None, ConditionType::SpecValid).expect("it is said");
+    assert_eq!(said.reason.to_string(), "ConfirmationNeeded");
+    assert_eq!((status.platform.name.as_str(), stage.runs()), (stage.name.as_str(), runs));
+    stage.save(&all());
+    stage.wait("the old name is in force", |status| {
+        all_ready(status) && has(status, None, ConditionType::SpecValid, Status::True)
+    });
+}
