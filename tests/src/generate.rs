@@ -305,7 +305,7 @@ pub fn ledgers(fingerprints: Vec<String>) -> impl Strategy<Value = Ledger> {
         },
     );
     prop::collection::btree_map(select(vec!["api", "db", "web"]).prop_map(ResourceId::container), record, 0..3)
-        .prop_map(|records| Ledger { records })
+        .prop_map(|records| Ledger { records, ..Ledger::default() })
 }
 
 /// Settings, sane and odd.

@@ -87,9 +87,10 @@ impl Lab {
             metrics: None,
             status_file: false,
         };
-        let daemon = Daemon::new(ports, options, &self.disk.stored(), shutdown.clone());
+        let daemon = Daemon::new(ports, options, &self.disk.load(), shutdown.clone());
         let shared = Arc::clone(&daemon.shared);
         drop(tokio::spawn(daemon.run()));
+        drop(tokio::spawn(save_each_second(Arc::clone(&shared), dead.clone())));
         self.running = Some(Running { shared, dead, shutdown });
     }
 
@@ -181,6 +182,17 @@ impl Lab {
             }
         }
         format!("calls:\n{}\ncontainers:\n{}\nplans:\n{}", calls.join("\n"), containers.join("\n"), verdicts.join("\n"))
+    }
+}
+
+/// What may wait a second is saved each second: the daemon does it with `status.json`, which the simulation leaves out.
+async fn save_each_second(shared: Arc<Shared>, dead: CancellationToken) {
+    while !dead.is_cancelled() {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let unsaved: Vec<_> = std::mem::take(&mut shared.lock().unsaved).into_iter().collect();
+        if !unsaved.is_empty() {
+            shared.commit(&unsaved).await;
+        }
     }
 }
 

@@ -38,6 +38,7 @@ impl Clock for SimClock {
 pub struct Disk {
     stored: Arc<Mutex<Stored>>,
     full: Arc<Mutex<bool>>,
+    rebooted: Arc<Mutex<bool>>,
 }
 
 impl Disk {
@@ -47,9 +48,19 @@ impl Disk {
         lock(&self.stored).clone()
     }
 
-    /// The machine was rebooted: what the ledger measured in boot times means nothing any more.
+    /// The machine is rebooted: what the ledger measured in boot times means nothing to the next daemon.
     pub fn reboot(&self) {
-        lock(&self.stored).ledger.forget_boot_times();
+        *lock(&self.rebooted) = true;
+    }
+
+    /// What the next daemon reads.
+    #[must_use]
+    pub fn load(&self) -> Stored {
+        let mut stored = self.stored();
+        if std::mem::take(&mut *lock(&self.rebooted)) {
+            stored.ledger.forget_boot_times();
+        }
+        stored
     }
 
     /// No further write succeeds, or they do again.
@@ -72,7 +83,7 @@ pub struct SimStore {
 
 impl StateStore for SimStore {
     fn load(&self) -> BoxFuture<'_, Result<Stored, StoreError>> {
-        async { Ok(self.disk.stored()) }.boxed()
+        async { Ok(self.disk.load()) }.boxed()
     }
 
     fn commit(&self, batch: Batch) -> BoxFuture<'_, Result<(), StoreError>> {
