@@ -5,9 +5,9 @@ use std::{collections::BTreeMap, fmt, net::IpAddr, time::Duration};
 use aiplat_core::{
     ResourceId, Timestamp,
     spec::{
-        Attachment, ContainerLive, ContainerPolicy, ContainerRuntime, ContainerSpec, Dependency, DependencyCondition,
-        ImageSpec, InstanceId, Limits, Mount, MountSource, NetworkSpec, Platform, PortBinding, ProbeKind, ProbeSpec,
-        Protocol, PullPolicy, Removals, RestartMode, Settings, VolumeSpec,
+        Attachment, ContainerLive, ContainerPolicy, ContainerRuntime, ContainerSpec, Dependency,
+        DependencyCondition, ImageSpec, InstanceId, Limits, Mount, MountSource, NetworkSpec, Platform,
+        PortBinding, ProbeKind, ProbeSpec, Protocol, PullPolicy, Removals, RestartMode, Settings, VolumeSpec,
     },
 };
 
@@ -249,12 +249,19 @@ impl Service {
             source: MountSource::Anonymous,
             read_only: false,
         };
-        let mut mounts: Vec<Mount> =
-            volumes.iter().map(volume).chain(binds.iter().map(bind)).chain(targets.iter().map(anonymous)).collect();
+        let mut mounts: Vec<Mount> = volumes
+            .iter()
+            .map(volume)
+            .chain(binds.iter().map(bind))
+            .chain(targets.iter().map(anonymous))
+            .collect();
         mounts.sort_by(|a, b| a.target.cmp(&b.target));
         let attach = |key: &String| {
-            let attachment =
-                Attachment { host_name: sketch.host_name(key), aliases: vec![name.clone()], ..Attachment::default() };
+            let attachment = Attachment {
+                host_name: sketch.host_name(key),
+                aliases: vec![name.clone()],
+                ..Attachment::default()
+            };
             (ResourceId::network(key), attachment)
         };
         ContainerSpec {
@@ -373,10 +380,17 @@ impl fmt::Debug for Service {
         write!(f, "{} {} v{} {:?}", self.name, self.image, self.version, self.restart)?;
         for (on, edge) in &self.needs {
             write!(f, " after {on}:{:?}", edge.condition)?;
-            write!(f, "{}{}", if edge.restart { "+restart" } else { "" }, if edge.required { "" } else { "?" })?;
+            write!(
+                f,
+                "{}{}",
+                if edge.restart { "+restart" } else { "" },
+                if edge.required { "" } else { "?" }
+            )?;
         }
         write!(f, " networks {:?}", self.networks)?;
-        for (what, said) in [("volumes", format!("{:?}", self.volumes)), ("binds", format!("{:?}", self.binds))] {
+        for (what, said) in
+            [("volumes", format!("{:?}", self.volumes)), ("binds", format!("{:?}", self.binds))]
+        {
             if said != "[]" {
                 write!(f, " {what} {said}")?;
             }

@@ -43,10 +43,13 @@ pub fn violations(call: &Call<'_>, exact_gates: bool) -> Vec<String> {
 /// S3, S12: what must be the same after a call as before it, whatever the call was.
 #[must_use]
 pub fn untouched(before: &Engine, after: &Engine, instance: &str) -> Vec<String> {
-    let foreign = |labels: &BTreeMap<String, String>| labels.get(label::INSTANCE).is_none_or(|owner| owner != instance);
+    let foreign =
+        |labels: &BTreeMap<String, String>| labels.get(label::INSTANCE).is_none_or(|owner| owner != instance);
     let mut found = Vec::new();
     for (id, container) in before.containers.iter().filter(|(_, container)| foreign(&container.labels)) {
-        if after.containers.get(id) != Some(container) && !ended_by_itself(container, after.containers.get(id)) {
+        if after.containers.get(id) != Some(container)
+            && !ended_by_itself(container, after.containers.get(id))
+        {
             found.push(format!("S12: foreign container {} changed", container.name));
         }
     }
@@ -88,19 +91,25 @@ pub fn target(action: &Action) -> Option<&str> {
 }
 
 fn is_of(labels: &BTreeMap<String, String>, desired: &Platform, id: &ResourceId) -> bool {
-    labels.get(label::INSTANCE) == Some(&desired.instance.0) && labels.get(label::RESOURCE) == Some(&id.to_string())
+    labels.get(label::INSTANCE) == Some(&desired.instance.0)
+        && labels.get(label::RESOURCE) == Some(&id.to_string())
 }
 
 /// S1.
 fn ownership(call: &Call<'_>) -> Option<String> {
-    let labels = match call.action {
-        Action::RemoveNetwork { id, .. } => call.before.networks.get(id).map(|network| &network.labels),
-        other => target(other).and_then(|id| call.before.containers.get(id)).map(|container| &container.labels),
-    }?;
+    let labels = if let Action::RemoveNetwork { id, .. } = call.action {
+        call.before.networks.get(id).map(|network| &network.labels)?
+    } else {
+        call.before.containers.get(target(call.action)?).map(|container| &container.labels)?
+    };
     (!is_of(labels, call.desired, call.id)).then(|| "S1: its target does not carry our labels".to_owned())
 }
 
-fn members<'a>(engine: &'a Engine, desired: &'a Platform, id: &'a ResourceId) -> impl Iterator<Item = &'a Container> {
+fn members<'a>(
+    engine: &'a Engine,
+    desired: &'a Platform,
+    id: &'a ResourceId,
+) -> impl Iterator<Item = &'a Container> {
     engine.containers.values().filter(move |container| is_of(&container.labels, desired, id))
 }
 
@@ -111,7 +120,8 @@ fn is_alive(container: &Container) -> bool {
 /// S2.
 fn one_running(call: &Call<'_>) -> Option<String> {
     let Action::StartContainer { id } = call.action else { return None };
-    let other = members(call.before, call.desired, call.id).find(|other| other.id != id.0 && is_alive(other))?;
+    let other =
+        members(call.before, call.desired, call.id).find(|other| other.id != id.0 && is_alive(other))?;
     Some(format!("S2: {} still runs", other.name))
 }
 
@@ -119,9 +129,11 @@ fn one_running(call: &Call<'_>) -> Option<String> {
 fn kept_until_replaced(call: &Call<'_>) -> Option<String> {
     let spec = call.desired.containers.get(call.id)?;
     let wanted = fingerprint::of(&spec.runtime);
-    let is_wanted = |other: &Container| other.labels.get(label::FINGERPRINT).map(String::as_str) == Some(wanted.as_str());
+    let is_wanted =
+        |other: &Container| other.labels.get(label::FINGERPRINT).map(String::as_str) == Some(wanted.as_str());
     let remains = |gone: &str| {
-        members(call.before, call.desired, call.id).any(|other| other.id != gone && (is_wanted(other) || is_alive(other)))
+        members(call.before, call.desired, call.id)
+            .any(|other| other.id != gone && (is_wanted(other) || is_alive(other)))
     };
     let container = call.before.containers.get(target(call.action)?)?;
     let goes = matches!(call.action, Action::RemoveContainer { .. } | Action::StopContainer { .. });
@@ -135,7 +147,10 @@ fn network_in_use(call: &Call<'_>) -> Option<String> {
     let Action::RemoveNetwork { id, .. } = call.action else { return None };
     let network = call.before.networks.get(id)?;
     let names_it = |container: &&Container| {
-        container.networks.iter().any(|(name, connection)| connection.network_id == *id || *name == network.name)
+        container
+            .networks
+            .iter()
+            .any(|(name, connection)| connection.network_id == *id || *name == network.name)
     };
     call.before.containers.values().find(names_it).map(|user| format!("S13: {} names it", user.name))
 }
@@ -152,7 +167,12 @@ fn gate_open(call: &Call<'_>) -> Option<String> {
 
 /// Whether `on` satisfies `condition`, in truth.
 #[must_use]
-pub fn satisfied(engine: &Engine, desired: &Platform, on: &ResourceId, condition: DependencyCondition) -> bool {
+pub fn satisfied(
+    engine: &Engine,
+    desired: &Platform,
+    on: &ResourceId,
+    condition: DependencyCondition,
+) -> bool {
     assert_eq!(on.kind, Kind::Container, "edges lead to services");
     let done = |container: &Container| {
         container.state == State::Exited && container.exit_code == 0 && container.started.is_some()
@@ -176,7 +196,8 @@ pub fn differences(engine: &Engine, desired: &Platform) -> Vec<String> {
     for (id, spec) in &desired.containers {
         found.extend(service_differs(engine, desired, id, spec).map(|text| format!("{id}: {text}")));
     }
-    let ours = engine.containers.values().filter(|c| c.labels.get(label::INSTANCE) == Some(&desired.instance.0));
+    let ours =
+        engine.containers.values().filter(|c| c.labels.get(label::INSTANCE) == Some(&desired.instance.0));
     for container in ours {
         let resource = container.labels.get(label::RESOURCE).cloned().unwrap_or_default();
         if !desired.containers.keys().any(|id| id.to_string() == resource) {
@@ -188,7 +209,9 @@ pub fn differences(engine: &Engine, desired: &Platform) -> Vec<String> {
             found.push(format!("network {} is missing", spec.host_name));
         }
     }
-    for network in engine.networks.values().filter(|n| n.labels.get(label::INSTANCE) == Some(&desired.instance.0)) {
+    for network in
+        engine.networks.values().filter(|n| n.labels.get(label::INSTANCE) == Some(&desired.instance.0))
+    {
         if !desired.networks.values().any(|spec| spec.host_name == network.name) {
             found.push(format!("network {} is not in the file", network.name));
         }
@@ -213,7 +236,8 @@ fn service_differs(
         return Some(format!("{} containers: {names:?}", all.len()));
     };
     let works = container.state == State::Exited && container.exit_code == 0 && container.started.is_some();
-    let one_shot = engine.app(container).ends.is_some_and(|ending| ending.exit_code == 0 && ending.times == u32::MAX);
+    let one_shot =
+        engine.app(container).ends.is_some_and(|ending| ending.exit_code == 0 && ending.times == u32::MAX);
     if container.state != State::Running && !(works && one_shot) {
         return Some(format!("{:?} (exit {})", container.state, container.exit_code));
     }

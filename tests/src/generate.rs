@@ -7,16 +7,19 @@ use aiplat_core::{
     condition::{ErrorClass, Reason},
     ledger::{Failure, Ledger, Record, Restart},
     observed::{
-        ContainerDetail, ContainerId, ContainerState, Endpoint, EngineHealth, Incarnation, Listing, ObservedContainer,
-        ObservedImage, ObservedMount, ObservedNetwork, ObservedState, ObservedVolume, Ownership, ProbeFacts,
-        PublishedPort,
+        ContainerDetail, ContainerId, ContainerState, Endpoint, EngineHealth, Incarnation, Listing,
+        ObservedContainer, ObservedImage, ObservedMount, ObservedNetwork, ObservedState, ObservedVolume,
+        Ownership, ProbeFacts, PublishedPort,
     },
     spec::{InstanceId, Limits, OnExhausted, Protocol, RestartMode, Settings},
 };
 use proptest::{collection::vec, option, prelude::*, sample::select};
 
 use crate::{
-    build::{Service, Sketch, completed, healthy, instance, optional, restarting, service, sketch, started, tcp_probe},
+    build::{
+        Service, Sketch, completed, healthy, instance, optional, restarting, service, sketch, started,
+        tcp_probe,
+    },
     sim::App,
 };
 
@@ -43,7 +46,12 @@ struct Choices {
 }
 
 fn choices() -> impl Strategy<Value = Choices> {
-    let running = (any::<bool>(), 0_u64..3_000, prop::bool::weighted(0.2), prop_oneof![4 => Just(0_u32), 1 => 1..3_u32]);
+    let running = (
+        any::<bool>(),
+        0_u64..3_000,
+        prop::bool::weighted(0.2),
+        prop_oneof![4 => Just(0_u32), 1 => 1..3_u32],
+    );
     let mode = prop_oneof![
         3 => Just(RestartMode::Default),
         1 => Just(RestartMode::Always),
@@ -56,7 +64,13 @@ fn choices() -> impl Strategy<Value = Choices> {
         prop::bool::weighted(0.2),
         option::weighted(0.3, 8_000..8_003_u16),
     );
-    let rest = (1..3_u32, 1..3_u32, select(vec![0_i64, 1 << 28, 1 << 29]), prop::bool::weighted(0.1), select(vec![0, 143]));
+    let rest = (
+        1..3_u32,
+        1..3_u32,
+        select(vec![0_i64, 1 << 28, 1 << 29]),
+        prop::bool::weighted(0.1),
+        select(vec![0, 143]),
+    );
     (running, mode, shape, rest).prop_map(|(running, restart, shape, rest)| {
         let (probe, boot_ms, one_shot, crashes) = running;
         let (edges, networks, volume, anonymous, port) = shape;
@@ -85,8 +99,12 @@ fn choices() -> impl Strategy<Value = Choices> {
 /// stop, nobody waits for the completion of what does not complete, and no two services want one host port.
 pub fn sketches() -> impl Strategy<Value = Sketch> {
     vec((any::<bool>(), choices()), NAMES.len()).prop_map(|all| {
-        let present: Vec<(usize, &Choices)> =
-            all.iter().enumerate().filter(|(_, (is, _))| *is).map(|(index, (_, choices))| (index, choices)).collect();
+        let present: Vec<(usize, &Choices)> = all
+            .iter()
+            .enumerate()
+            .filter(|(_, (is, _))| *is)
+            .map(|(index, (_, choices))| (index, choices))
+            .collect();
         let mut ports = std::collections::BTreeSet::new();
         let services: Vec<Service> =
             present.iter().map(|(index, choices)| one(*index, choices, &present, &mut ports)).collect();
@@ -101,13 +119,12 @@ fn one(
     ports: &mut std::collections::BTreeSet<u16>,
 ) -> Service {
     let name = NAMES[index];
-    let app = App { boot: Duration::from_millis(choices.boot_ms), stop_exit: choices.stop_exit, ..App::default() };
+    let app =
+        App { boot: Duration::from_millis(choices.boot_ms), stop_exit: choices.stop_exit, ..App::default() };
     let app = match (choices.one_shot, choices.crashes) {
         (true, _) => App { ends: App::one_shot(Duration::from_millis(300 + choices.boot_ms)).ends, ..app },
         (false, 0) => app,
-        (false, times) => {
-            App { ends: App::crashing_times(times, Duration::from_millis(700), 1).ends, ..app }
-        }
+        (false, times) => App { ends: App::crashing_times(times, Duration::from_millis(700), 1).ends, ..app },
     };
     let restart = if choices.one_shot { RestartMode::Default } else { choices.restart };
     let mut service = service(name).version(choices.version).restart(restart).app(app);
@@ -117,7 +134,8 @@ fn one(
     service.probe = (choices.probe && !choices.one_shot).then(tcp_probe);
     service.networks = choices.networks.iter().map(|network| (*network).to_owned()).collect();
     service.limits.memory = choices.memory;
-    service.volumes = choices.volume.iter().map(|volume| ((*volume).to_owned(), "/data".to_owned())).collect();
+    service.volumes =
+        choices.volume.iter().map(|volume| ((*volume).to_owned(), "/data".to_owned())).collect();
     if choices.anonymous {
         service.anonymous.push("/scratch".to_owned());
     }
@@ -125,7 +143,9 @@ fn one(
     service.container_name = choices.renamed.then(|| format!("{name}-own"));
     for (on, kind) in &choices.edges {
         // Only backwards: no cycles.
-        let Some((on, other)) = present.iter().find(|(other, _)| other == on && *other < index) else { continue };
+        let Some((on, other)) = present.iter().find(|(other, _)| other == on && *other < index) else {
+            continue;
+        };
         let edge = match kind {
             _ if other.one_shot => completed(),
             0 => started(),
@@ -166,26 +186,26 @@ fn instances() -> impl Strategy<Value = InstanceId> {
 }
 
 fn owners(kind: Kind, fingerprints: Vec<String>) -> impl Strategy<Value = Option<Ownership>> {
-    let resource = select(vec!["api", "db", "web", "gone", "default", "data"]).prop_map(move |key| ResourceId::new(kind, key));
+    let resource = select(vec!["api", "db", "web", "gone", "default", "data"])
+        .prop_map(move |key| ResourceId::new(kind, key));
     let print = option::of(select(fingerprints).prop_map(|text| text.parse().expect("any text")));
     let depends = vec(select(vec!["api", "db", "gone"]).prop_map(ResourceId::container), 0..3);
-    let whole = (instances(), resource, print, depends).prop_map(|(instance, resource, fingerprint, depends_on)| {
-        Ownership { instance, resource, fingerprint, depends_on }
-    });
+    let whole =
+        (instances(), resource, print, depends).prop_map(|(instance, resource, fingerprint, depends_on)| {
+            Ownership { instance, resource, fingerprint, depends_on }
+        });
     option::weighted(0.8, whole)
 }
 
 fn details() -> impl Strategy<Value = ContainerDetail> {
-    let health = option::of(select(vec![EngineHealth::Starting, EngineHealth::Healthy, EngineHealth::Unhealthy]));
-    let limits = (select(vec![0, 1 << 28, -1, i64::MAX]), select(vec![0, 1, -1])).prop_map(|(memory, pids)| Limits {
-        memory,
-        nano_cpus: 0,
-        pids,
-    });
+    let health =
+        option::of(select(vec![EngineHealth::Starting, EngineHealth::Healthy, EngineHealth::Unhealthy]));
+    let limits = (select(vec![0, 1 << 28, -1, i64::MAX]), select(vec![0, 1, -1]))
+        .prop_map(|(memory, pids)| Limits { memory, nano_cpus: 0, pids });
     let code = select(vec![0, 1, 127, 128, 137, 139, 143, 255, i64::MIN]);
     let text = select(vec!["", "0001-01-01T00:00:00Z", "t1", "t2"]);
-    (text, code, any::<bool>(), health, limits).prop_map(|(started_at, exit_code, oom_killed, health, limits)| {
-        ContainerDetail {
+    (text, code, any::<bool>(), health, limits).prop_map(
+        |(started_at, exit_code, oom_killed, health, limits)| ContainerDetail {
             started_at: started_at.to_owned(),
             finished_at: String::new(),
             exit_code,
@@ -194,29 +214,46 @@ fn details() -> impl Strategy<Value = ContainerDetail> {
             health,
             limits,
             last_line: None,
-        }
-    })
+        },
+    )
 }
 
 fn containers(fingerprints: Vec<String>) -> impl Strategy<Value = ObservedContainer> {
-    let endpoint = (select(vec!["", "n1", "n2"]), option::of(Just(IpAddr::from([10, 0, 0, 2]))), option::of(vec(select(vec!["api", "db"]), 0..2)));
+    let endpoint = (
+        select(vec!["", "n1", "n2"]),
+        option::of(Just(IpAddr::from([10, 0, 0, 2]))),
+        option::of(vec(select(vec!["api", "db"]), 0..2)),
+    );
     let endpoint = endpoint.prop_map(|(id, ip, aliases)| Endpoint {
         network_id: id.to_owned(),
         ip,
         aliases: aliases.map(|all| all.into_iter().map(str::to_owned).collect()),
     });
-    let networks = prop::collection::btree_map(select(vec!["demo-default".to_owned(), "host".to_owned(), "x".to_owned()]), endpoint, 0..3);
-    let mount = (option::of(select(vec!["demo-data".to_owned(), "v".to_owned()])), any::<bool>()).prop_map(|(volume, writable)| {
-        ObservedMount { volume, bind: None, target: "/data".to_owned(), writable }
-    });
+    let networks = prop::collection::btree_map(
+        select(vec!["demo-default".to_owned(), "host".to_owned(), "x".to_owned()]),
+        endpoint,
+        0..3,
+    );
+    let mount = (option::of(select(vec!["demo-data".to_owned(), "v".to_owned()])), any::<bool>()).prop_map(
+        |(volume, writable)| ObservedMount { volume, bind: None, target: "/data".to_owned(), writable },
+    );
     let port = (8_000..8_003_u16).prop_map(|host_port| PublishedPort {
         host_ip: IpAddr::from([0, 0, 0, 0]),
         host_port,
         protocol: Protocol::Tcp,
     });
-    let identity = ("[0-9a-f]{1,14}", select(vec!["demo-api", "demo-db", "demo-web", "demo-web--1", "x", ""]), states());
+    let identity =
+        ("[0-9a-f]{1,14}", select(vec!["demo-api", "demo-db", "demo-web", "demo-web--1", "x", ""]), states());
     let created = prop_oneof![4 => 0..9_i64, 1 => Just(i64::MIN), 1 => Just(i64::MAX)];
-    let parts = (identity, owners(Kind::Container, fingerprints), created, networks, vec(mount, 0..2), vec(port, 0..2), option::weighted(0.8, details()));
+    let parts = (
+        identity,
+        owners(Kind::Container, fingerprints),
+        created,
+        networks,
+        vec(mount, 0..2),
+        vec(port, 0..2),
+        option::weighted(0.8, details()),
+    );
     parts.prop_map(|((id, name, state), owner, created, networks, mounts, ports, detail)| ObservedContainer {
         id: ContainerId(id),
         name: name.to_owned(),
@@ -234,7 +271,11 @@ fn containers(fingerprints: Vec<String>) -> impl Strategy<Value = ObservedContai
 
 /// Any observation at all, put together by the code that takes in listings. `fingerprints` are those that may occur.
 pub fn observations(fingerprints: Vec<String>) -> impl Strategy<Value = ObservedState> {
-    let network = (select(vec!["demo-default", "demo-front", "x"]), select(vec!["n1", "n2"]), owners(Kind::Network, vec![String::new()]))
+    let network = (
+        select(vec!["demo-default", "demo-front", "x"]),
+        select(vec!["n1", "n2"]),
+        owners(Kind::Network, vec![String::new()]),
+    )
         .prop_map(|(name, id, owner)| ObservedNetwork {
             id: id.to_owned(),
             name: name.to_owned(),
@@ -244,9 +285,14 @@ pub fn observations(fingerprints: Vec<String>) -> impl Strategy<Value = Observed
             internal: false,
         })
         .boxed();
-    let volume = (select(vec!["demo-data", "demo-files"]), owners(Kind::Volume, vec![String::new()])).prop_map(|(name, owner)| {
-        ObservedVolume { name: name.to_owned(), owner, compose: None, driver: "local".to_owned() }
-    }).boxed();
+    let volume = (select(vec!["demo-data", "demo-files"]), owners(Kind::Volume, vec![String::new()]))
+        .prop_map(|(name, owner)| ObservedVolume {
+            name: name.to_owned(),
+            owner,
+            compose: None,
+            driver: "local".to_owned(),
+        })
+        .boxed();
     let listing = || {
         let containers = vec(containers(fingerprints.clone()), 0..6);
         (containers, vec(network.clone(), 0..3), vec(volume.clone(), 0..2))
@@ -283,7 +329,11 @@ pub fn ledgers(fingerprints: Vec<String>) -> impl Strategy<Value = Ledger> {
         ran: Duration::from_secs(ran),
         ending: "exit 1".to_owned(),
     });
-    let failure = (select(vec!["start", "create", "pull", "stop"]), option::of(times()), option::of(select(fingerprints.clone())))
+    let failure = (
+        select(vec!["start", "create", "pull", "stop"]),
+        option::of(times()),
+        option::of(select(fingerprints.clone())),
+    )
         .prop_map(|(action, retry_at, print)| Failure {
             action: action.to_owned(),
             class: ErrorClass::Transient,
@@ -293,31 +343,38 @@ pub fn ledgers(fingerprints: Vec<String>) -> impl Strategy<Value = Ledger> {
             retry_at,
             fingerprint: print.map(|text| text.parse().expect("any text")),
         });
-    let record = (vec(restart, 0..8), option::weighted(0.3, failure), select(fingerprints), any::<bool>()).prop_map(
-        |(recent, failure, print, depends)| {
+    let record = (vec(restart, 0..8), option::weighted(0.3, failure), select(fingerprints), any::<bool>())
+        .prop_map(|(recent, failure, print, depends)| {
             let mut record = Record { failure, ..Record::default() };
             record.restarts.recent = recent;
             record.restarts.fingerprint = Some(print.parse().expect("any text"));
             if depends {
-                record.dependencies = BTreeMap::from([(ResourceId::container("db"), Incarnation("old".to_owned()))]);
+                record.dependencies =
+                    BTreeMap::from([(ResourceId::container("db"), Incarnation("old".to_owned()))]);
             }
             record
-        },
-    );
-    prop::collection::btree_map(select(vec!["api", "db", "web"]).prop_map(ResourceId::container), record, 0..3)
-        .prop_map(|records| Ledger { records, ..Ledger::default() })
+        });
+    prop::collection::btree_map(
+        select(vec!["api", "db", "web"]).prop_map(ResourceId::container),
+        record,
+        0..3,
+    )
+    .prop_map(|records| Ledger { records, ..Ledger::default() })
 }
 
 /// Settings, sane and odd.
 pub fn settings() -> impl Strategy<Value = Settings> {
-    let durations = || select(vec![Duration::ZERO, Duration::from_secs(1), Duration::from_secs(300), Duration::MAX]);
-    (durations(), durations(), durations(), 0..6_u32, any::<bool>()).prop_map(|(delay, max_delay, reset, crash_loop, hold)| {
-        let mut settings = Settings::default();
-        settings.restart.delay = delay;
-        settings.restart.max_delay = max_delay;
-        settings.restart.reset_after = reset;
-        settings.restart.crash_loop = crash_loop;
-        settings.restart.on_exhausted = if hold { OnExhausted::Hold } else { OnExhausted::Retry };
-        settings
-    })
+    let durations =
+        || select(vec![Duration::ZERO, Duration::from_secs(1), Duration::from_secs(300), Duration::MAX]);
+    (durations(), durations(), durations(), 0..6_u32, any::<bool>()).prop_map(
+        |(delay, max_delay, reset, crash_loop, hold)| {
+            let mut settings = Settings::default();
+            settings.restart.delay = delay;
+            settings.restart.max_delay = max_delay;
+            settings.restart.reset_after = reset;
+            settings.restart.crash_loop = crash_loop;
+            settings.restart.on_exhausted = if hold { OnExhausted::Hold } else { OnExhausted::Retry };
+            settings
+        },
+    )
 }

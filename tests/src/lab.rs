@@ -155,10 +155,15 @@ impl Lab {
     pub fn story(&self) -> String {
         let inner = self.host.settle();
         let calls = inner.calls.iter().rev().take(25).rev();
-        let calls: Vec<String> =
-            calls.map(|call| format!("{} {}: {} -> {}", call.at, call.id, call.action, call.outcome)).collect();
-        let mut containers: Vec<String> =
-            inner.engine.containers.values().map(|c| format!("{} {:?} exit={}", c.name, c.state, c.exit_code)).collect();
+        let calls: Vec<String> = calls
+            .map(|call| format!("{} {}: {} -> {}", call.at, call.id, call.action, call.outcome))
+            .collect();
+        let mut containers: Vec<String> = inner
+            .engine
+            .containers
+            .values()
+            .map(|c| format!("{} {:?} exit={}", c.name, c.state, c.exit_code))
+            .collect();
         containers.sort();
         drop(inner);
         let mut verdicts = Vec::new();
@@ -167,11 +172,17 @@ impl Lab {
             if let Some(world) = state.world(self.host.now()) {
                 for id in state.ids() {
                     let step = aiplat_core::plan::plan(&world, &id);
-                    verdicts.push(format!("{id}: {:?} {:?}", step.verdict, step.action.map(|planned| planned.action.to_string())));
+                    verdicts.push(format!(
+                        "{id}: {:?} {:?}",
+                        step.verdict,
+                        step.action.map(|planned| planned.action.to_string())
+                    ));
                 }
             }
             verdicts.push(format!("engine lost at {:?}", state.observed.engine.lost_at));
-            for container in state.observed.owned.values().flatten().filter(|container| !container.state.is_alive()) {
+            for container in
+                state.observed.owned.values().flatten().filter(|container| !container.state.is_alive())
+            {
                 let record = container.owner.as_ref().and_then(|owner| state.ledger.get(&owner.resource));
                 let ended = record.map(|record| (&record.stopped, &record.failure, &record.restarts));
                 let sighting = state.observed.sightings.get(&container.id);
@@ -181,7 +192,12 @@ impl Lab {
                 verdicts.push(format!("refused: {refused:?}"));
             }
         }
-        format!("calls:\n{}\ncontainers:\n{}\nplans:\n{}", calls.join("\n"), containers.join("\n"), verdicts.join("\n"))
+        format!(
+            "calls:\n{}\ncontainers:\n{}\nplans:\n{}",
+            calls.join("\n"),
+            containers.join("\n"),
+            verdicts.join("\n")
+        )
     }
 }
 

@@ -152,7 +152,9 @@ impl Scene {
         for entry in entries(&self.world(), id, &step) {
             self.ledger.enter(id, entry);
         }
-        if let Some(Action::StartContainer { id: container }) = step.action.as_ref().map(|planned| &planned.action) {
+        if let Some(Action::StartContainer { id: container }) =
+            step.action.as_ref().map(|planned| &planned.action)
+        {
             let now = self.now();
             self.observed.record_start(container, now);
         }
@@ -195,7 +197,9 @@ impl Scene {
         };
         let attempts = record.failure.as_ref().map_or(0, |failure| failure.attempts) + 1;
         let retry_at = match error.class {
-            ErrorClass::Transient | ErrorClass::Bug => Some(now + Duration::from_secs(u64::from(attempts.min(60)))),
+            ErrorClass::Transient | ErrorClass::Bug => {
+                Some(now + Duration::from_secs(u64::from(attempts.min(60))))
+            }
             ErrorClass::Changed if attempts <= 3 => Some(now),
             ErrorClass::Changed => Some(now + Duration::from_secs(u64::from(attempts.min(60)))),
             ErrorClass::Denied => Some(now + Duration::from_secs(60)),
@@ -217,7 +221,8 @@ impl Scene {
         for id in self.desired.containers.keys().cloned().collect::<Vec<_>>() {
             let Some((schedule, due)) = self.arm(&id) else { continue };
             if due <= self.now() {
-                let passed = self.engine.containers.get(&schedule.container.0).is_some_and(|c| self.engine.answers(c));
+                let passed =
+                    self.engine.containers.get(&schedule.container.0).is_some_and(|c| self.engine.answers(c));
                 self.record_probe(&id, schedule.incarnation, &schedule.probe, passed);
                 self.probes_due.remove(&id);
                 self.arm(&id);
@@ -243,13 +248,7 @@ impl Scene {
         Some((schedule, due))
     }
 
-    fn record_probe(
-        &mut self,
-        id: &ResourceId,
-        incarnation: Incarnation,
-        spec: &ProbeSpec,
-        passed: bool,
-    ) {
+    fn record_probe(&mut self, id: &ResourceId, incarnation: Incarnation, spec: &ProbeSpec, passed: bool) {
         let now = self.now();
         let transcript = if passed { "connected" } else { "connection refused" }.to_owned();
         let fresh = || ProbeFacts::new(incarnation.clone(), now);

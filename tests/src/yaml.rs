@@ -71,7 +71,11 @@ impl Service {
             let _ = writeln!(out, "    container_name: {name}");
         }
         if self.limits.memory > 0 {
-            let _ = writeln!(out, "    deploy: {{resources: {{limits: {{memory: \"{}\"}}}}}}", self.limits.memory);
+            let _ = writeln!(
+                out,
+                "    deploy: {{resources: {{limits: {{memory: \"{}\"}}}}}}",
+                self.limits.memory
+            );
         }
         if self.probe.is_some() {
             out.push_str("    healthcheck: {tcp: {port: 80}, interval: 1s, timeout: 1s, retries: 3}\n");
@@ -86,7 +90,10 @@ impl Service {
                 DependencyCondition::CompletedSuccessfully => "service_completed_successfully",
             };
             let (restart, required) = (edge.restart, edge.required);
-            let _ = writeln!(out, "      {on}: {{condition: {condition}, restart: {restart}, required: {required}}}");
+            let _ = writeln!(
+                out,
+                "      {on}: {{condition: {condition}, restart: {restart}, required: {required}}}"
+            );
         }
     }
 }

@@ -214,11 +214,24 @@ proptest! {
 /// What a prediction is held to: not ids, not times, and not what a program did meanwhile.
 fn shape(observed: &ObservedState, id: &ResourceId, alive: bool) -> String {
     let member = |container: &ObservedContainer| {
-        let ObservedContainer { id: _, name, image, state, owner, compose: _, created: _, networks, mounts, ports, detail } = container;
+        let ObservedContainer {
+            id: _,
+            name,
+            image,
+            state,
+            owner,
+            compose: _,
+            created: _,
+            networks,
+            mounts,
+            ports,
+            detail,
+        } = container;
         let state = if alive { format!("{state:?}") } else { String::new() };
         let aliases: BTreeMap<&String, Option<&Vec<String>>> =
             networks.iter().map(|(name, endpoint)| (name, endpoint.aliases.as_ref())).collect();
-        let mut mounts: Vec<String> = mounts.iter().map(|m| format!("{} {} {:?}", m.target, m.writable, m.bind)).collect();
+        let mut mounts: Vec<String> =
+            mounts.iter().map(|m| format!("{} {} {:?}", m.target, m.writable, m.bind)).collect();
         mounts.sort();
         let ports = if alive { format!("{ports:?}") } else { String::new() };
         let limits = detail.as_ref().map(|detail| detail.limits);
@@ -227,12 +240,22 @@ fn shape(observed: &ObservedState, id: &ResourceId, alive: bool) -> String {
     let members = observed.owned.get(id).map(Vec::as_slice).unwrap_or_default();
     let mut members: Vec<String> = members.iter().map(member).collect();
     members.sort();
-    let networks: Vec<String> =
-        observed.networks.values().map(|n| format!("{} {:?} {} {}", n.name, n.owner, n.driver, n.internal)).collect();
-    let volumes: Vec<String> =
-        observed.volumes.values().filter(|v| v.name.len() < 64).map(|v| format!("{} {:?}", v.name, v.owner)).collect();
-    let present = |image: &aiplat_core::observed::ObservedImage| !matches!(image, aiplat_core::observed::ObservedImage::Absent);
-    let images: Vec<&String> = observed.images.iter().filter(|(_, image)| present(image)).map(|(name, _)| name).collect();
+    let networks: Vec<String> = observed
+        .networks
+        .values()
+        .map(|n| format!("{} {:?} {} {}", n.name, n.owner, n.driver, n.internal))
+        .collect();
+    let volumes: Vec<String> = observed
+        .volumes
+        .values()
+        .filter(|v| v.name.len() < 64)
+        .map(|v| format!("{} {:?}", v.name, v.owner))
+        .collect();
+    let present = |image: &aiplat_core::observed::ObservedImage| {
+        !matches!(image, aiplat_core::observed::ObservedImage::Absent)
+    };
+    let images: Vec<&String> =
+        observed.images.iter().filter(|(_, image)| present(image)).map(|(name, _)| name).collect();
     format!("{members:#?}\n{networks:#?}\n{volumes:#?}\n{images:?}")
 }
 
@@ -241,7 +264,8 @@ fn with_prints() -> impl Strategy<Value = (Sketch, Vec<String>)> {
     (sketches(), settings()).prop_map(|(mut sketch, settings)| {
         sketch.settings = settings;
         let platform = sketch.platform();
-        let own = platform.containers.values().map(|spec| aiplat_core::fingerprint::of(&spec.runtime).to_string());
+        let own =
+            platform.containers.values().map(|spec| aiplat_core::fingerprint::of(&spec.runtime).to_string());
         let mut prints: Vec<String> = own.collect();
         prints.extend(["v1:0:0123456789abcdef".to_owned(), "v9:k:1".to_owned(), String::new()]);
         (sketch, prints)
@@ -314,15 +338,26 @@ fn harmless(world: &World<'_>, id: &ResourceId, action: Option<&Action>) -> Resu
     Ok(())
 }
 
-fn dependencies_exist(desired: &Platform, observed: &ObservedState, id: &ResourceId) -> Result<(), TestCaseError> {
-    let Some(spec) = desired.containers.get(id) else { return Err(TestCaseError::fail("a start of what is not in the file")) };
+fn dependencies_exist(
+    desired: &Platform,
+    observed: &ObservedState,
+    id: &ResourceId,
+) -> Result<(), TestCaseError> {
+    let Some(spec) = desired.containers.get(id) else {
+        return Err(TestCaseError::fail("a start of what is not in the file"));
+    };
     for (on, edge) in spec.policy.dependencies.iter().filter(|(_, edge)| edge.required) {
         let members = observed.owned.get(on).map(Vec::as_slice).unwrap_or_default();
-        let exists = members.iter().any(|member| member.state.is_alive() || member.state == ContainerState::Exited);
+        let exists =
+            members.iter().any(|member| member.state.is_alive() || member.state == ContainerState::Exited);
         prop_assert!(exists, "{id} would start before {on} ({:?})", edge.condition);
     }
     for attachment in spec.live.networks.values() {
-        prop_assert!(observed.networks.contains_key(&attachment.host_name), "{id} would start without {}", attachment.host_name);
+        prop_assert!(
+            observed.networks.contains_key(&attachment.host_name),
+            "{id} would start without {}",
+            attachment.host_name
+        );
     }
     Ok(())
 }

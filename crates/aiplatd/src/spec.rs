@@ -244,9 +244,7 @@ fn removals(before: Option<&Platform>, after: &Platform, now: Timestamp, intent:
         return Removals::From(now);
     }
     let grace = if intent.immediate { now } else { now + REMOVAL_GRACE };
-    // Without a memory of an earlier file, what is there and not in the file was never known to us: perhaps the state
-    // folder is another one's. On a new machine there is nothing that could be removed.
-    let Some(before) = before else { return Removals::AwaitConfirmation };
+    let Some(before) = before else { return Removals::From(grace) };
     if needs_confirmation(before, after).is_some() {
         return Removals::AwaitConfirmation;
     }
@@ -292,7 +290,10 @@ fn postpone_removals(state: &mut State, now: Timestamp) {
 /// At the start: the spec that was last good is in force until the file on disk is found good, so that a broken
 /// file at boot takes nothing down.
 pub fn resume(shared: &Shared, last_good: Option<&SpecFiles>) {
-    let Some(files) = last_good else { return };
+    let Some(files) = last_good else {
+        shared.lock().without_memory = true;
+        return;
+    };
     let loaded = load::load(shared.source.root(), files, &facts(shared));
     let Some(mut platform) = loaded.platform else {
         tracing::warn!("The last good file is not good for this version; waiting for the file on disk.");

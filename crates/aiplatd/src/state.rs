@@ -12,7 +12,7 @@ use aiplat_core::{
     observed::{Incarnation, Listing, Observed, ObservedState},
     plan::{self, Step, Verdict, World},
     preview,
-    spec::{InstanceId, Platform},
+    spec::{InstanceId, Platform, Removals},
 };
 use aiplat_host::Target;
 
@@ -47,6 +47,8 @@ pub struct State {
     pub waiting: BTreeSet<ResourceId>,
     /// Records that have changed since they were last written and may wait a second: transition times.
     pub unsaved: BTreeSet<ResourceId>,
+    /// No earlier file is known, and the engine has not been listed yet.
+    pub(crate) without_memory: bool,
     /// Where the rotation of inspects stands.
     pub(crate) rotation: Rotation,
 }
@@ -268,7 +270,21 @@ impl State {
         let mut ids = self.ids();
         self.observed.record_listing(listing, instance, now);
         ids.extend(self.ids());
+        self.spare_the_unknown();
         ids
+    }
+
+    /// Without a memory of an earlier file, containers that are there and not in the file were never known to us: perhaps
+    /// the state folder was lost, or is another one's. A person decides.
+    fn spare_the_unknown(&mut self) {
+        if !std::mem::take(&mut self.without_memory) {
+            return;
+        }
+        let Some(desired) = self.desired.as_deref() else { return };
+        if self.observed.owned.keys().any(|id| !desired.wants(id)) {
+            self.desired =
+                Some(Arc::new(Platform { removals: Removals::AwaitConfirmation, ..desired.clone() }));
+        }
     }
 
     /// Names, states and ports of all containers: what gates of other resources look at.

@@ -41,11 +41,18 @@ impl Engine {
     ///
     /// # Errors
     /// As the Docker adapter's.
-    pub fn act(&mut self, instance: &InstanceId, id: &ResourceId, action: &Action, exit_code: i64) -> Result<(), HostError> {
+    pub fn act(
+        &mut self,
+        instance: &InstanceId,
+        id: &ResourceId,
+        action: &Action,
+        exit_code: i64,
+    ) -> Result<(), HostError> {
         match action {
             Action::CreateNetwork { labels, spec } => {
                 let driver = spec.driver.as_deref().unwrap_or("bridge");
-                let made = self.create_network(&spec.host_name, pairs(labels, &spec.labels), driver, spec.internal);
+                let made =
+                    self.create_network(&spec.host_name, pairs(labels, &spec.labels), driver, spec.internal);
                 let holder = self.find_network(&spec.host_name).map(|network| network.labels.clone());
                 unless_ours(made.map(drop), instance, &labels.resource, holder)
             }
@@ -53,7 +60,11 @@ impl Engine {
             Action::CreateVolume { labels, spec } => {
                 let driver = spec.driver.as_deref().unwrap_or("local");
                 let volume = self.create_volume(&spec.host_name, pairs(labels, &spec.labels), driver);
-                if is_of(&volume.labels, instance, &labels.resource) { Ok(()) } else { Err(foreign_name(&volume.name)) }
+                if is_of(&volume.labels, instance, &labels.resource) {
+                    Ok(())
+                } else {
+                    Err(foreign_name(&volume.name))
+                }
             }
             Action::PullImage { reference } => self.pull(reference).map_err(pull_error),
             Action::CreateContainer(create) => self.make(instance, create),
@@ -99,9 +110,18 @@ impl Engine {
         }
     }
 
-    fn guard(&self, instance: &InstanceId, id: &ResourceId, container: &ContainerId) -> Result<&Container, HostError> {
+    fn guard(
+        &self,
+        instance: &InstanceId,
+        id: &ResourceId,
+        container: &ContainerId,
+    ) -> Result<&Container, HostError> {
         let Some(found) = self.containers.get(&container.0) else {
-            return Err(refused(ErrorClass::Changed, Reason::Missing, format!("container {container} is gone")));
+            return Err(refused(
+                ErrorClass::Changed,
+                Reason::Missing,
+                format!("container {container} is gone"),
+            ));
         };
         if is_of(&found.labels, instance, id) {
             return Ok(found);
@@ -115,7 +135,9 @@ impl Engine {
         let runtime = &spec.runtime;
         let mut mounts = Vec::new();
         for mount in &runtime.mounts {
-            let kept = || inherit.iter().find(|(_, target)| *target == mount.target).map(|(volume, _)| volume.clone());
+            let kept = || {
+                inherit.iter().find(|(_, target)| *target == mount.target).map(|(volume, _)| volume.clone())
+            };
             let (volume, bind) = match &mount.source {
                 MountSource::Volume { host_name, .. } => (Some(host_name.clone()), None),
                 MountSource::Bind { path, create } => {
@@ -129,7 +151,8 @@ impl Engine {
             };
             mounts.push(Mounted { volume, bind, target: mount.target.clone(), writable: !mount.read_only });
         }
-        let carried = inherit.iter().filter(|(_, target)| !runtime.mounts.iter().any(|mount| mount.target == *target));
+        let carried =
+            inherit.iter().filter(|(_, target)| !runtime.mounts.iter().any(|mount| mount.target == *target));
         mounts.extend(carried.map(|(volume, target)| Mounted {
             volume: Some(volume.clone()),
             bind: None,
@@ -140,7 +163,9 @@ impl Engine {
             name: name.clone(),
             image: runtime.image.clone(),
             labels: pairs(labels, &runtime.labels),
-            network: network.as_ref().map(|attachment| (attachment.host_name.clone(), attachment.aliases.clone())),
+            network: network
+                .as_ref()
+                .map(|attachment| (attachment.host_name.clone(), attachment.aliases.clone())),
             mounts,
             bindings: runtime.ports.clone(),
             limits: spec.live.limits,
@@ -164,7 +189,12 @@ impl Engine {
         }
     }
 
-    fn leave_network(&mut self, instance: &InstanceId, id: &ResourceId, engine_id: &str) -> Result<(), HostError> {
+    fn leave_network(
+        &mut self,
+        instance: &InstanceId,
+        id: &ResourceId,
+        engine_id: &str,
+    ) -> Result<(), HostError> {
         let Some(network) = self.networks.get(engine_id) else { return Ok(()) };
         if !is_of(&network.labels, instance, id) {
             let message = format!("network `{}` does not carry our labels for {id}", network.name);
@@ -173,7 +203,8 @@ impl Engine {
         // The engine removes it under stopped containers, which can then never start again: so the adapter asks.
         let names_it = |container: &Container| {
             container.networks.iter().any(|(name, connection)| {
-                connection.network_id == network.id || (connection.network_id.is_empty() && *name == network.name)
+                connection.network_id == network.id
+                    || (connection.network_id.is_empty() && *name == network.name)
             })
         };
         if let Some(user) = self.containers.values().find(|container| names_it(container)) {
@@ -240,7 +271,9 @@ fn host_error(refusal: Refusal) -> HostError {
             403 if says("active endpoints") => (ErrorClass::Changed, Reason::InUse),
             403 | 409 => (ErrorClass::Changed, Reason::ActionFailed),
             400..=499 => (ErrorClass::Rejected, Reason::ActionRejected),
-            _ if says("is not paused") || says("is not connected to") => (ErrorClass::Changed, Reason::ActionFailed),
+            _ if says("is not paused") || says("is not connected to") => {
+                (ErrorClass::Changed, Reason::ActionFailed)
+            }
             _ => (ErrorClass::Transient, Reason::ActionFailed),
         }
     };

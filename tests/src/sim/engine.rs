@@ -7,7 +7,6 @@
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     net::{IpAddr, Ipv4Addr},
-    time::Duration,
 };
 
 use aiplat_core::{
@@ -221,7 +220,8 @@ impl Engine {
     /// An id that is unlike the ones before it, and not in their order.
     pub(crate) fn new_id(&mut self) -> String {
         self.ids_given += 1;
-        let word = |n: u64| format!("{:016x}", rng::mix(self.ids_given.wrapping_mul(31).wrapping_add(n) ^ 0x5eed));
+        let word =
+            |n: u64| format!("{:016x}", rng::mix(self.ids_given.wrapping_mul(31).wrapping_add(n) ^ 0x5eed));
         (0..4).map(word).collect()
     }
 
@@ -230,9 +230,15 @@ impl Engine {
         let service = container.labels.get(aiplat_core::action::label::RESOURCE);
         let service = service.and_then(|resource| resource.split_once('/')).map(|(_, key)| key.to_owned());
         let known = |key: &String| self.apps.contains_key(key);
-        service.clone().filter(known).or_else(|| Some(container.name.clone()).filter(known)).unwrap_or_else(|| {
-            if self.apps.contains_key(&container.image) { container.image.clone() } else { service.unwrap_or_default() }
-        })
+        service.clone().filter(known).or_else(|| Some(container.name.clone()).filter(known)).unwrap_or_else(
+            || {
+                if self.apps.contains_key(&container.image) {
+                    container.image.clone()
+                } else {
+                    service.unwrap_or_default()
+                }
+            },
+        )
     }
 
     pub(crate) fn app(&self, container: &Container) -> App {
@@ -273,18 +279,31 @@ impl Engine {
 
     /// Makes a container. A network that does not exist is only missed at the start; a volume appears.
     pub fn create_container(&mut self, new: NewContainer) -> Answer<String> {
-        let NewContainer { name, image, labels, network, mounts, bindings, limits, restart_always, health_off } = new;
+        let NewContainer {
+            name,
+            image,
+            labels,
+            network,
+            mounts,
+            bindings,
+            limits,
+            restart_always,
+            health_off,
+        } = new;
         if let Some(holder) = self.containers.values().find(|container| container.name == name) {
             let holder = &holder.id;
             return refuse(
                 409,
-                format!("Conflict. The container name \"/{name}\" is already in use by container \"{holder}\"."),
+                format!(
+                    "Conflict. The container name \"/{name}\" is already in use by container \"{holder}\"."
+                ),
             );
         }
         let Some(found) = self.images.get(&image).cloned() else {
             return refuse(404, format!("No such image: {image}"));
         };
-        if let Some(path) = mounts.iter().filter_map(|mount| mount.bind.as_ref()).find(|path| !self.paths.contains(*path))
+        if let Some(path) =
+            mounts.iter().filter_map(|mount| mount.bind.as_ref()).find(|path| !self.paths.contains(*path))
         {
             return refuse(
                 400,
@@ -298,7 +317,7 @@ impl Engine {
             }
         }
         for mount in mounts.iter_mut().filter(|mount| mount.bind.is_none()) {
-            let volume = mount.volume.get_or_insert_with(|| String::new());
+            let volume = mount.volume.get_or_insert_with(String::new);
             if volume.is_empty() {
                 *volume = self.new_id();
             }
@@ -349,7 +368,10 @@ impl Engine {
         let app = self.app(&container);
         let started = self.publish(&container).and_then(|ports| Ok((ports, self.attach(&container)?)));
         let started = if app.missing_executable && started.is_ok() {
-            refuse(400, "failed to create task for container: exec: \"/nope\": stat /nope: no such file or directory")
+            refuse(
+                400,
+                "failed to create task for container: exec: \"/nope\": stat /nope: no such file or directory",
+            )
         } else {
             started
         };
@@ -386,10 +408,13 @@ impl Engine {
     fn publish(&self, container: &Container) -> Answer<Vec<PublishedPort>> {
         let mut ports = Vec::new();
         for binding in &container.bindings {
-            let in_use: Vec<PublishedPort> = self.ports_in_use().cloned().chain(ports.iter().cloned()).collect();
+            let in_use: Vec<PublishedPort> =
+                self.ports_in_use().cloned().chain(ports.iter().cloned()).collect();
             let taken = |port: u16| {
                 in_use.iter().any(|held| {
-                    held.host_port == port && held.protocol == binding.protocol && same_address(held.host_ip, binding.host_ip)
+                    held.host_port == port
+                        && held.protocol == binding.protocol
+                        && same_address(held.host_ip, binding.host_ip)
                 })
             };
             let host_port = match binding.host_port {
@@ -421,55 +446,6 @@ impl Engine {
             connection.ip = Some(address(network, container.serial));
         }
         Ok(networks)
-    }
-
-    /// How long a stop takes, and what the program then exits with.
-    #[must_use]
-    pub fn stopping(&self, id: &str, grace: Duration) -> (Duration, i64) {
-        let Some(container) = self.find(id) else { return (Duration::ZERO, 0) };
-        let app = self.app(container);
-        match container.state {
-            State::Running if app.stop_takes <= grace => (app.stop_takes, app.stop_exit),
-            State::Running | State::Paused => (grace, 137),
-            State::Created | State::Exited | State::Dead => (Duration::ZERO, 0),
-        }
-    }
-
-    /// Its process is gone. Nothing if none ran.
-    pub fn end(&mut self, id: &str, exit_code: i64, oom: bool) {
-        let now = self.now;
-        let Ok(container) = self.find_mut(id) else { return };
-        if !matches!(container.state, State::Running | State::Paused) {
-            return;
-        }
-        container.state = State::Exited;
-        container.finished = Some(now);
-        container.exit_code = exit_code;
-        container.oom_killed = oom;
-        container.ends = None;
-        container.ports.clear();
-        container.networks.values_mut().for_each(|connection| connection.ip = None);
-        let labels = container.labels.clone();
-        self.tell("die", labels);
-    }
-
-    /// When the next program ends by itself.
-    #[must_use]
-    pub fn next_end(&self) -> Option<Timestamp> {
-        let running = self.containers.values().filter(|container| container.state == State::Running);
-        running.filter_map(|container| container.ends.map(|(at, ..)| at)).min()
-    }
-
-    /// Time passes up to `to`; programs end when their time has come.
-    pub fn advance(&mut self, to: Timestamp) {
-        while let Some(at) = self.next_end().filter(|at| *at <= to) {
-            self.now = self.now.max(at);
-            let due = self.containers.values().filter(|c| c.state == State::Running);
-            let due = due.filter_map(|c| Some((c.id.clone(), c.ends?))).find(|(_, (when, ..))| *when == at);
-            let Some((id, (_, exit_code, oom))) = due else { break };
-            self.end(&id, exit_code, oom);
-        }
-        self.now = self.now.max(to);
     }
 }
 

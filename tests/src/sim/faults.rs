@@ -50,7 +50,8 @@ impl Faults {
     /// Each class on or off, with a rate of its own.
     #[must_use]
     pub fn drawn(rng: &mut Rng) -> Self {
-        let mut rate = |most: u64| if rng.percent(50) { u32::try_from(rng.below(most)).unwrap_or(0) } else { 0 };
+        let mut rate =
+            |most: u64| if rng.percent(50) { u32::try_from(rng.below(most)).unwrap_or(0) } else { 0 };
         Self {
             error: rate(25),
             lost_reply: rate(25),

@@ -203,7 +203,12 @@ impl SimHost {
     }
 
     fn unreachable() -> HostError {
-        Self::error(HostErrorKind::Unreachable, ErrorClass::Transient, Reason::EngineUnreachable, "the engine is away")
+        Self::error(
+            HostErrorKind::Unreachable,
+            ErrorClass::Transient,
+            Reason::EngineUnreachable,
+            "the engine is away",
+        )
     }
 
     async fn read<T>(&self, read: impl Fn(&Inner) -> T) -> Result<T, HostError> {
@@ -291,7 +296,13 @@ impl SimHost {
         inner.violations.extend(touched);
         let outcome = done.as_ref().map_or_else(ToString::to_string, |()| "ok".to_owned());
         let at = inner.engine.now;
-        inner.calls.push(Call { at, id: id.clone(), verb: action.verb(), action: action.to_string(), outcome });
+        inner.calls.push(Call {
+            at,
+            id: id.clone(),
+            verb: action.verb(),
+            action: action.to_string(),
+            outcome,
+        });
         inner.note_ready();
         inner.tell(&self.instance);
         done
@@ -420,7 +431,11 @@ impl Backend for SimPort {
             tokio::time::sleep(Duration::from_millis(1)).await;
             let inner = self.host.settle();
             let answers = inner.engine.containers.get(&container.0).is_some_and(|c| inner.engine.answers(c));
-            if answers { Ok(format!("{kind}: connected")) } else { Err(format!("{kind}: connection refused")) }
+            if answers {
+                Ok(format!("{kind}: connected"))
+            } else {
+                Err(format!("{kind}: connection refused"))
+            }
         };
         self.unless_dead(probe).boxed()
     }

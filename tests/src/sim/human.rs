@@ -42,7 +42,8 @@ impl Engine {
         let mut labels = BTreeMap::new();
         if let Some(project) = compose {
             labels.insert("com.docker.compose.project".to_owned(), project.clone());
-            labels.insert("com.docker.compose.project.working_dir".to_owned(), format!("/home/user/{project}"));
+            labels
+                .insert("com.docker.compose.project.working_dir".to_owned(), format!("/home/user/{project}"));
         }
         if let Some(instance) = instance {
             labels.insert(label::INSTANCE.to_owned(), instance.clone());
@@ -110,7 +111,9 @@ impl Engine {
 
     /// With live-restore, what ended while the engine was away is found with 255.
     pub fn lose_exit_code(&mut self, id: &str) {
-        if let Some(container) = self.containers.get_mut(id).filter(|container| container.state == State::Exited) {
+        if let Some(container) =
+            self.containers.get_mut(id).filter(|container| container.state == State::Exited)
+        {
             container.exit_code = 255;
         }
     }
@@ -136,8 +139,10 @@ impl Engine {
 
     /// A person does one thing by hand to something of ours; says what.
     pub fn meddle(&mut self, rng: &mut Rng) -> Option<String> {
-        let ours = self.containers.values().filter(|container| container.labels.contains_key(label::RESOURCE));
-        let ids: Vec<(String, String)> = ours.map(|container| (container.id.clone(), container.name.clone())).collect();
+        let ours =
+            self.containers.values().filter(|container| container.labels.contains_key(label::RESOURCE));
+        let ids: Vec<(String, String)> =
+            ours.map(|container| (container.id.clone(), container.name.clone())).collect();
         let (id, name) = rng.pick(&ids)?.clone();
         let (what, done) = match rng.below(8) {
             0 => ("kill", self.kill(&id)),

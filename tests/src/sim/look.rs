@@ -6,8 +6,9 @@ use aiplat_core::{
     Kind, ResourceId, Timestamp,
     action::label,
     observed::{
-        ComposeOrigin, ContainerDetail, ContainerId, ContainerState, Endpoint, EngineHealth, Listing, Observed,
-        ObservedContainer, ObservedImage, ObservedMount, ObservedNetwork, ObservedVolume, Ownership,
+        ComposeOrigin, ContainerDetail, ContainerId, ContainerState, Endpoint, EngineHealth, Listing,
+        Observed, ObservedContainer, ObservedImage, ObservedMount, ObservedNetwork, ObservedVolume,
+        Ownership,
     },
     spec::InstanceId,
 };
@@ -38,9 +39,11 @@ impl Engine {
             }
             Kind::Volume => Observed::Volume(host_name.clone(), self.volumes.get(host_name).map(volume)),
             Kind::Image => {
-                let image = self.images.get(host_name).map_or(ObservedImage::Absent, |image| ObservedImage::Present {
-                    id: format!("sha256:{host_name}"),
-                    has_healthcheck: image.healthcheck,
+                let image = self.images.get(host_name).map_or(ObservedImage::Absent, |image| {
+                    ObservedImage::Present {
+                        id: format!("sha256:{host_name}"),
+                        has_healthcheck: image.healthcheck,
+                    }
                 });
                 Observed::Image(host_name.clone(), image)
             }
@@ -57,7 +60,10 @@ impl Engine {
     fn listed_with_detail_of(&self, id: &ResourceId, instance: &InstanceId) -> Vec<ObservedContainer> {
         let mut all = self.listed();
         for observed in &mut all {
-            let ours = observed.owner.as_ref().is_some_and(|owner| owner.instance == *instance && owner.resource == *id);
+            let ours = observed
+                .owner
+                .as_ref()
+                .is_some_and(|owner| owner.instance == *instance && owner.resource == *id);
             if let Some(container) = self.containers.get(&observed.id.0).filter(|_| ours) {
                 self.add_detail(container, observed);
             }
@@ -103,7 +109,8 @@ fn listed(container: &Container) -> ObservedContainer {
         State::Dead => ContainerState::Dead,
     };
     let networks = container.networks.iter().map(|(name, connection)| {
-        let endpoint = Endpoint { network_id: connection.network_id.clone(), ip: connection.ip, aliases: None };
+        let endpoint =
+            Endpoint { network_id: connection.network_id.clone(), ip: connection.ip, aliases: None };
         (name.clone(), endpoint)
     });
     let mounts = container.mounts.iter().map(|mount| ObservedMount {

@@ -1,8 +1,8 @@
 //! The engine's other calls: what is done to containers, networks and volumes once they exist.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
-use aiplat_core::spec::Limits;
+use aiplat_core::{Timestamp, spec::Limits};
 
 use super::engine::{Answer, Connection, Engine, Image, Network, State, Volume, address, refuse};
 
@@ -63,7 +63,9 @@ impl Engine {
             let holder = &holder.id;
             return refuse(
                 409,
-                format!("Conflict. The container name \"/{to}\" is already in use by container \"{holder}\"."),
+                format!(
+                    "Conflict. The container name \"/{to}\" is already in use by container \"{holder}\"."
+                ),
             );
         }
         let container = self.find_mut(id)?;
@@ -91,7 +93,10 @@ impl Engine {
         let runs = matches!(container.state, State::Running | State::Paused);
         if runs && container.networks.contains_key(&network.name) {
             let name = &container.name;
-            return refuse(403, format!("endpoint with name {name} already exists in network {}", network.name));
+            return refuse(
+                403,
+                format!("endpoint with name {name} already exists in network {}", network.name),
+            );
         }
         let ip = runs.then(|| address(&network, container.serial));
         let connection = Connection { network_id: network.id.clone(), ip, aliases };
@@ -125,13 +130,20 @@ impl Engine {
     }
 
     /// Makes a network; 409 when its name is taken.
-    pub fn create_network(&mut self, name: &str, labels: BTreeMap<String, String>, driver: &str, internal: bool) -> Answer<String> {
+    pub fn create_network(
+        &mut self,
+        name: &str,
+        labels: BTreeMap<String, String>,
+        driver: &str,
+        internal: bool,
+    ) -> Answer<String> {
         if self.networks.values().any(|network| network.name == name) {
             return refuse(409, format!("network with name {name} already exists"));
         }
         let id = self.new_id();
         let (name, driver) = (name.to_owned(), driver.to_owned());
-        self.networks.insert(id.clone(), Network { id: id.clone(), name, labels: labels.clone(), driver, internal });
+        self.networks
+            .insert(id.clone(), Network { id: id.clone(), name, labels: labels.clone(), driver, internal });
         self.tell("network create", labels);
         Ok(id)
     }
@@ -147,7 +159,10 @@ impl Engine {
         };
         if self.containers.values().any(uses) {
             let Network { name, id, .. } = &network;
-            return refuse(403, format!("error while removing network: network {name} id {id} has active endpoints"));
+            return refuse(
+                403,
+                format!("error while removing network: network {name} id {id} has active endpoints"),
+            );
         }
         self.networks.remove(&network.id);
         self.tell("network destroy", network.labels);
@@ -195,5 +210,54 @@ impl Engine {
     pub fn add_image(&mut self, reference: &str, image: Image) {
         self.images.insert(reference.to_owned(), image.clone());
         self.registry.insert(reference.to_owned(), image);
+    }
+
+    /// How long a stop takes, and what the program then exits with.
+    #[must_use]
+    pub fn stopping(&self, id: &str, grace: Duration) -> (Duration, i64) {
+        let Some(container) = self.find(id) else { return (Duration::ZERO, 0) };
+        let app = self.app(container);
+        match container.state {
+            State::Running if app.stop_takes <= grace => (app.stop_takes, app.stop_exit),
+            State::Running | State::Paused => (grace, 137),
+            State::Created | State::Exited | State::Dead => (Duration::ZERO, 0),
+        }
+    }
+
+    /// Its process is gone. Nothing if none ran.
+    pub fn end(&mut self, id: &str, exit_code: i64, oom: bool) {
+        let now = self.now;
+        let Ok(container) = self.find_mut(id) else { return };
+        if !matches!(container.state, State::Running | State::Paused) {
+            return;
+        }
+        container.state = State::Exited;
+        container.finished = Some(now);
+        container.exit_code = exit_code;
+        container.oom_killed = oom;
+        container.ends = None;
+        container.ports.clear();
+        container.networks.values_mut().for_each(|connection| connection.ip = None);
+        let labels = container.labels.clone();
+        self.tell("die", labels);
+    }
+
+    /// When the next program ends by itself.
+    #[must_use]
+    pub fn next_end(&self) -> Option<Timestamp> {
+        let running = self.containers.values().filter(|container| container.state == State::Running);
+        running.filter_map(|container| container.ends.map(|(at, ..)| at)).min()
+    }
+
+    /// Time passes up to `to`; programs end when their time has come.
+    pub fn advance(&mut self, to: Timestamp) {
+        while let Some(at) = self.next_end().filter(|at| *at <= to) {
+            self.now = self.now.max(at);
+            let due = self.containers.values().filter(|c| c.state == State::Running);
+            let due = due.filter_map(|c| Some((c.id.clone(), c.ends?))).find(|(_, (when, ..))| *when == at);
+            let Some((id, (_, exit_code, oom))) = due else { break };
+            self.end(&id, exit_code, oom);
+        }
+        self.now = self.now.max(to);
     }
 }

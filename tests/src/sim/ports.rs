@@ -8,7 +8,7 @@ use std::{
 };
 
 use aiplat_core::{Timestamp, load::Files};
-use aiplatd::ports::{Batch, Clock, SpecSource, StateStore, Stored, StoreError};
+use aiplatd::ports::{Batch, Clock, SpecSource, StateStore, StoreError, Stored};
 use futures_util::{FutureExt, future::BoxFuture};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -115,9 +115,12 @@ impl StateStore for SimStore {
 /// A folder with `platform.yaml` in it.
 #[derive(Clone)]
 pub struct Folder {
-    files: Arc<Mutex<BTreeMap<PathBuf, Result<Vec<u8>, String>>>>,
+    files: Arc<Mutex<Contents>>,
     version: watch::Sender<u64>,
 }
+
+/// By path: what a file holds, or why it cannot be read.
+type Contents = BTreeMap<PathBuf, Result<Vec<u8>, String>>;
 
 /// Where the file is.
 pub const ROOT: &str = "/etc/aiplatd/platform.yaml";

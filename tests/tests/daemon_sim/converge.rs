@@ -102,7 +102,12 @@ fn a_dependency_that_was_killed_takes_its_restarting_dependant_along() {
         let runs = |lab: &Lab, name: &str| lab.host.settle().engine.runs.get(name).copied().unwrap_or(0);
         lab.host.by_hand(|engine| engine.kill("demo-db").expect("runs"));
         lab.pass(Duration::from_secs(20)).await;
-        assert_eq!((runs(&lab, "db"), runs(&lab, "web"), runs(&lab, "migrate")), (2, 2, 1), "{}", lab.story());
+        assert_eq!(
+            (runs(&lab, "db"), runs(&lab, "web"), runs(&lab, "migrate")),
+            (2, 2, 1),
+            "{}",
+            lab.story()
+        );
         lab.assert_safe();
     });
 }
@@ -113,8 +118,14 @@ fn one_edit_of_a_whole_chain_restarts_each_service_once() {
         let platform = |version| {
             sketch([
                 service("db").version(version).probe(),
-                service("api").version(version).probe().after("db", aiplat_tests::build::restarting(healthy())),
-                service("web").version(version).probe().after("api", aiplat_tests::build::restarting(healthy())),
+                service("api")
+                    .version(version)
+                    .probe()
+                    .after("db", aiplat_tests::build::restarting(healthy())),
+                service("web")
+                    .version(version)
+                    .probe()
+                    .after("api", aiplat_tests::build::restarting(healthy())),
             ])
         };
         let lab = converged(&platform(1), 1).await;
@@ -143,7 +154,10 @@ fn one_service_that_cannot_start_delays_only_who_waits_for_it() {
         lab.boot();
         lab.pass(Duration::from_secs(30)).await;
         let differences = lab.differences();
-        assert!(differences.iter().all(|text| text.contains("broken") || text.contains("waiter")), "{differences:?}");
+        assert!(
+            differences.iter().all(|text| text.contains("broken") || text.contains("waiter")),
+            "{differences:?}"
+        );
         let calls = lab.calls();
         lab.pass(Duration::from_secs(300)).await;
         assert!(lab.calls() - calls < 15, "a hold is not a storm: {}", lab.story());

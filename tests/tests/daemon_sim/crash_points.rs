@@ -38,8 +38,12 @@ fn fate(kind: Kind, crash: &CancellationToken) -> Fate {
 /// Names and states at the end, and how often each program was started.
 fn ending(lab: &Lab) -> String {
     let inner = lab.host.settle();
-    let mut lines: Vec<String> =
-        inner.engine.containers.values().map(|c| format!("{} {:?} {:?}", c.name, c.state, c.networks.keys())).collect();
+    let mut lines: Vec<String> = inner
+        .engine
+        .containers
+        .values()
+        .map(|c| format!("{} {:?} {:?}", c.name, c.state, c.networks.keys()))
+        .collect();
     lines.sort();
     format!("{lines:#?} {:?} {:?}", inner.engine.volumes.keys(), inner.engine.runs)
 }
@@ -101,7 +105,12 @@ fn any_two_crashes_end_in_the_same_state() {
                 simulate(async {
                     let mut lab = Lab::new(&three(), 1);
                     until(&mut lab, &[(first, one), (second, other)]).await;
-                    assert_eq!(ending(&lab), expected, "{one:?} at {first}, {other:?} at {second}\n{}", lab.story());
+                    assert_eq!(
+                        ending(&lab),
+                        expected,
+                        "{one:?} at {first}, {other:?} at {second}\n{}",
+                        lab.story()
+                    );
                 });
             }
         }

@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use aiplat_core::ResourceId;
-use aiplat_tests::{lab::{Lab, simulate}, scene::Restart};
+use aiplat_tests::{
+    lab::{Lab, simulate},
+    scene::Restart,
+};
 
 use crate::{converged, three};
 
@@ -51,7 +54,8 @@ fn nothing_is_tried_while_the_engine_is_away() {
         let lab = converged(&three(), 1).await;
         let calls = lab.calls();
         let away = lab.host.clone();
-        let task = tokio::spawn(async move { away.restart_engine(Restart::Live, Duration::from_secs(120)).await });
+        let task =
+            tokio::spawn(async move { away.restart_engine(Restart::Live, Duration::from_secs(120)).await });
         lab.pass(Duration::from_secs(100)).await;
         assert_eq!(lab.calls(), calls);
         task.await.expect("the engine comes back");
@@ -65,7 +69,9 @@ fn a_daemon_that_starts_before_the_engine_waits_for_it() {
     simulate(async {
         let mut lab = Lab::new(&three(), 1);
         let away = lab.host.clone();
-        drop(tokio::spawn(async move { away.restart_engine(Restart::Killed, Duration::from_secs(20)).await }));
+        drop(tokio::spawn(
+            async move { away.restart_engine(Restart::Killed, Duration::from_secs(20)).await },
+        ));
         lab.pass(Duration::from_millis(10)).await;
         lab.boot();
         lab.converged_within(Duration::from_secs(60)).await;

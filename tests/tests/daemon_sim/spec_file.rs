@@ -102,7 +102,8 @@ fn services_are_removed_in_reverse_order_and_their_volumes_stay() {
         lab.write(&without(&["b", "c"]));
         lab.converged_within(Duration::from_secs(10)).await;
         let inner = lab.host.settle();
-        let done: Vec<String> = inner.calls[from..].iter().map(|call| format!("{} {}", call.verb, call.id.key())).collect();
+        let done: Vec<String> =
+            inner.calls[from..].iter().map(|call| format!("{} {}", call.verb, call.id.key())).collect();
         assert_eq!(done, ["stop c", "remove c", "stop b", "remove b"]);
         assert!(inner.engine.volumes.contains_key("demo_data"));
     });

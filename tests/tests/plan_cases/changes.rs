@@ -204,3 +204,27 @@ fn a_changed_network_is_disconnected_and_connected() {
     converged
     ");
 }
+
+#[test]
+fn a_volume_that_the_file_has_dropped_does_not_follow_into_the_replacement() {
+    let mut scene = Scene::new(&sketch([service("db").volume("data", "/data")]));
+    scene.converge();
+    scene.edit(&sketch([service("db")]));
+    scene.converge();
+    assert_eq!(scene.engine.find("demo-db").expect("exists").mounts, []);
+    assert!(scene.engine.volumes.contains_key("demo-data"), "its data stays");
+}
+
+#[test]
+fn two_services_that_swap_their_ports_both_come_up() {
+    let platform = |a, b| sketch([service("a").port(a), service("b").port(b)]);
+    let mut scene = Scene::new(&platform(80, 81));
+    scene.converge();
+    scene.edit(&platform(81, 80));
+    scene.converge();
+    assert_snapshot!(format!("{}\n{}", check(&scene), scene.containers()), @r"
+    converged
+    demo-a Running exit=0
+    demo-b Running exit=0
+    ");
+}

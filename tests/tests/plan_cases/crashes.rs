@@ -38,7 +38,10 @@ fn crashed(service: Service, times: u32, ran: Duration) -> Scene {
     let mut crashes = 0;
     for _ in 0..2_000 {
         let pass = scene.reconcile(&id);
-        let running = scene.engine.find("demo-web").is_some_and(|c| c.state == aiplat_tests::sim::engine::State::Running);
+        let running = scene
+            .engine
+            .find("demo-web")
+            .is_some_and(|c| c.state == aiplat_tests::sim::engine::State::Running);
         if pass.outcome.is_some() && !running {
             continue;
         }
@@ -166,8 +169,9 @@ fn a_failure_with_restart_no_stays_failed() {
 #[test]
 fn on_failure_gives_up_after_its_number_of_attempts() {
     let mode = RestartMode::OnFailure(Some(2));
-    let lines: Vec<String> =
-        (1..=3).map(|times| of(&crashed(web().restart(mode), times, Duration::from_secs(1)), "web")).collect();
+    let lines: Vec<String> = (1..=3)
+        .map(|times| of(&crashed(web().restart(mode), times, Duration::from_secs(1)), "web"))
+        .collect();
     assert_snapshot!(lines.join("\n"), @r"
     start container <demo-web> because it ended with exit 1, restart 1
     blocked: it ended with exit 1, restart 2 in 930ms (again in 930ms)
@@ -252,6 +256,17 @@ fn a_one_shot_that_had_completed_does_not_run_again_when_the_engine_restarts() {
     ]));
     scene.converge();
     scene.pass(Duration::from_secs(60));
+    scene.restart_engine(Restart::Graceful);
+    assert_snapshot!(of(&scene, "migrate"), @"converged");
+}
+
+#[test]
+fn a_one_shot_that_completed_shortly_before_the_engine_was_lost_does_not_run_again() {
+    let mut scene = Scene::new(&sketch([
+        service("migrate").app(App::one_shot(Duration::from_secs(1))),
+        web().after("migrate", completed()),
+    ]));
+    scene.settle(Duration::from_secs(3));
     scene.restart_engine(Restart::Graceful);
     assert_snapshot!(of(&scene, "migrate"), @"converged");
 }

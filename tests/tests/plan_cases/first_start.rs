@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use aiplat_core::{spec::PullPolicy, ResourceId};
+use aiplat_core::{ResourceId, spec::PullPolicy};
 use aiplat_tests::{
     build::{completed, healthy, optional, service, sketch, started},
     scene::Scene,
@@ -151,7 +151,8 @@ fn a_dependency_that_has_not_been_probed_is_not_healthy() {
 #[test]
 fn a_dependency_whose_probe_has_not_passed_yet_is_waited_for() {
     let app = App::booting(Duration::from_secs(60));
-    let mut scene = Scene::new(&sketch([service("db").probe().app(app), service("web").after("db", healthy())]));
+    let mut scene =
+        Scene::new(&sketch([service("db").probe().app(app), service("web").after("db", healthy())]));
     scene.settle(Duration::from_secs(2));
     assert_snapshot!(check(&scene), @r"
     container/db: progressing
@@ -162,7 +163,8 @@ fn a_dependency_whose_probe_has_not_passed_yet_is_waited_for() {
 #[test]
 fn a_dependency_whose_probe_fails_for_its_whole_budget_is_unhealthy_and_its_dependant_waits_on() {
     let app = App::booting(Duration::from_secs(3_600));
-    let mut scene = Scene::new(&sketch([service("db").probe().app(app), service("web").after("db", healthy())]));
+    let mut scene =
+        Scene::new(&sketch([service("db").probe().app(app), service("web").after("db", healthy())]));
     scene.settle(Duration::from_secs(10));
     assert_snapshot!(check(&scene), @r"
     container/db: unsatisfied (ProbeFailed): db's probe fails (attempt 56): connection refused
@@ -173,7 +175,8 @@ fn a_dependency_whose_probe_fails_for_its_whole_budget_is_unhealthy_and_its_depe
 #[test]
 fn a_dependency_that_only_has_to_be_started_opens_the_gate_when_it_runs() {
     let app = App::booting(Duration::from_secs(60));
-    let mut scene = Scene::new(&sketch([service("db").probe().app(app), service("web").after("db", started())]));
+    let mut scene =
+        Scene::new(&sketch([service("db").probe().app(app), service("web").after("db", started())]));
     scene.settle(Duration::from_secs(2));
     assert_snapshot!(scene.containers(), @r"
     demo-db Running exit=0
@@ -232,7 +235,8 @@ fn a_one_shot_that_fails_keeps_its_dependant_waiting_and_is_tried_again() {
 
 #[test]
 fn a_dependency_that_is_not_required_is_waited_for_only_while_it_is_on_its_way() {
-    let platform = |app| sketch([service("cache").probe().app(app), service("web").after("cache", optional(healthy()))]);
+    let platform =
+        |app| sketch([service("cache").probe().app(app), service("web").after("cache", optional(healthy()))]);
     let mut starting = Scene::new(&platform(App::booting(Duration::from_secs(3_600))));
     starting.settle(Duration::from_millis(1_500));
     let waits = of(&starting, "web");

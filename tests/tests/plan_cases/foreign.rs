@@ -62,7 +62,9 @@ fn a_foreign_network_of_our_name_is_not_used() {
 fn a_compose_network_of_our_name_may_be_used_as_external() {
     let mut scene = scene();
     let labels = BTreeMap::from([("com.docker.compose.project".to_owned(), "shop".to_owned())]);
-    scene.by_hand(|engine| drop(engine.create_network("demo-default", labels, "bridge", false).expect("free")));
+    scene.by_hand(|engine| {
+        drop(engine.create_network("demo-default", labels, "bridge", false).expect("free"))
+    });
     assert_snapshot!(check(&scene), @r"
     network/default: blocked: the name is taken: network `demo-default` belongs to Docker Compose's project `shop`; use it as it is with `external: true` and `name: demo-default`
     volume/data: create volume demo-data because it does not exist
@@ -125,7 +127,11 @@ fn foreign_containers_on_a_foreign_port_and_volume_say_nothing() {
     let mut scene = scene();
     scene.converge();
     scene.by_hand(|engine| {
-        engine.add_foreign(&Foreign { port: Some(99), volume: Some("theirs".to_owned()), ..foreign("other") });
+        engine.add_foreign(&Foreign {
+            port: Some(99),
+            volume: Some("theirs".to_owned()),
+            ..foreign("other")
+        });
     });
     assert_snapshot!(check(&scene), @"converged");
 }

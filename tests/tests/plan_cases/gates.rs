@@ -33,7 +33,11 @@ fn a_volume_that_a_stopped_foreign_container_has_is_free() {
     scene.converge();
     scene.by_hand(|engine| {
         engine.kill("demo-db").expect("runs");
-        engine.add_foreign(&Foreign { volume: Some("demo-data".to_owned()), stopped: true, ..foreign("backup") });
+        engine.add_foreign(&Foreign {
+            volume: Some("demo-data".to_owned()),
+            stopped: true,
+            ..foreign("backup")
+        });
     });
     assert_snapshot!(of(&scene, "db"), @"start container <demo-db> because it ended with exit 137 (SIGKILL), restart 1");
 }
@@ -69,7 +73,8 @@ fn a_host_path_that_a_foreign_container_writes_to_keeps_the_service_down() {
 fn a_volume_of_a_service_that_was_renamed_is_free_only_when_the_old_container_is_gone() {
     let mut scene = Scene::new(&sketch([service("db").volume("data", "/data")]));
     scene.converge();
-    let mut renamed = sketch([service("postgres").with(|s| s.image = "db:1".to_owned()).volume("data", "/data")]);
+    let mut renamed =
+        sketch([service("postgres").with(|s| s.image = "db:1".to_owned()).volume("data", "/data")]);
     renamed.removals = aiplat_core::spec::Removals::From(scene.now() + Duration::from_secs(2));
     scene.edit(&renamed);
     scene.observe();
@@ -83,8 +88,10 @@ fn a_volume_of_a_service_that_was_renamed_is_free_only_when_the_old_container_is
 
 #[test]
 fn services_of_one_file_share_a_volume() {
-    let mut scene =
-        Scene::new(&sketch([service("db").volume("data", "/data"), service("backup").volume("data", "/data")]));
+    let mut scene = Scene::new(&sketch([
+        service("db").volume("data", "/data"),
+        service("backup").volume("data", "/data"),
+    ]));
     scene.converge();
     assert_snapshot!(format!("{}\n{}", check(&scene), scene.containers()), @r"
     converged
@@ -130,7 +137,11 @@ fn several_closed_gates_are_all_said() {
     scene.by_hand(|engine| {
         engine.kill("demo-web").expect("runs");
         engine.kill("demo-db").expect("runs");
-        engine.add_foreign(&Foreign { port: Some(80), volume: Some("demo-data".to_owned()), ..foreign("other") });
+        engine.add_foreign(&Foreign {
+            port: Some(80),
+            volume: Some("demo-data".to_owned()),
+            ..foreign("other")
+        });
     });
     assert_snapshot!(of(&scene, "web"), @"blocked: volume `demo-data` is open for writing in container `other`, which is not ours: stop that first (`docker stop other`); host port 0.0.0.0:80 is held by container `other`, which is not ours: stop that, or publish another port; waits for db");
 }

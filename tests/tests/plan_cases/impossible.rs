@@ -80,7 +80,8 @@ fn the_oldest_and_youngest_creation_times_are_taken_as_they_are() {
 
 #[test]
 fn a_preview_ends_whatever_state_a_container_is_in() {
-    let states = [ContainerState::Removing, ContainerState::Restarting, ContainerState::Other("odd".to_owned())];
+    let states =
+        [ContainerState::Removing, ContainerState::Restarting, ContainerState::Other("odd".to_owned())];
     let lines = states.map(|state| {
         let mut scene = web();
         let members = scene.observed.owned.get_mut(&ResourceId::container("web")).expect("exists");

@@ -17,7 +17,8 @@ use aiplat_tests::scene::Scene;
 
 /// What is planned, a line for each resource that is not as desired.
 fn check(scene: &Scene) -> String {
-    let lines: Vec<String> = scene.text().lines().filter(|line| !line.ends_with(": converged")).map(str::to_owned).collect();
+    let lines: Vec<String> =
+        scene.text().lines().filter(|line| !line.ends_with(": converged")).map(str::to_owned).collect();
     if lines.is_empty() { "converged".to_owned() } else { lines.join("\n") }
 }
 
@@ -43,7 +44,9 @@ fn ladder(scene: &mut Scene, service: &str) -> String {
             }
             None if lines.last().is_some_and(|line| line.starts_with("progressing")) => {
                 scene.pass(std::time::Duration::from_millis(600));
-                if lines.len() > 25 { break }
+                if lines.len() > 25 {
+                    break;
+                }
             }
             None => break,
         }

@@ -127,7 +127,9 @@ fn a_network_that_a_foreign_container_names_stays() {
 #[test]
 fn networks_of_others_are_not_removed() {
     let mut scene = Scene::new(&sketch([service("web")]));
-    scene.by_hand(|engine| drop(engine.create_network("theirs", BTreeMap::new(), "bridge", false).expect("free")));
+    scene.by_hand(|engine| {
+        drop(engine.create_network("theirs", BTreeMap::new(), "bridge", false).expect("free"))
+    });
     scene.converge();
     assert!(scene.engine.find_network("theirs").is_some());
 }
