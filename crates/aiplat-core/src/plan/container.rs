@@ -8,7 +8,7 @@ mod leaving;
 
 pub(super) use leaving::removal_gate;
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use super::{
     Cause, Gate, Members, Step, World, gate,
@@ -21,7 +21,7 @@ use crate::{
     condition::{Condition, ConditionType, Reason, Status},
     fingerprint,
     observed::{ContainerState, Endpoint, ObservedContainer},
-    spec::{Attachment, ContainerSpec},
+    spec::{Attachment, ContainerSpec, PortBinding},
     time::human,
 };
 
@@ -141,11 +141,36 @@ impl Look<'_> {
         }
         let mut gates = gate::before_disruption(self.world, self.spec);
         gates.extend(gate::before_start(self.world, self.id, self.spec));
-        if gates.is_empty() {
+        let waits_only_for_others = gates
+            .iter()
+            .all(|gate| matches!(gate, Gate::Dependency { .. } | Gate::ReplacementPending { .. }));
+        if gates.is_empty() || (waits_only_for_others && self.is_in_the_way(current)) {
             Step::act(self.stop(current), Cause::Replaced { changed })
         } else {
             Step::blocked(self.world, gates)
         }
+    }
+
+    /// `current` holds a host port that something it waits for needs and that the file no longer gives it: a port that
+    /// moves from a dependant to its dependency. Neither could ever go on.
+    fn is_in_the_way(&self, current: &ObservedContainer) -> bool {
+        let gives_up = |binding: &PortBinding| {
+            !self.spec.runtime.ports.iter().any(|own| own.host_port == binding.host_port)
+                && current.ports.iter().any(|port| gate::overlaps(binding, port))
+        };
+        let containers = &self.world.desired.containers;
+        let mut seen = BTreeSet::from([self.id]);
+        let mut pending = vec![self.spec];
+        while let Some(spec) = pending.pop() {
+            for id in spec.policy.dependencies.keys() {
+                let Some(dependency) = containers.get(id).filter(|_| seen.insert(id)) else { continue };
+                if dependency.runtime.ports.iter().any(gives_up) {
+                    return true;
+                }
+                pending.push(dependency);
+            }
+        }
+        false
     }
 
     fn changed_fields(&self, current: &ObservedContainer) -> Vec<String> {

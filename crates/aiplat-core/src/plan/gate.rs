@@ -390,7 +390,7 @@ pub(super) fn ports_taken(world: &World<'_>, id: &ResourceId, spec: &ContainerSp
     gates
 }
 
-fn overlaps(binding: &PortBinding, port: &crate::observed::PublishedPort) -> bool {
+pub(super) fn overlaps(binding: &PortBinding, port: &crate::observed::PublishedPort) -> bool {
     binding.host_port == Some(port.host_port)
         && binding.protocol == port.protocol
         && binding.host_ip.is_ipv4() == port.host_ip.is_ipv4()

@@ -9,7 +9,7 @@ use crate::{
     fingerprint,
     ledger::ENGINE_STOP_WINDOW,
     observed::{ContainerDetail, ContainerState, EngineHealth, Incarnation, ObservedContainer, Sighting},
-    spec::{ContainerSpec, OnExhausted, ProbeSpec, RestartMode},
+    spec::{ContainerSpec, DependencyCondition, OnExhausted, ProbeSpec, RestartMode},
     time::human,
 };
 
@@ -153,8 +153,10 @@ pub(super) fn ended(
     match spec.policy.restart {
         RestartMode::No if detail.exit_code == 0 => return Ended::Completed,
         RestartMode::No => return Ended::Failed(how),
-        // Whatever its exit code: it was told to stop, and did.
-        RestartMode::Default | RestartMode::Always | RestartMode::OnFailure(_) if by_the_machine => {
+        // Whatever its exit code: it was told to stop, and did. A job that has done its work has done it.
+        RestartMode::Default | RestartMode::Always | RestartMode::OnFailure(_)
+            if by_the_machine && !(detail.exit_code == 0 && is_job(world, id)) =>
+        {
             return Ended::Start(Cause::EngineStopped);
         }
         RestartMode::Default | RestartMode::OnFailure(_) if detail.exit_code == 0 => return Ended::Completed,
@@ -173,6 +175,12 @@ pub(super) fn ended(
         Some(_) => Cause::Ended { how, attempt },
         None => Cause::EndedUnseen { how },
     })
+}
+
+/// Whether others wait for `id` to complete.
+fn is_job(world: &World<'_>, id: &ResourceId) -> bool {
+    let mut edges = world.desired.containers.values().filter_map(|spec| spec.policy.dependencies.get(id));
+    edges.any(|edge| edge.condition == DependencyCondition::CompletedSuccessfully)
 }
 
 /// How long the present or last run lasted, as far as we saw it.
