@@ -12,7 +12,7 @@ use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
 use super::compose::Compose;
-use super::load::Reading;
+use super::load::{self, Reading};
 use super::numbers;
 use super::shape::Shape;
 use crate::docker::{self, Docker, text};
@@ -21,6 +21,8 @@ use crate::{foreign, image};
 
 /// On everything that is made here; its value is the run.
 const LABEL: &str = "aiplat-bench.run";
+/// The folder of a run, under /tmp; its name ends in the run.
+const FOLDER: &str = "aiplat-bench-";
 /// After a removal the engine still tidies up networks and mounts, which the next block must not pay for.
 const REST: Duration = Duration::from_millis(300);
 /// Above this share of the processor, a block is loud.
@@ -74,7 +76,7 @@ impl Bed {
     /// A folder and a name for this run; what a run left that was killed goes first.
     pub fn new(docker: Docker, aiplatd: PathBuf, compose: Option<Compose>, quick: bool) -> Result<Self> {
         let run = format!("{}-{:06}", std::process::id(), clock()?.subsec_micros());
-        let folder = PathBuf::from(format!("/tmp/aiplat-bench-{run}"));
+        let folder = PathBuf::from(format!("/tmp/{FOLDER}{run}"));
         fs::create_dir(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
         let bed = Self { docker, compose, quick, aiplatd, run, folder, names: AtomicU32::new(0) };
         bed.remove_orphans()?;
@@ -206,19 +208,20 @@ impl Bed {
         docker::label_filter(&format!("{LABEL}={}", self.run))
     }
 
-    /// What is left of runs whose process is gone.
+    /// What is left of runs whose process is gone: the daemon first, which would heal what is removed under it.
     fn remove_orphans(&self) -> Result<()> {
-        let any = docker::label_filter(LABEL);
-        let containers = self.docker.get(&format!("/containers/json?all=1&filters={any}"))?;
-        let networks = self.docker.get(&format!("/networks?filters={any}"))?;
-        let objects = containers.as_array().into_iter().chain(networks.as_array()).flatten();
-        let runs: BTreeSet<&str> = objects.map(|object| text(&object["Labels"], LABEL)).collect();
-        for run in runs {
-            let pid = run.split('-').next().and_then(|pid| pid.parse().ok()).unwrap_or(0);
-            if !process::is_alive(pid, "xtask") {
-                let left = docker::label_filter(&format!("{LABEL}={run}"));
-                foreign::remove_labelled(&self.docker, &left)?;
+        for entry in fs::read_dir("/tmp").context("cannot list /tmp")?.flatten() {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            let Some(run) = name.strip_prefix(FOLDER).filter(|run| is_orphan(run)) else { continue };
+            let folder = entry.path();
+            for pid in
+                load::pids().into_iter().filter(|pid| process::is_alive(*pid, &folder.to_string_lossy()))
+            {
+                process::run(command("kill").arg("-KILL").arg(pid.to_string()))?;
             }
+            let left = docker::label_filter(&format!("{LABEL}={run}"));
+            foreign::remove_labelled(&self.docker, &left)?;
+            fs::remove_dir_all(&folder).with_context(|| format!("cannot remove {}", folder.display()))?;
         }
         Ok(())
     }
@@ -298,6 +301,12 @@ pub fn address(docker: &Docker, id: &str) -> Result<String> {
         .find(|address| !address.is_empty())
         .map(str::to_owned)
         .context("a container has no address")
+}
+
+/// Whether this is the name of a run whose process is gone.
+fn is_orphan(run: &str) -> bool {
+    let pid = run.split('-').next().and_then(|pid| pid.parse().ok());
+    pid.is_some_and(|pid| !process::is_alive(pid, "xtask"))
 }
 
 fn clock() -> Result<Duration> {

@@ -74,10 +74,14 @@ fn used(stat: &str) -> u64 {
     [0, 1, 2, 7].into_iter().filter_map(|index| fields.get(index)).sum()
 }
 
-fn processes() -> BTreeMap<u32, Process> {
+/// The ids of all processes.
+pub fn pids() -> Vec<u32> {
     let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
-    let ids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
-    ids.filter_map(|pid| Some((pid, process(pid)?))).collect()
+    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
+}
+
+fn processes() -> BTreeMap<u32, Process> {
+    pids().into_iter().filter_map(|pid| Some((pid, process(pid)?))).collect()
 }
 
 fn parse(stat: &str) -> Option<Process> {

@@ -115,7 +115,8 @@ How to read it:
 - The **floor** is what the engine itself needs: bare calls of its API by a client that knows what is coming.
   **Efficiency** is floor / T: 1.00 is the engine's own time.
 - *Disturbed* blocks had more than 10 % of the processor used by others, or containers of others came or went in the
-  engine meanwhile (their events are counted): the engine's own time for those cannot be told from ours. They are counted and named, and they stay in the medians.
+  engine meanwhile (their events are counted): the engine's own time for those cannot be told from ours. They are
+  counted and named, and they stay in the medians.
 - A plain container is calibrated before and after a section. If that moved by more than 15 %, the section says so.
 ";
 

@@ -137,7 +137,9 @@ fn required_port(cx: &mut Cx<'_>, fields: &mut Fields<'_>, item: &Item<'_>) -> O
 }
 
 fn test(cx: &mut Cx<'_>, item: &Item<'_>) -> Option<Test> {
-    let shell = |script: &str| Test::Exec(vec!["/bin/sh".to_owned(), "-c".to_owned(), script.to_owned()]);
+    // Compose's `CMD-SHELL` means the container's own shell; nothing of ours runs one on the host.
+    let argv = |script: &str| vec!["/bin/sh".to_owned(), "-c".to_owned(), script.to_owned()]; // gate: shell: in the container
+    let shell = |script: &str| Test::Exec(argv(script));
     if matches!(item.node.value, Value::Scalar(_)) {
         return cx.filled(item).map(|script| shell(&script.value));
     }
