@@ -8,6 +8,8 @@ use aiplat_core::{
     spec::{ContainerRuntime, Mount, MountSource, PortBinding, Protocol},
 };
 
+type Edit = fn(&mut ContainerRuntime);
+
 fn full() -> ContainerRuntime {
     ContainerRuntime {
         image: "postgres:16-alpine".to_owned(),
@@ -46,7 +48,7 @@ fn v1_is_what_it_always_was() {
 #[test]
 fn every_field_counts() {
     let base = full();
-    let edits: [(&str, fn(&mut ContainerRuntime)); 10] = [
+    let edits: [(&str, Edit); 10] = [
         ("image", |r| r.image.push('x')),
         ("command", |r| r.command = None),
         ("entrypoint", |r| r.entrypoint = Some(Vec::new())),
