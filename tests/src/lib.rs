@@ -2,8 +2,10 @@
 
 pub mod build;
 pub mod check;
+pub mod contract;
 pub mod generate;
 pub mod lab;
 pub mod scene;
+pub mod shape;
 pub mod sim;
 mod yaml;

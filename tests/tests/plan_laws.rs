@@ -1,11 +1,11 @@
 //! Laws of `plan`, over generated platforms, histories and impossible worlds. Safety is checked by `Scene` at every action.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::time::Duration;
 
 use aiplat_core::{
     Kind, ResourceId,
     action::Action,
-    observed::{ContainerState, ObservedContainer, ObservedState},
+    observed::{ContainerState, ObservedState},
     plan::{Verdict, World, entries, plan, readiness},
     predict::predict,
     preview::{preview, resources},
@@ -18,6 +18,7 @@ use aiplat_tests::{
     check::{differences, target},
     generate::{ledgers, observations, settings, sketches},
     scene::{Restart, Scene},
+    shape::shape,
     sim::{Foreign, Rng},
 };
 use proptest::prelude::*;
@@ -178,7 +179,7 @@ proptest! {
             };
             predict(&mut predicted, &scene.desired, &id, &planned.action, now);
             let alive = !matches!(planned.action, Action::StartContainer { .. });
-            prop_assert_eq!(shape(&predicted, &id, alive), shape(&scene.observed, &id, alive), "{}", planned.action);
+            prop_assert_eq!(shape(&predicted, &instance(), &id, alive), shape(&scene.observed, &instance(), &id, alive), "{}", planned.action);
         }
     }
 
@@ -209,54 +210,6 @@ proptest! {
             prop_assert_eq!(planned, done);
         }
     }
-}
-
-/// What a prediction is held to: not ids, not times, and not what a program did meanwhile.
-fn shape(observed: &ObservedState, id: &ResourceId, alive: bool) -> String {
-    let member = |container: &ObservedContainer| {
-        let ObservedContainer {
-            id: _,
-            name,
-            image,
-            state,
-            owner,
-            compose: _,
-            created: _,
-            networks,
-            mounts,
-            ports,
-            detail,
-        } = container;
-        let state = if alive { format!("{state:?}") } else { String::new() };
-        let aliases: BTreeMap<&String, Option<&Vec<String>>> =
-            networks.iter().map(|(name, endpoint)| (name, endpoint.aliases.as_ref())).collect();
-        let mut mounts: Vec<String> =
-            mounts.iter().map(|m| format!("{} {} {:?}", m.target, m.writable, m.bind)).collect();
-        mounts.sort();
-        let ports = if alive { format!("{ports:?}") } else { String::new() };
-        let limits = detail.as_ref().map(|detail| detail.limits);
-        format!("{name} {image} {state} {owner:?} {aliases:?} {mounts:?} {ports} {limits:?}")
-    };
-    let members = observed.owned.get(id).map(Vec::as_slice).unwrap_or_default();
-    let mut members: Vec<String> = members.iter().map(member).collect();
-    members.sort();
-    let networks: Vec<String> = observed
-        .networks
-        .values()
-        .map(|n| format!("{} {:?} {} {}", n.name, n.owner, n.driver, n.internal))
-        .collect();
-    let volumes: Vec<String> = observed
-        .volumes
-        .values()
-        .filter(|v| v.name.len() < 64)
-        .map(|v| format!("{} {:?}", v.name, v.owner))
-        .collect();
-    let present = |image: &aiplat_core::observed::ObservedImage| {
-        !matches!(image, aiplat_core::observed::ObservedImage::Absent)
-    };
-    let images: Vec<&String> =
-        observed.images.iter().filter(|(_, image)| present(image)).map(|(name, _)| name).collect();
-    format!("{members:#?}\n{networks:#?}\n{volumes:#?}\n{images:?}")
 }
 
 /// A platform, and fingerprints that are its own, of another file, and of another version of aiplatd.

@@ -1,0 +1,39 @@
+//! The contract of the `Backend` port, on the model always, and on the engine of this machine where one answers.
+//!
+//! `AIPLAT_ENGINE_TESTS=required` makes a missing engine, or a missing `aiplat-demo:1`, a failure.
+
+mod docker;
+mod raw;
+mod simulated;
+
+use aiplat_tests::contract::{CLAUSES, Clause};
+
+fn clauses() -> impl Iterator<Item = (&'static str, Clause)> {
+    let only = std::env::var("AIPLAT_CLAUSE").unwrap_or_default();
+    CLAUSES.iter().copied().filter(move |(sentence, _)| sentence.contains(&only))
+}
+
+#[test]
+fn the_model_keeps_every_clause() {
+    let broken: Vec<&str> =
+        clauses().filter(|(_, clause)| !holds(|| simulated::check(*clause))).map(|(s, _)| s).collect();
+    assert!(broken.is_empty(), "{broken:#?}");
+}
+
+#[test]
+#[allow(clippy::print_stderr, reason = "a test that proves nothing says so")]
+fn the_engine_keeps_every_clause() {
+    if let Err(reason) = docker::is_ready() {
+        assert!(std::env::var("AIPLAT_ENGINE_TESTS").as_deref() != Ok("required"), "{reason}");
+        eprintln!("not tested: {reason}");
+        return;
+    }
+    let broken: Vec<&str> =
+        clauses().filter(|(_, clause)| !holds(|| docker::check(*clause))).map(|(s, _)| s).collect();
+    assert!(broken.is_empty(), "{broken:#?}");
+}
+
+/// One broken clause does not hide the others.
+fn holds(check: impl FnOnce()) -> bool {
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(check)).is_ok()
+}
