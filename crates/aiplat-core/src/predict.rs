@@ -124,7 +124,7 @@ fn created(observed: &mut ObservedState, id: &ResourceId, create: &CreateContain
         state: ContainerState::Created,
         owner: Some(ownership(labels)),
         compose: None,
-        created: newest + 1,
+        created: newest.saturating_add(1),
         networks,
         mounts: mounts(spec, inherit),
         ports: Vec::new(),
@@ -146,7 +146,18 @@ fn mounts(spec: &crate::spec::ContainerSpec, inherit: &[(String, String)]) -> Ve
         };
         Some(ObservedMount { volume, bind, target: mount.target.clone(), writable: !mount.read_only })
     });
-    declared.collect()
+    let mut mounts: Vec<ObservedMount> = declared.collect();
+    for (volume, target) in inherit {
+        if !mounts.iter().any(|mount| mount.target == *target) {
+            mounts.push(ObservedMount {
+                volume: Some(volume.clone()),
+                bind: None,
+                target: target.clone(),
+                writable: true,
+            });
+        }
+    }
+    mounts
 }
 
 fn change(

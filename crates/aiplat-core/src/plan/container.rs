@@ -8,7 +8,7 @@ mod leaving;
 
 pub(super) use leaving::removal_gate;
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use super::{
     Cause, Gate, Members, Step, World, gate,
@@ -21,7 +21,7 @@ use crate::{
     condition::{Condition, ConditionType, Reason, Status},
     fingerprint,
     observed::{ContainerState, Endpoint, ObservedContainer},
-    spec::{Attachment, ContainerSpec, PortBinding},
+    spec::{Attachment, ContainerSpec, Mount, MountSource, PortBinding},
     time::human,
 };
 
@@ -114,18 +114,18 @@ impl Look<'_> {
         Step::act(Action::CreateContainer(Box::new(create)), cause)
     }
 
-    /// Volumes of `old` that the file does not name: the engine made them, and the data in them goes along.
+    /// Volumes of `old` that the engine named, where the file still has no other mount: their data goes along. A volume
+    /// with a name of its own that the file has dropped does not.
     fn anonymous_volumes(&self, old: &ObservedContainer) -> Vec<(String, String)> {
-        use crate::spec::MountSource;
-        let declared = |target: &str| {
-            self.spec
-                .runtime
-                .mounts
-                .iter()
-                .any(|mount| mount.target == target && !matches!(mount.source, MountSource::Anonymous))
-        };
+        let named = |mount: &&Mount| !matches!(mount.source, MountSource::Anonymous);
+        let declared =
+            |target: &str| self.spec.runtime.mounts.iter().filter(named).any(|mount| mount.target == target);
+        let by_engine =
+            |volume: &String| volume.len() == 64 && volume.bytes().all(|byte| byte.is_ascii_hexdigit());
         let mounts = old.mounts.iter().filter(|mount| !declared(&mount.target));
-        mounts.filter_map(|mount| Some((mount.volume.clone()?, mount.target.clone()))).collect()
+        mounts
+            .filter_map(|mount| Some((mount.volume.clone().filter(by_engine)?, mount.target.clone())))
+            .collect()
     }
 
     /// `current` is of an earlier file: make its successor, and let it go when the successor may start.
@@ -141,36 +141,33 @@ impl Look<'_> {
         }
         let mut gates = gate::before_disruption(self.world, self.spec);
         gates.extend(gate::before_start(self.world, self.id, self.spec));
-        let waits_only_for_others = gates
-            .iter()
-            .all(|gate| matches!(gate, Gate::Dependency { .. } | Gate::ReplacementPending { .. }));
-        if gates.is_empty() || (waits_only_for_others && self.is_in_the_way(current)) {
+        let waits_for = |gate: &Gate| {
+            matches!(gate, Gate::Dependency { .. } | Gate::ReplacementPending { .. })
+                || (matches!(gate, Gate::PortTaken { .. }) && !gate::is_port_foreign(self.world, self.spec))
+        };
+        let waits_only_for_ours = gates.iter().all(waits_for);
+        if gates.is_empty() || (waits_only_for_ours && self.is_in_the_way(current)) {
             Step::act(self.stop(current), Cause::Replaced { changed })
         } else {
             Step::blocked(self.world, gates)
         }
     }
 
-    /// `current` holds a host port that something it waits for needs and that the file no longer gives it: a port that
-    /// moves from a dependant to its dependency. Neither could ever go on.
+    /// `current` holds a host port that the file gives to another service, which has a container ready to start with it.
+    /// Where the two wait for each other (a port moves from a dependant to its dependency, two services swap theirs),
+    /// neither could ever go on.
     fn is_in_the_way(&self, current: &ObservedContainer) -> bool {
-        let gives_up = |binding: &PortBinding| {
+        let given_up = |binding: &PortBinding| {
             !self.spec.runtime.ports.iter().any(|own| own.host_port == binding.host_port)
                 && current.ports.iter().any(|port| gate::overlaps(binding, port))
         };
-        let containers = &self.world.desired.containers;
-        let mut seen = BTreeSet::from([self.id]);
-        let mut pending = vec![self.spec];
-        while let Some(spec) = pending.pop() {
-            for id in spec.policy.dependencies.keys() {
-                let Some(dependency) = containers.get(id).filter(|_| seen.insert(id)) else { continue };
-                if dependency.runtime.ports.iter().any(gives_up) {
-                    return true;
-                }
-                pending.push(dependency);
-            }
-        }
-        false
+        let others = self.world.desired.containers.iter().filter(|(other, _)| *other != self.id);
+        let mut waiting = others.filter(|(_, spec)| spec.runtime.ports.iter().any(given_up));
+        waiting.any(|(other, spec)| {
+            let members = Members::of(self.world, other, spec);
+            let idle = members.current.filter(|member| members.current_matches && !member.state.is_alive());
+            members.candidate.or(idle).is_some()
+        })
     }
 
     fn changed_fields(&self, current: &ObservedContainer) -> Vec<String> {

@@ -390,6 +390,16 @@ pub(super) fn ports_taken(world: &World<'_>, id: &ResourceId, spec: &ContainerSp
     gates
 }
 
+/// Whether somebody else's container holds one of the ports.
+pub(super) fn is_port_foreign(world: &World<'_>, spec: &ContainerSpec) -> bool {
+    let holds = |container: &ObservedContainer| {
+        let mut ports = container.ports.iter();
+        container.state.is_alive()
+            && ports.any(|port| spec.runtime.ports.iter().any(|own| overlaps(own, port)))
+    };
+    world.observed.foreign.iter().any(holds)
+}
+
 pub(super) fn overlaps(binding: &PortBinding, port: &crate::observed::PublishedPort) -> bool {
     binding.host_port == Some(port.host_port)
         && binding.protocol == port.protocol

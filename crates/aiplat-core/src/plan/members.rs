@@ -34,7 +34,12 @@ impl<'a> Members<'a> {
         let mut matching: Vec<_> = present().filter(|member| matches(member, spec)).collect();
         let mut older: Vec<_> = present().filter(|member| !matches(member, spec)).collect();
         let preference = |member: &&ObservedContainer| {
-            (!member.state.is_alive(), member.name != spec.host_name, -member.created, member.id.clone())
+            (
+                !member.state.is_alive(),
+                member.name != spec.host_name,
+                std::cmp::Reverse(member.created),
+                member.id.clone(),
+            )
         };
         matching.sort_by_key(preference);
         older.sort_by_key(preference);
