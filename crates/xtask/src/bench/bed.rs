@@ -192,7 +192,24 @@ impl Bed {
         Reading::take(&ids)
     }
 
+    /// When the engine last started a container of ours, by the clock on the wall.
+    pub fn last_start(&self, since: Duration) -> Result<Duration> {
+        let events = self.events(since)?;
+        let ours = events.iter().filter(|event| self.is_ours(event) && text(event, "Action") == "start");
+        let last = ours.filter_map(|event| event["timeNano"].as_u64()).max();
+        Ok(Duration::from_nanos(last.context("the engine says that it started nothing")?))
+    }
+
     fn foreign_events(&self, since: Duration) -> Result<usize> {
+        Ok(self.events(since)?.iter().filter(|event| !self.is_ours(event)).count())
+    }
+
+    fn is_ours(&self, event: &Value) -> bool {
+        text(&event["Actor"]["Attributes"], LABEL) == self.run
+    }
+
+    /// The comings and goings of containers until now.
+    fn events(&self, since: Duration) -> Result<Vec<Value>> {
         let stamp = |time: Duration| format!("{}.{:09}", time.as_secs(), time.subsec_nanos());
         // Not their health checks: those cost little of the engine, and their processor time is counted.
         let moves = docker::encode(r#"{"type":["container"],"event":["create","start","die","destroy"]}"#);
@@ -200,8 +217,7 @@ impl Bed {
         let path = format!("/events?since={since}&until={until}&filters={moves}");
         let answer = self.docker.success("GET", &path, b"", "application/json")?;
         let stream = String::from_utf8_lossy(&answer.body).into_owned();
-        let events = stream.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-        Ok(events.filter(|event| text(&event["Actor"]["Attributes"], LABEL) != self.run).count())
+        Ok(stream.lines().filter_map(|line| serde_json::from_str(line).ok()).collect())
     }
 
     fn filter(&self) -> String {
@@ -309,6 +325,7 @@ fn is_orphan(run: &str) -> bool {
     pid.is_some_and(|pid| !process::is_alive(pid, "xtask"))
 }
 
-fn clock() -> Result<Duration> {
+/// The wall's clock, which is the engine's too.
+pub fn clock() -> Result<Duration> {
     SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).context("the clock is before 1970")
 }

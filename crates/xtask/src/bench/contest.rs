@@ -26,8 +26,10 @@ const DEADLINE: Duration = Duration::from_secs(120);
 pub enum Way {
     /// Bare calls of the engine's API by a client that knows what is coming.
     Floor,
-    /// `aiplatd --once`.
+    /// `aiplatd --once`, to its exit.
     Aiplatd,
+    /// `aiplatd --once`, to the last start: without probes it then watches for a while whether all stay up.
+    AiplatdStarts,
     /// `up -d`, with health checks at this interval.
     Compose(Compose, u32),
 }
@@ -42,20 +44,24 @@ pub struct Contest {
 }
 
 impl Way {
-    /// All ways that this machine has: the floor first, then aiplatd.
+    /// All ways that this machine has: the floor first, then the one of ours that the others are compared with.
     pub fn all(bed: &Bed, shape: &Shape) -> Vec<Self> {
         let intervals: &[u32] = if shape.probe_secs.is_some() { &[5, 1] } else { &[5] };
         let compose = bed
             .compose
             .iter()
             .flat_map(|compose| intervals.iter().map(|secs| Self::Compose(compose.clone(), *secs)));
-        [Self::Floor, Self::Aiplatd].into_iter().chain(compose).collect()
+        let ours: &[Self] =
+            if shape.probe_secs.is_some() { &[Self::Aiplatd] } else { &[Self::AiplatdStarts, Self::Aiplatd] };
+        [Self::Floor].into_iter().chain(ours.iter().cloned()).chain(compose).collect()
     }
 
     fn title(&self, shape: &Shape) -> String {
         match self {
             Self::Floor => "bare API calls (the floor)".to_owned(),
-            Self::Aiplatd => "`aiplatd --once`".to_owned(),
+            Self::Aiplatd if shape.probe_secs.is_some() => "`aiplatd --once`".to_owned(),
+            Self::Aiplatd => "`aiplatd --once`, to its exit".to_owned(),
+            Self::AiplatdStarts => "`aiplatd --once`, to the last start".to_owned(),
             Self::Compose(compose, secs) if shape.probe_secs.is_some() => {
                 format!("{} `up -d`, interval {secs} s", compose.title())
             }
@@ -67,6 +73,11 @@ impl Way {
         match self {
             Self::Floor => floor(bed, shape).context("the floor"),
             Self::Aiplatd => once(bed, shape),
+            Self::AiplatdStarts => {
+                let begun = bed::clock()?;
+                once(bed, shape)?;
+                Ok(bed.last_start(begun)?.saturating_sub(begun).as_secs_f64())
+            }
             Self::Compose(compose, secs) => compose.up(bed, shape, *secs),
         }
     }
@@ -116,6 +127,7 @@ impl Contest {
                 let name = match way {
                     Way::Floor => "floor".to_owned(),
                     Way::Aiplatd => "aiplatd".to_owned(),
+                    Way::AiplatdStarts => "aiplatd's starts".to_owned(),
                     Way::Compose(_, secs) => format!("compose {secs} s"),
                 };
                 (format!("{name} {}", round + 1), &block.noise)

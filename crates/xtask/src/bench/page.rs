@@ -129,8 +129,9 @@ nothing before all is created, as aiplatd does: an efficiency a little above 1.0
 ";
 
 const FLAT: &str = "\
-Nothing to wait for: this is the engine's own work, and there is nothing for anybody to win. aiplatd creates its ledger
-and looks again at what it did, Compose starts an interpreter or reads plugins; both are in the figures.
+Nothing to wait for: this is the engine's own work, and there is nothing for anybody to win. *To the last start* is what
+the floor and Compose do as well; then `aiplatd --once` watches services without a probe for 2 s, for a program that dies
+at its start runs for a moment too, and only then says that they are ready. Compose does not look.
 ";
 
 const HEAL: &str = "\

@@ -123,7 +123,11 @@ impl Stage {
             let inspected = self.docker.get(&format!("/containers/{id}/json"))?;
             let resource = text(&container["Labels"], RESOURCE_LABEL);
             let service = resource.strip_prefix("container/").unwrap_or(resource).to_owned();
-            runs.insert(service, run_of(&inspected));
+            let run = run_of(&inspected);
+            // A service that was replaced a moment ago has its old container too, until that is removed.
+            if run.running || !runs.contains_key(&service) {
+                runs.insert(service, run);
+            }
         }
         Ok(runs)
     }
