@@ -188,8 +188,7 @@ pub fn satisfied(
     }
 }
 
-/// How the machine differs from what the file asks for; empty when it is as asked. Services in `may_be_down` are not
-/// looked at.
+/// How the machine differs from what the file asks for; empty when it is as asked.
 #[must_use]
 pub fn differences(engine: &Engine, desired: &Platform) -> Vec<String> {
     let mut found = Vec::new();
@@ -256,5 +255,7 @@ fn service_differs(
     if has != sorted {
         return Some(format!("is on {has:?}, not {wanted:?}"));
     }
-    (container.limits != spec.live.limits).then(|| "has other limits".to_owned())
+    // What has done its work needs no limits.
+    (container.state == State::Running && container.limits != spec.live.limits)
+        .then(|| "has other limits".to_owned())
 }

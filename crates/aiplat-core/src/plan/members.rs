@@ -42,7 +42,10 @@ impl<'a> Members<'a> {
             )
         };
         matching.sort_by_key(preference);
-        older.sort_by_key(preference);
+        // Of the older ones, what has served comes before what was made for a file that never came into force.
+        older.sort_by_key(|member| {
+            (!member.state.is_alive(), member.state == ContainerState::Created, preference(member))
+        });
         let mut matching = matching.into_iter();
         let mut older = older.into_iter();
         let roles = Roles { new: matching.next(), old: older.next() };
