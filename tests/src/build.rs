@@ -34,6 +34,10 @@ pub struct Sketch {
     pub removals: Removals,
     /// Networks and volumes that are somebody else's: key and name on the host.
     pub external: Vec<(String, String)>,
+    /// Networks of ours with a `name:`: key and name on the host.
+    pub names: Vec<(String, String)>,
+    /// Networks without a route to the outside, by key: the simplest thing whose change makes one anew.
+    pub internal: Vec<String>,
 }
 
 /// One service, and how its program behaves.
@@ -83,6 +87,8 @@ pub fn sketch(services: impl IntoIterator<Item = Service>) -> Sketch {
         settings: Settings::default(),
         removals: Removals::From(Timestamp::ZERO),
         external: Vec::new(),
+        names: Vec::new(),
+        internal: Vec::new(),
     }
 }
 
@@ -299,8 +305,8 @@ impl Sketch {
     /// The name on the host of `key`.
     #[must_use]
     pub fn host_name(&self, key: &str) -> String {
-        let external = self.external.iter().find(|(other, _)| other == key).map(|(_, name)| name.clone());
-        external.unwrap_or_else(|| format!("{}-{key}", self.name))
+        let named = self.external.iter().chain(&self.names).find(|(other, _)| other == key);
+        named.map(|(_, name)| name.clone()).unwrap_or_else(|| format!("{}-{key}", self.name))
     }
 
     /// Compiled.
@@ -314,7 +320,7 @@ impl Sketch {
                 external: external(key),
                 driver: None,
                 driver_opts: BTreeMap::new(),
-                internal: false,
+                internal: self.internal.contains(key),
                 enable_ipv6: false,
                 attachable: false,
                 labels: BTreeMap::new(),
@@ -365,12 +371,14 @@ impl fmt::Debug for Sketch {
         for service in &self.services {
             write!(f, "\n    {service:?}")?;
         }
-        let Self { name: _, services: _, networks, settings, removals: _, external } = self;
+        let Self { name: _, services: _, networks, settings, removals: _, external, names, internal } = self;
         if *settings != Settings::default() {
             write!(f, "\n    {settings:?}")?;
         }
-        let says_more = !networks.is_empty() || !external.is_empty();
-        if says_more { write!(f, "\n    networks {networks:?} external {external:?}") } else { Ok(()) }
+        if !networks.is_empty() || !external.is_empty() || !names.is_empty() {
+            write!(f, "\n    networks {networks:?} external {external:?} names {names:?}")?;
+        }
+        if internal.is_empty() { Ok(()) } else { write!(f, "\n    internal {internal:?}") }
     }
 }
 

@@ -131,9 +131,10 @@ fn kept_until_replaced(call: &Call<'_>) -> Option<String> {
     let wanted = fingerprint::of(&spec.runtime);
     let is_wanted =
         |other: &Container| other.labels.get(label::FINGERPRINT).map(String::as_str) == Some(wanted.as_str());
+    // Of several old ones that have served, one is enough to go back to.
     let remains = |gone: &str| {
-        members(call.before, call.desired, call.id)
-            .any(|other| other.id != gone && (is_wanted(other) || is_alive(other)))
+        let mut others = members(call.before, call.desired, call.id).filter(|other| other.id != gone);
+        others.any(|other| is_wanted(other) || is_alive(other) || other.started.is_some())
     };
     let container = call.before.containers.get(target(call.action)?)?;
     let goes = matches!(call.action, Action::RemoveContainer { .. } | Action::StopContainer { .. });
@@ -147,10 +148,10 @@ fn network_in_use(call: &Call<'_>) -> Option<String> {
     let Action::RemoveNetwork { id, .. } = call.action else { return None };
     let network = call.before.networks.get(id)?;
     let names_it = |container: &&Container| {
-        container
-            .networks
-            .iter()
-            .any(|(name, connection)| connection.network_id == *id || *name == network.name)
+        container.networks.iter().any(|(name, connection)| {
+            let by_name = connection.network_id.is_empty() && *name == network.name;
+            connection.network_id == *id || (by_name && call.before.find_network(name).is_some())
+        })
     };
     call.before.containers.values().find(names_it).map(|user| format!("S13: {} names it", user.name))
 }

@@ -98,7 +98,8 @@ fn choices() -> impl Strategy<Value = Choices> {
 /// Platforms whose programs behave well enough that they can converge: a one-shot is not restarted for ever, crashes
 /// stop, nobody waits for the completion of what does not complete, and no two services want one host port.
 pub fn sketches() -> impl Strategy<Value = Sketch> {
-    vec((any::<bool>(), choices()), NAMES.len()).prop_map(|all| {
+    let internal = prop::sample::subsequence(vec!["default", "front", "back"], 0..=2);
+    (vec((any::<bool>(), choices()), NAMES.len()), internal).prop_map(|(all, internal)| {
         let present: Vec<(usize, &Choices)> = all
             .iter()
             .enumerate()
@@ -108,7 +109,7 @@ pub fn sketches() -> impl Strategy<Value = Sketch> {
         let mut ports = std::collections::BTreeSet::new();
         let services: Vec<Service> =
             present.iter().map(|(index, choices)| one(*index, choices, &present, &mut ports)).collect();
-        sketch(services)
+        Sketch { internal: internal.into_iter().map(str::to_owned).collect(), ..sketch(services) }
     })
 }
 
@@ -274,7 +275,7 @@ pub fn observations(fingerprints: Vec<String>) -> impl Strategy<Value = Observed
     let network = (
         select(vec!["demo-default", "demo-front", "x"]),
         select(vec!["n1", "n2"]),
-        owners(Kind::Network, vec![String::new()]),
+        owners(Kind::Network, vec![String::new(), "v1:0:0".to_owned()]),
     )
         .prop_map(|(name, id, owner)| ObservedNetwork {
             id: id.to_owned(),

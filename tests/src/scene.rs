@@ -121,7 +121,7 @@ impl Scene {
         let host_name = match id.kind {
             // What is no longer in the file is found by its label.
             Kind::Network => self.desired.networks.get(id).map(|spec| spec.host_name.clone()).or_else(|| {
-                let mut ours = self.observed.networks.values();
+                let mut ours = self.observed.networks.iter();
                 ours.find(|n| n.owner.as_ref().is_some_and(|o| o.resource == *id)).map(|n| n.name.clone())
             }),
             Kind::Volume => self.desired.volumes.get(id).map(|spec| spec.host_name.clone()),

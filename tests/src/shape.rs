@@ -40,9 +40,10 @@ pub fn shape(observed: &ObservedState, instance: &InstanceId, id: &ResourceId, a
     members.sort();
     // Others come and go on the same engine.
     let ours = |owner: &Option<Ownership>| owner.as_ref().is_some_and(|owner| owner.instance == *instance);
-    let networks = observed.networks.values().filter(|network| ours(&network.owner));
-    let networks: Vec<String> =
+    let networks = observed.networks.iter().filter(|network| ours(&network.owner));
+    let mut networks: Vec<String> =
         networks.map(|n| format!("{} {:?} {} {}", n.name, n.owner, n.driver, n.internal)).collect();
+    networks.sort();
     let volumes = observed.volumes.values().filter(|volume| ours(&volume.owner));
     let volumes: Vec<String> = volumes.map(|v| format!("{} {:?}", v.name, v.owner)).collect();
     let present = |image: &ObservedImage| !matches!(image, ObservedImage::Absent);

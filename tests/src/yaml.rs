@@ -14,7 +14,7 @@ impl Sketch {
         let mut networks: Vec<&String> = self.services.iter().flat_map(|service| &service.networks).collect();
         networks.sort();
         networks.dedup();
-        section(&mut out, "networks", networks.into_iter().map(|key| self.named(key)));
+        section(&mut out, "networks", networks.into_iter().map(|key| self.network(key)));
         let mut volumes: Vec<&String> =
             self.services.iter().flat_map(|service| &service.volumes).map(|(key, _)| key).collect();
         volumes.sort();
@@ -25,6 +25,13 @@ impl Sketch {
             service.yaml(&mut out);
         }
         out
+    }
+
+    fn network(&self, key: &String) -> String {
+        let name = self.names.iter().find(|(other, _)| other == key).map(|(_, name)| format!("name: {name}"));
+        let internal = self.internal.contains(key).then(|| "internal: true".to_owned());
+        let settings: Vec<String> = name.into_iter().chain(internal).collect();
+        if settings.is_empty() { self.named(key) } else { format!("  {key}: {{{}}}\n", settings.join(", ")) }
     }
 
     fn named(&self, key: &str) -> String {

@@ -6,7 +6,7 @@ use crate::{
     ResourceId,
     fingerprint::Fingerprint,
     observed::ContainerId,
-    spec::{Attachment, ContainerSpec, InstanceId, Limits, NetworkSpec, VolumeSpec},
+    spec::{Attachment, ContainerSpec, InstanceId, Limits, NetworkSpec, Platform, VolumeSpec},
 };
 
 /// One call of a host.
@@ -114,7 +114,7 @@ pub struct OwnLabels {
     pub instance: InstanceId,
     /// `io.aiplat.resource`.
     pub resource: ResourceId,
-    /// `io.aiplat.fingerprint`, on containers.
+    /// `io.aiplat.fingerprint`.
     pub fingerprint: Option<Fingerprint>,
     /// `io.aiplat.depends-on`, on containers.
     pub depends_on: Vec<ResourceId>,
@@ -133,6 +133,17 @@ pub mod label {
 }
 
 impl OwnLabels {
+    /// Of a network or volume.
+    #[must_use]
+    pub fn of(platform: &Platform, id: &ResourceId, fingerprint: Fingerprint) -> Self {
+        Self {
+            instance: platform.instance.clone(),
+            resource: id.clone(),
+            fingerprint: Some(fingerprint),
+            depends_on: Vec::new(),
+        }
+    }
+
     /// Name and value of each label.
     #[must_use]
     pub fn to_pairs(&self) -> Vec<(&'static str, String)> {

@@ -5,7 +5,14 @@ use std::{collections::BTreeMap, fmt, str::FromStr};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::spec::{ContainerRuntime, Mount, MountSource};
+use crate::spec::{ContainerRuntime, Mount, MountSource, NetworkSpec, Subnet, VolumeSpec};
+
+/// What has a fingerprint: a spec whose every change of these fields needs the object to be made anew.
+pub trait Fingerprinted {
+    /// Name and value of every field that is set, in a fixed order. What is at its default is left out, so that a new
+    /// field changes nobody's hash. A change of an implementation needs a `v2` beside it.
+    fn canonical(&self) -> Vec<(String, String)>;
+}
 
 /// `v1:<key id>:<hash>`: the version names the function that made it, so that an upgrade of aiplatd restarts
 /// nobody; the key id names the key of the HMAC over secrets (`0`: no secret is covered).
@@ -27,11 +34,11 @@ impl Fingerprint {
         hash.get(..8).unwrap_or(hash)
     }
 
-    /// Whether a container made with this one is what `runtime` asks for. A version or key that this program
-    /// does not know cannot be compared, and what cannot be compared is left alone.
+    /// Whether an object made with this one is what `spec` asks for. A version or key that this program does not know
+    /// cannot be compared, and what cannot be compared is left alone.
     #[must_use]
-    pub fn matches(&self, runtime: &ContainerRuntime) -> bool {
-        if self.0.starts_with("v1:0:") { *self == v1(runtime) } else { true }
+    pub fn matches(&self, spec: &impl Fingerprinted) -> bool {
+        if self.0.starts_with("v1:0:") { *self == of(spec) } else { true }
     }
 }
 
@@ -49,19 +56,24 @@ impl FromStr for Fingerprint {
     }
 }
 
-/// The fingerprint that a container made today would get.
+/// The fingerprint that an object made today would get.
 #[must_use]
-pub fn of(runtime: &ContainerRuntime) -> Fingerprint {
-    v1(runtime)
+pub fn of(spec: &impl Fingerprinted) -> Fingerprint {
+    let mut text = String::new();
+    for (name, value) in spec.canonical() {
+        // Length-prefixed, so that no value can pretend to be another field.
+        text.push_str(&format!("{}:{name}={}:{value}\n", name.len(), value.len()));
+    }
+    Fingerprint(format!("v1:0:{}", digest(&text, 24)))
 }
 
 /// Hashes of the single fields, so that `diff` can name what changed: `image`, `environment.TZ`, `ports`.
 pub type FieldHashes = BTreeMap<String, String>;
 
-/// The hash of every field that is set; what is at its default is left out, so that a new field changes nobody's hash.
+/// The hash of every field that is set.
 #[must_use]
-pub fn fields(runtime: &ContainerRuntime) -> FieldHashes {
-    canonical(runtime).into_iter().map(|(name, value)| (name, digest(&value, 8))).collect()
+pub fn fields(spec: &impl Fingerprinted) -> FieldHashes {
+    spec.canonical().into_iter().map(|(name, value)| (name, digest(&value, 8))).collect()
 }
 
 /// The names of the fields that differ, sorted.
@@ -74,51 +86,90 @@ pub fn changed(before: &FieldHashes, after: &FieldHashes) -> Vec<String> {
     names
 }
 
-fn v1(runtime: &ContainerRuntime) -> Fingerprint {
-    let mut text = String::new();
-    for (name, value) in canonical(runtime) {
-        // Length-prefixed, so that no value can pretend to be another field.
-        text.push_str(&format!("{}:{name}={}:{value}\n", name.len(), value.len()));
+impl Fingerprinted for ContainerRuntime {
+    fn canonical(&self) -> Vec<(String, String)> {
+        let ContainerRuntime {
+            image,
+            command,
+            entrypoint,
+            environment,
+            user,
+            labels,
+            stop_signal,
+            ports,
+            mounts,
+            engine_health_off,
+        } = self;
+        let mut out = vec![("image".to_owned(), image.clone())];
+        let mut push =
+            |name: &str, value: Option<String>| out.extend(value.map(|value| (name.to_owned(), value)));
+        push("command", command.as_ref().map(|argv| list(argv)));
+        push("entrypoint", entrypoint.as_ref().map(|argv| list(argv)));
+        push("user", user.clone());
+        push("stop_signal", stop_signal.clone());
+        let mut ports: Vec<String> =
+            ports.iter().map(|port| format!("{port}->{}/{}", port.container_port, port.protocol)).collect();
+        ports.sort();
+        push("ports", (!ports.is_empty()).then(|| list(&ports)));
+        push("healthcheck", engine_health_off.then(|| "off".to_owned()));
+        for (name, value) in environment {
+            push(&format!("environment.{name}"), Some(value.clone()));
+        }
+        for (name, value) in labels {
+            push(&format!("labels.{name}"), Some(value.clone()));
+        }
+        for mount in mounts {
+            push(&format!("volumes.{}", mount.target), Some(mount_text(mount)));
+        }
+        out
     }
-    Fingerprint(format!("v1:0:{}", digest(&text, 24)))
 }
 
-/// Field by field, in a fixed order, defaults left out. A change of this function needs a `v2` beside it.
-fn canonical(runtime: &ContainerRuntime) -> Vec<(String, String)> {
-    let ContainerRuntime {
-        image,
-        command,
-        entrypoint,
-        environment,
-        user,
-        labels,
-        stop_signal,
-        ports,
-        mounts,
-        engine_health_off,
-    } = runtime;
-    let mut out = vec![("image".to_owned(), image.clone())];
-    let mut push =
-        |name: &str, value: Option<String>| out.extend(value.map(|value| (name.to_owned(), value)));
-    push("command", command.as_ref().map(|argv| list(argv)));
-    push("entrypoint", entrypoint.as_ref().map(|argv| list(argv)));
-    push("user", user.clone());
-    push("stop_signal", stop_signal.clone());
-    let mut ports: Vec<String> =
-        ports.iter().map(|port| format!("{port}->{}/{}", port.container_port, port.protocol)).collect();
-    ports.sort();
-    push("ports", (!ports.is_empty()).then(|| list(&ports)));
-    push("healthcheck", engine_health_off.then(|| "off".to_owned()));
-    for (name, value) in environment {
-        push(&format!("environment.{name}"), Some(value.clone()));
+impl Fingerprinted for NetworkSpec {
+    fn canonical(&self) -> Vec<(String, String)> {
+        // Its name tells which network it is, and whoever owns an external one decides what it is like.
+        let Self {
+            host_name: _,
+            external: _,
+            driver,
+            driver_opts,
+            internal,
+            enable_ipv6,
+            attachable,
+            labels,
+            subnets,
+        } = self;
+        let mut out = Vec::new();
+        let mut flag = |name: &str, set: bool| out.extend(set.then(|| (name.to_owned(), "true".to_owned())));
+        flag("internal", *internal);
+        flag("enable_ipv6", *enable_ipv6);
+        flag("attachable", *attachable);
+        out.extend(driver.iter().map(|driver| ("driver".to_owned(), driver.clone())));
+        out.extend(entries("driver_opts", driver_opts));
+        out.extend(entries("labels", labels));
+        for Subnet { subnet, gateway, ip_range } in subnets {
+            let parts = [Some(subnet), gateway.as_ref(), ip_range.as_ref()];
+            let parts = parts.map(|part| part.cloned().unwrap_or_default());
+            out.push((format!("ipam.{subnet}"), list(&parts)));
+        }
+        out
     }
-    for (name, value) in labels {
-        push(&format!("labels.{name}"), Some(value.clone()));
+}
+
+impl Fingerprinted for VolumeSpec {
+    fn canonical(&self) -> Vec<(String, String)> {
+        let Self { host_name: _, external: _, driver, driver_opts, labels } = self;
+        let driver = driver.iter().map(|driver| ("driver".to_owned(), driver.clone()));
+        driver.chain(entries("driver_opts", driver_opts)).chain(entries("labels", labels)).collect()
     }
-    for mount in mounts {
-        push(&format!("volumes.{}", mount.target), Some(mount_text(mount)));
-    }
-    out
+}
+
+/// `labels.NAME` and its value, for each.
+fn entries<'a>(
+    field: &'a str,
+    map: &'a BTreeMap<String, String>,
+) -> impl Iterator<Item = (String, String)> + 'a {
+    map.iter().map(move |(name, value)| (format!("{field}.{name}"), value.clone()))
 }
 
 fn mount_text(mount: &Mount) -> String {

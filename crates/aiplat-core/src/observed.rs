@@ -47,8 +47,8 @@ pub struct ObservedState {
     pub owned: BTreeMap<ResourceId, Vec<ObservedContainer>>,
     /// Everybody else's containers.
     pub foreign: Vec<ObservedContainer>,
-    /// Networks by name.
-    pub networks: BTreeMap<String, ObservedNetwork>,
+    /// All networks. Their names are not unique: only the engine's ids are.
+    pub networks: Vec<ObservedNetwork>,
     /// Volumes by name.
     pub volumes: BTreeMap<String, ObservedVolume>,
     /// Images by reference as written. Absent: not looked at yet.
@@ -138,7 +138,7 @@ pub struct Ownership {
     pub instance: InstanceId,
     /// `io.aiplat.resource`.
     pub resource: ResourceId,
-    /// `io.aiplat.fingerprint`; absent on networks and volumes.
+    /// `io.aiplat.fingerprint`.
     pub fingerprint: Option<Fingerprint>,
     /// `io.aiplat.depends-on`: container resources, for a removal in reverse order.
     pub depends_on: Vec<ResourceId>,
@@ -398,8 +398,8 @@ pub struct Listing {
 pub enum Observed {
     /// All containers as listed; those of the resource looked at with `detail`.
     Containers(Vec<ObservedContainer>),
-    /// The network of that name, if there is one.
-    Network(String, Option<ObservedNetwork>),
+    /// All networks.
+    Networks(Vec<ObservedNetwork>),
     /// The volume of that name, if there is one.
     Volume(String, Option<ObservedVolume>),
     /// The image of that reference.
@@ -409,7 +409,7 @@ pub enum Observed {
 impl ObservedState {
     /// Takes in a complete listing.
     pub fn record_listing(&mut self, listing: Listing, instance: &InstanceId, now: Timestamp) {
-        self.networks = listing.networks.into_iter().map(|network| (network.name.clone(), network)).collect();
+        self.networks = listing.networks;
         self.volumes = listing.volumes.into_iter().map(|volume| (volume.name.clone(), volume)).collect();
         self.record_containers(listing.containers, instance, now);
         self.engine.listed = true;
@@ -420,8 +420,7 @@ impl ObservedState {
     pub fn record(&mut self, observed: Observed, instance: &InstanceId, now: Timestamp) {
         match observed {
             Observed::Containers(containers) => self.record_containers(containers, instance, now),
-            Observed::Network(name, Some(network)) => drop(self.networks.insert(name, network)),
-            Observed::Network(name, None) => drop(self.networks.remove(&name)),
+            Observed::Networks(networks) => self.networks = networks,
             Observed::Volume(name, Some(volume)) => drop(self.volumes.insert(name, volume)),
             Observed::Volume(name, None) => drop(self.volumes.remove(&name)),
             Observed::Image(reference, image) => drop(self.images.insert(reference, image)),

@@ -35,9 +35,9 @@ pub fn predict(
                 driver: spec.driver.clone().unwrap_or_else(|| "bridge".to_owned()),
                 internal: spec.internal,
             };
-            observed.networks.insert(spec.host_name.clone(), network);
+            observed.networks.push(network);
         }
-        Action::RemoveNetwork { name, .. } => drop(observed.networks.remove(name)),
+        Action::RemoveNetwork { id: network, .. } => observed.networks.retain(|other| other.id != *network),
         Action::CreateVolume { labels, spec } => {
             let volume = ObservedVolume {
                 name: spec.host_name.clone(),
@@ -51,7 +51,7 @@ pub fn predict(
             let image = ObservedImage::Present { id: AFTER_APPLY.to_owned(), has_healthcheck: false };
             observed.images.insert(reference.clone(), image);
         }
-        Action::CreateContainer(create) => created(observed, id, create),
+        Action::CreateContainer(create) => created(observed, desired, id, create),
         Action::StartContainer { id: container } => started(observed, desired, id, container, now),
         Action::StopContainer { id: container, .. } => change(observed, id, container, |c| {
             c.state = ContainerState::Exited;
@@ -76,8 +76,7 @@ pub fn predict(
             change(observed, id, container, |c| c.name.clone_from(to))
         }
         Action::Connect { id: container, attachment } => {
-            let network =
-                observed.networks.get(&attachment.host_name).map(|n| n.id.clone()).unwrap_or_default();
+            let network = network_id(observed, desired, attachment);
             change(observed, id, container, |c| {
                 c.networks.insert(attachment.host_name.clone(), endpoint(attachment, network));
             });
@@ -106,15 +105,21 @@ fn endpoint(attachment: &Attachment, network_id: String) -> Endpoint {
     Endpoint { network_id, ip: None, aliases: Some(attachment.aliases.clone()) }
 }
 
-fn created(observed: &mut ObservedState, id: &ResourceId, create: &CreateContainer) {
+/// The id of the network of that name; of several, of ours.
+fn network_id(observed: &ObservedState, desired: &Platform, attachment: &Attachment) -> String {
+    let named = observed.networks.iter().filter(|network| network.name == attachment.host_name);
+    let is_ours = |owner: &Ownership| owner.instance == desired.instance;
+    let network = named.min_by_key(|network| !network.owner.as_ref().is_some_and(is_ours));
+    network.map(|network| network.id.clone()).unwrap_or_default()
+}
+
+fn created(observed: &mut ObservedState, desired: &Platform, id: &ResourceId, create: &CreateContainer) {
     let CreateContainer { name, labels, spec, network, inherit } = create;
     let newest = observed.owned.values().flatten().map(|container| container.created).max().unwrap_or(0);
     let networks: BTreeMap<String, Endpoint> = network
         .iter()
         .map(|attachment| {
-            let network =
-                observed.networks.get(&attachment.host_name).map(|n| n.id.clone()).unwrap_or_default();
-            (attachment.host_name.clone(), endpoint(attachment, network))
+            (attachment.host_name.clone(), endpoint(attachment, network_id(observed, desired, attachment)))
         })
         .collect();
     let container = ObservedContainer {

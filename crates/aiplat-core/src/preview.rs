@@ -52,7 +52,7 @@ const WAVES_MAX: usize = 20_000;
 pub fn resources(desired: &Platform, observed: &ObservedState) -> BTreeSet<ResourceId> {
     let mut ids: BTreeSet<ResourceId> = desired.ids().cloned().collect();
     ids.extend(observed.owned.keys().cloned());
-    let owners = observed.networks.values().map(|network| &network.owner);
+    let owners = observed.networks.iter().map(|network| &network.owner);
     let owners = owners.chain(observed.volumes.values().map(|volume| &volume.owner));
     let ours = owners.flatten().filter(|owner| owner.instance == desired.instance);
     ids.extend(ours.map(|owner| owner.resource.clone()));

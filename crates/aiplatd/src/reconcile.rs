@@ -10,7 +10,6 @@ use aiplat_core::{
     ResourceId,
     action::{Action, Pool},
     condition::{ErrorClass, Reason},
-    fingerprint,
     plan::{self, Entry, Planned, Step},
 };
 use aiplat_host::{HostError, HostErrorKind, Progress};
@@ -157,9 +156,7 @@ impl Passes {
         state.mark_stale(id);
         state.observed.pulls.remove(id);
         *state.actions.entry((action.verb(), result.is_ok())).or_default() += 1;
-        let desired = state.desired.clone();
-        let fingerprint =
-            desired.and_then(|d| d.containers.get(id).map(|spec| fingerprint::of(&spec.runtime)));
+        let fingerprint = state.desired.as_deref().and_then(|desired| desired.fingerprint(id));
         let record = state.ledger.entry(id);
         match result {
             Ok(()) => {

@@ -120,7 +120,13 @@ fn digest(files: &BTreeMap<PathBuf, Option<Vec<u8>>>) -> u64 {
 fn judge(shared: &Shared, loaded: Loaded, missing: bool, intent: Intent) -> Result<Platform, Refusal> {
     let root = shared.source.root().display().to_string();
     if missing {
-        let message = format!("{root} does not exist; what it last said stays in force");
+        let message = if shared.lock().desired.is_some() {
+            format!("{root} does not exist; what it last said stays in force")
+        } else {
+            format!(
+                "{root} does not exist, and nothing is done until it does: write one with `aiplatctl edit`"
+            )
+        };
         return Err(Refusal { reason: Reason::SpecMissing, message });
     }
     let Some(platform) = loaded.platform else {

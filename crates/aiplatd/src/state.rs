@@ -234,9 +234,7 @@ impl State {
             Kind::Network => desired
                 .and_then(|platform| platform.networks.get(id))
                 .map(|spec| spec.host_name.clone())
-                .or_else(|| {
-                    self.observed.networks.values().find(|n| owned(&n.owner)).map(|n| n.name.clone())
-                }),
+                .or_else(|| self.observed.networks.iter().find(|n| owned(&n.owner)).map(|n| n.name.clone())),
             Kind::Volume => desired
                 .and_then(|platform| platform.volumes.get(id))
                 .map(|spec| spec.host_name.clone())

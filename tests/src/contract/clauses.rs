@@ -150,7 +150,7 @@ async fn idempotence(machine: &dyn Machine) {
             .await
             .expect("removed, or gone");
     }
-    let network = driver.observed.networks[&machine.name("default")].clone();
+    let network = driver.network("default");
     let remove = Action::RemoveNetwork { id: network.id, name: network.name };
     for _ in 0..2 {
         driver.apply(&ResourceId::network("default"), &remove).await.expect("removed, or gone");

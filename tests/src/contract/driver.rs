@@ -6,7 +6,7 @@ use aiplat_core::{
     Kind, ResourceId, Timestamp,
     action::Action,
     ledger::Ledger,
-    observed::{ObservedContainer, ObservedState},
+    observed::{ObservedContainer, ObservedNetwork, ObservedState},
     plan::{Planned, World, entries, plan},
     predict::predict,
     preview::resources,
@@ -42,6 +42,14 @@ impl<'a> Driver<'a> {
         self.desired = platform(self.machine, sketch, program);
     }
 
+    /// The network of the platform that the file calls `key`, as last observed.
+    #[must_use]
+    pub fn network(&self, key: &str) -> ObservedNetwork {
+        let name = self.machine.name(key);
+        let mut networks = self.observed.networks.iter();
+        networks.find(|network| network.name == name).expect("the network was observed").clone()
+    }
+
     /// Lists everything and looks at everything.
     pub async fn observe(&mut self) {
         let listing = self.machine.backend().observe_all().await.expect("the engine lists");
@@ -61,7 +69,7 @@ impl<'a> Driver<'a> {
     /// Looks at one resource.
     pub async fn look(&mut self, id: &ResourceId) {
         let desired = &self.desired;
-        let observed = self.observed.networks.values();
+        let observed = self.observed.networks.iter();
         let host_name = match id.kind {
             Kind::Network => desired.networks.get(id).map(|spec| spec.host_name.clone()).or_else(|| {
                 let mut ours = observed.filter(|n| n.owner.as_ref().is_some_and(|o| o.resource == *id));

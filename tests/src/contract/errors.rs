@@ -96,7 +96,7 @@ pub(super) async fn missing_path(machine: &dyn Machine) {
 
 pub(super) async fn network_in_use(machine: &dyn Machine) {
     let (driver, _start) = created(machine, quick("web"), Program::Serve).await;
-    let network = driver.observed.networks[&machine.name("default")].clone();
+    let network = driver.network("default");
     let remove = Action::RemoveNetwork { id: network.id, name: network.name };
     let id = ResourceId::network("default");
     // The engine would: the container is only made. Its next start would then fail.

@@ -56,7 +56,7 @@ impl Engine {
                 let holder = self.find_network(&spec.host_name).map(|network| network.labels.clone());
                 unless_ours(made.map(drop), instance, &labels.resource, holder)
             }
-            Action::RemoveNetwork { id: engine_id, .. } => self.leave_network(instance, id, engine_id),
+            Action::RemoveNetwork { id: engine_id, .. } => self.leave_network(instance, engine_id),
             Action::CreateVolume { labels, spec } => {
                 let driver = spec.driver.as_deref().unwrap_or("local");
                 let volume = self.create_volume(&spec.host_name, pairs(labels, &spec.labels), driver);
@@ -98,10 +98,11 @@ impl Engine {
                 self.connect(host_name, &container.0, aliases.clone()).map_err(host_error)
             }
             Action::Disconnect { id: container, network } => {
-                if !self.guard(instance, id, container)?.networks.contains_key(network) {
-                    return Ok(());
-                }
-                self.disconnect(network, &container.0).map_err(host_error)
+                let connections = &self.guard(instance, id, container)?.networks;
+                let Some(connection) = connections.get(network) else { return Ok(()) };
+                let known = self.networks.get(&connection.network_id);
+                let network = known.map_or(network, |known| &known.id).clone();
+                self.disconnect(&network, &container.0).map_err(host_error)
             }
             Action::UpdateLimits { id: container, limits } => {
                 self.guard(instance, id, container)?;
@@ -189,22 +190,17 @@ impl Engine {
         }
     }
 
-    fn leave_network(
-        &mut self,
-        instance: &InstanceId,
-        id: &ResourceId,
-        engine_id: &str,
-    ) -> Result<(), HostError> {
+    fn leave_network(&mut self, instance: &InstanceId, engine_id: &str) -> Result<(), HostError> {
         let Some(network) = self.networks.get(engine_id) else { return Ok(()) };
-        if !is_of(&network.labels, instance, id) {
-            let message = format!("network `{}` does not carry our labels for {id}", network.name);
+        if network.labels.get(aiplat_core::action::label::INSTANCE) != Some(&instance.0) {
+            let message = format!("network `{}` does not carry our labels", network.name);
             return Err(refused(ErrorClass::Changed, Reason::NameTaken, message));
         }
         // The engine removes it under stopped containers, which can then never start again: so the adapter asks.
         let names_it = |container: &Container| {
             container.networks.iter().any(|(name, connection)| {
-                connection.network_id == network.id
-                    || (connection.network_id.is_empty() && *name == network.name)
+                let by_name = connection.network_id.is_empty() && *name == network.name;
+                connection.network_id == network.id || (by_name && self.find_network(name).is_some())
             })
         };
         if let Some(user) = self.containers.values().find(|container| names_it(container)) {

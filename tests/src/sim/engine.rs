@@ -266,10 +266,13 @@ impl Engine {
         }
     }
 
-    /// The network of that id, or of that name.
+    /// The network of that id, or of that name if there is one only: the engine calls the others ambiguous.
     #[must_use]
     pub fn find_network(&self, id_or_name: &str) -> Option<&Network> {
-        let by_name = || self.networks.values().find(|network| network.name == id_or_name);
+        let by_name = || {
+            let mut named = self.networks.values().filter(|network| network.name == id_or_name);
+            named.next().filter(|_| named.next().is_none())
+        };
         self.networks.get(id_or_name).or_else(by_name)
     }
 

@@ -10,7 +10,7 @@ use aiplat_core::{
 
 use super::{
     Rng,
-    engine::{Engine, Image, Mounted, NewContainer, State},
+    engine::{Engine, Image, Mounted, Network, NewContainer, State},
 };
 
 /// A foreign container.
@@ -74,6 +74,13 @@ impl Engine {
             self.start(&id).expect("a foreign container starts");
         }
         id
+    }
+
+    /// A second network of that name, as two creates that outrun the engine's check for duplicates leave it.
+    pub fn duplicate_network(&mut self, name: &str) {
+        let Some(network) = self.find_network(name).cloned() else { return };
+        let id = self.new_id();
+        self.networks.insert(id.clone(), Network { id, ..network });
     }
 
     /// A process outside of containers listens on a host port.
@@ -144,7 +151,7 @@ impl Engine {
         let ids: Vec<(String, String)> =
             ours.map(|container| (container.id.clone(), container.name.clone())).collect();
         let (id, name) = rng.pick(&ids)?.clone();
-        let (what, done) = match rng.below(8) {
+        let (what, done) = match rng.below(9) {
             0 => ("kill", self.kill(&id)),
             // Who stops what then exits with 0 has completed it, where the file does not say `restart: always`.
             1 => ("stop", {
@@ -163,6 +170,11 @@ impl Engine {
                 }
             }),
             6 => ("start", self.start(&id)),
+            7 => ("network create, twice at once", {
+                let names: Vec<String> = self.networks.values().map(|network| network.name.clone()).collect();
+                rng.pick(&names).iter().for_each(|network| self.duplicate_network(network));
+                Ok(())
+            }),
             _ => ("network rm", {
                 let names: Vec<String> = self.networks.values().map(|network| network.name.clone()).collect();
                 match rng.pick(&names) {

@@ -33,10 +33,7 @@ impl Engine {
         let Target { id, host_name } = target;
         match id.kind {
             Kind::Container => Observed::Containers(self.listed_with_detail_of(id, instance)),
-            Kind::Network => {
-                let found = self.networks.values().find(|network| network.name == *host_name).map(network);
-                Observed::Network(host_name.clone(), found)
-            }
+            Kind::Network => Observed::Networks(self.networks.values().map(network).collect()),
             Kind::Volume => Observed::Volume(host_name.clone(), self.volumes.get(host_name).map(volume)),
             Kind::Image => {
                 let image = self.images.get(host_name).map_or(ObservedImage::Absent, |image| {

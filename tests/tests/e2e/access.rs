@@ -127,8 +127,6 @@ fn a_second_daemon_on_the_same_socket_refuses_and_a_stale_socket_is_replaced() {
         second.said
     );
     assert!(stage.status().is_ok(), "the first one keeps its socket");
-    // Killed at rest: what a kill in the middle of a call leaves is the matter of `crash`.
-    stage.ready();
     stage.kill();
     assert!(stage.socket().exists(), "SIGKILL leaves the socket's file");
     stage.start();

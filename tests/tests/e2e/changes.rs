@@ -156,6 +156,57 @@ fn a_changed_network_is_connected_and_disconnected_live() {
 }
 
 #[test]
+fn a_network_whose_settings_or_name_change_is_made_anew_under_running_services() {
+    let Some(mut stage) = converged() else { return };
+    let before = stage.runs();
+    let networks = |stage: &Stage| stage.engine.networks(&stage.label());
+    let connected = |stage: &Stage, network: &str| {
+        let on = |service: &str| {
+            let inspect = stage.container(service).unwrap_or_default();
+            inspect["NetworkSettings"]["Networks"][network]["NetworkID"].as_str().map(str::to_owned)
+        };
+        [on("web"), on("other")]
+    };
+    let default = format!("{}_default", stage.name);
+    let old = networks(&stage)[&default].clone();
+
+    stage.put_in_force(&PLATFORM.replace("default: {},", "default: {labels: {team: search}},"));
+    let is_new = |stage: &Stage| networks(stage).get(&default).is_some_and(|id| *id != old);
+    assert!(until(PATIENCE, || is_new(&stage)), "{:?}", networks(&stage));
+    stage.settled();
+    let new = Some(networks(&stage)[&default].clone());
+    assert_eq!(connected(&stage, &default), [new.clone(), new], "both came back");
+    assert_eq!(stage.runs(), before, "nobody is restarted for a network");
+
+    let own = format!("{}-own", stage.name);
+    stage.put_in_force(&PLATFORM.replace("default: {},", &format!("default: {{name: {own}}},")));
+    assert!(until(PATIENCE, || networks(&stage).contains_key(&own)), "{:?}", networks(&stage));
+    assert!(until(PATIENCE, || !networks(&stage).contains_key(&default)), "{:?}", networks(&stage));
+    stage.settled();
+    let new = Some(networks(&stage)[&own].clone());
+    assert_eq!(connected(&stage, &own), [new.clone(), new], "both have moved");
+    assert_eq!(stage.runs(), before, "nobody is restarted for a network's name");
+}
+
+#[test]
+fn a_second_network_of_one_name_is_removed() {
+    let Some(mut stage) = Stage::new() else { return };
+    stage.save(PLATFORM);
+    stage.start();
+    stage.ready();
+    let default = format!("{}_default", stage.name);
+    let list = stage.engine.try_get("/networks").expect("the engine lists");
+    let ours = list.as_array().and_then(|all| all.iter().find(|network| network["Name"] == json!(default)));
+    let labels = ours.expect("it is there")["Labels"].clone();
+    // What two creates around a SIGKILL leave; the engine checks for duplicates only when it is asked to.
+    let twin = json!({"Name": default, "Labels": labels, "CheckDuplicate": false});
+    let twin = stage.engine.post("/networks/create", &twin)["Id"].as_str().unwrap_or_default().to_owned();
+    let is_gone = || stage.engine.try_get(&format!("/networks/{twin}")).is_none();
+    assert!(until(PATIENCE, is_gone), "the one that nobody uses goes");
+    stage.settled();
+}
+
+#[test]
 fn a_changed_memory_limit_is_set_live() {
     let Some(mut stage) = converged() else { return };
     let before = stage.runs();

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use aiplat_core::ResourceId;
 use aiplat_tests::{
-    build::{Sketch, healthy, restarting, service, sketch},
+    build::{Service, Sketch, healthy, restarting, service, sketch},
     scene::Scene,
-    sim::App,
+    sim::{App, Foreign},
 };
 use insta::assert_snapshot;
 
@@ -227,4 +227,137 @@ fn two_services_that_swap_their_ports_both_come_up() {
     demo-a Running exit=0
     demo-b Running exit=0
     ");
+}
+
+fn on_networks() -> Sketch {
+    let both = |service: &mut Service| service.networks.push("back".to_owned());
+    sketch([service("api").with(both), service("db").with(both), service("web")])
+}
+
+/// Every pass over everything until nothing is done any more, each action that was done on a line.
+fn everything(scene: &mut Scene) -> String {
+    let mut lines = Vec::new();
+    for _ in 0..100 {
+        let mut done = false;
+        for id in scene.resources() {
+            let pass = scene.reconcile(&id);
+            if let (Some(planned), Some(result)) = (&pass.step.action, &pass.outcome) {
+                lines.push(format!("{} because {}", planned.action, planned.cause));
+                assert!(result.is_ok(), "{result:?} {lines:?}");
+                done = true;
+            }
+        }
+        scene.pass(Duration::from_millis(600));
+        scene.observe();
+        scene.probe();
+        if !done {
+            break;
+        }
+    }
+    scene.named(&lines.join("\n"))
+}
+
+#[test]
+fn a_changed_network_is_made_anew_without_restarting_anybody() {
+    let mut scene = Scene::new(&on_networks());
+    scene.converge();
+    scene.edit(&Sketch { internal: vec!["back".to_owned()], ..on_networks() });
+    scene.observe();
+    assert_snapshot!(check(&scene), @r"
+    network/back: blocked: waits until the connection of container `demo-api` is gone
+    container/api: disconnect container <demo-api> from network demo-back because demo-back is made anew, as the file has changed it
+    container/db: disconnect container <demo-db> from network demo-back because demo-back is made anew, as the file has changed it
+    ");
+    assert_snapshot!(everything(&mut scene), @r"
+    disconnect container <demo-api> from network demo-back because demo-back is made anew, as the file has changed it
+    disconnect container <demo-db> from network demo-back because demo-back is made anew, as the file has changed it
+    remove network demo-back because internal changed, and no container is connected: it is made anew
+    create network demo-back because it does not exist
+    connect container <demo-api> to network demo-back because it is not connected to demo-back
+    connect container <demo-db> to network demo-back because it is not connected to demo-back
+    ");
+    assert_snapshot!(check(&scene), @"converged");
+}
+
+#[test]
+fn a_changed_network_is_left_as_it_is_while_a_stranger_is_on_it() {
+    let mut scene = Scene::new(&on_networks());
+    scene.converge();
+    scene.by_hand(|engine| {
+        engine.add_foreign(&Foreign {
+            name: "theirs".to_owned(),
+            network: Some("demo-back".to_owned()),
+            ..Foreign::default()
+        });
+    });
+    scene.edit(&Sketch { internal: vec!["back".to_owned()], ..on_networks() });
+    scene.observe();
+    assert_snapshot!(check(&scene), @"network/back: unsatisfied (FingerprintDiffers): internal changed, and it can only be made anew once container `theirs`, which is not of this file, has left it: `docker network disconnect demo-back theirs`");
+    scene.by_hand(|engine| engine.disconnect("demo-back", "theirs").expect("connected"));
+    everything(&mut scene);
+    assert_snapshot!(check(&scene), @"converged");
+}
+
+#[test]
+fn a_network_with_another_name_is_made_beside_the_old_one_which_goes_when_all_have_left_it() {
+    let mut scene = Scene::new(&on_networks());
+    scene.converge();
+    scene.edit(&Sketch { names: vec![("back".to_owned(), "shared".to_owned())], ..on_networks() });
+    scene.observe();
+    assert_snapshot!(everything(&mut scene), @r"
+    create network shared because it does not exist
+    connect container <demo-api> to network shared because it is not connected to shared
+    connect container <demo-db> to network shared because it is not connected to shared
+    disconnect container <demo-api> from network demo-back because demo-back is not among its networks
+    disconnect container <demo-db> from network demo-back because demo-back is not among its networks
+    remove network demo-back because one entry of the file has one network
+    ");
+    assert_snapshot!(check(&scene), @"converged");
+}
+
+#[test]
+fn of_two_networks_of_one_name_the_unused_one_goes() {
+    let mut scene = Scene::new(&on_networks());
+    scene.converge();
+    scene.by_hand(|engine| engine.duplicate_network("demo-back"));
+    assert_snapshot!(everything(&mut scene), @"remove network demo-back because one entry of the file has one network");
+    assert_snapshot!(check(&scene), @"converged");
+}
+
+#[test]
+fn of_two_networks_of_one_name_that_nobody_uses_yet_one_goes_before_anything_is_made_on_it() {
+    let mut scene = Scene::new(&on_networks());
+    scene.observe();
+    for network in ["default", "back"] {
+        scene.reconcile(&ResourceId::network(network));
+        scene.by_hand(|engine| engine.duplicate_network(&format!("demo-{network}")));
+    }
+    assert_snapshot!(check(&scene), @r"
+    network/back: remove network demo-back because one entry of the file has one network
+    network/default: remove network demo-default because one entry of the file has one network
+    container/api: blocked: waits for network/back: it exists twice; the one without containers is removed; waits for network/default: it exists twice; the one without containers is removed
+    container/db: blocked: waits for network/back: it exists twice; the one without containers is removed; waits for network/default: it exists twice; the one without containers is removed
+    container/web: blocked: waits for network/default: it exists twice; the one without containers is removed
+    ");
+    everything(&mut scene);
+    assert_snapshot!(check(&scene), @"converged");
+}
+
+#[test]
+fn two_services_may_swap_their_container_names() {
+    let named = |api: &str, web: &str| {
+        sketch([service("api").with(|s| s.container_name = Some(api.to_owned())), {
+            service("web").with(|s| s.container_name = Some(web.to_owned()))
+        }])
+    };
+    let mut scene = Scene::new(&named("one", "two"));
+    scene.converge();
+    scene.edit(&named("two", "one"));
+    scene.observe();
+    assert_snapshot!(everything(&mut scene), @r"
+    rename container <two> to two--<two> because its replacement takes the name
+    rename container <one> to one because it takes its final name
+    rename container <two> to two because it takes its final name
+    ");
+    assert_snapshot!(check(&scene), @"converged");
 }

@@ -100,7 +100,7 @@ fn a_network_that_is_no_longer_in_the_file_is_removed_when_the_last_container_ha
     scene.reconcile(&ResourceId::container("web"));
     scene.observe();
     assert_snapshot!(format!("{first}\n---\n{}", check(&scene)), @r"
-    network/edge: blocked: waits until container `demo-web` is gone
+    network/edge: blocked: waits until the connection of container `demo-web` is gone
     container/web: disconnect container <demo-web> from network demo-edge because demo-edge is not among its networks
     ---
     network/edge: remove network demo-edge because it is no longer in the file
@@ -121,7 +121,7 @@ fn a_network_that_a_foreign_container_names_stays() {
     });
     scene.edit(&sketch([service("web")]));
     scene.converge();
-    assert_snapshot!(check(&scene), @"network/edge: blocked: waits until container `guest` is gone");
+    assert_snapshot!(check(&scene), @"network/edge: blocked: waits until the connection of container `guest` is gone");
 }
 
 #[test]

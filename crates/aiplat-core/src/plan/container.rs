@@ -11,7 +11,7 @@ pub(super) use leaving::removal_gate;
 use std::{sync::Arc, time::Duration};
 
 use super::{
-    Cause, Gate, Members, Step, World, gate,
+    Cause, Gate, Members, Step, World, gate, network,
     readiness::ready_incarnation,
     running::{self, Ended},
 };
@@ -63,7 +63,7 @@ struct Look<'a> {
 
 impl Look<'_> {
     fn step(&self) -> Step {
-        if let Some(step) = self.one_container() {
+        if let Some(step) = self.one_container().or_else(|| self.leave_networks()) {
             return step;
         }
         let Some(current) = self.members.current else {
@@ -102,10 +102,8 @@ impl Look<'_> {
         let create = CreateContainer {
             name,
             labels: OwnLabels {
-                instance: self.world.desired.instance.clone(),
-                resource: self.id.clone(),
-                fingerprint: Some(fingerprint::of(&self.spec.runtime)),
                 depends_on: self.spec.policy.dependencies.keys().cloned().collect(),
+                ..OwnLabels::of(self.world.desired, self.id, fingerprint::of(&self.spec.runtime))
             },
             spec: Arc::new(self.spec.clone()),
             network: self.spec.live.networks.values().next().cloned(),
@@ -171,9 +169,7 @@ impl Look<'_> {
     }
 
     fn changed_fields(&self, current: &ObservedContainer) -> Vec<String> {
-        let known = current.fingerprint().and_then(|print| self.world.ledger.get(self.id)?.fields.get(print));
-        let wanted = fingerprint::fields(&self.spec.runtime);
-        known.map(|before| fingerprint::changed(before, &wanted)).unwrap_or_default()
+        self.world.changed_fields(self.id, current.fingerprint(), &self.spec.runtime)
     }
 
     /// The container to run bears the service's name; whoever of ours has it makes way.
@@ -217,8 +213,10 @@ impl Look<'_> {
     /// `current` is what the file asks for and bears its name: let it run.
     fn run(&self, current: &ObservedContainer) -> Step {
         match &current.state {
-            ContainerState::Created | ContainerState::Exited => self.start(current),
-            ContainerState::Running => self.keep(current),
+            ContainerState::Created | ContainerState::Exited => {
+                self.mend(current).unwrap_or_else(|| self.start(current))
+            }
+            ContainerState::Running => self.mend(current).unwrap_or_else(|| self.keep(current)),
             ContainerState::Paused => {
                 Step::act(Action::UnpauseContainer { id: current.id.clone() }, Cause::Paused)
             }
@@ -255,9 +253,6 @@ impl Look<'_> {
             }
             Ended::Start(cause) => cause,
         };
-        if let Some(step) = self.connect(current).or_else(|| self.limit(current)) {
-            return step;
-        }
         let gates = gate::before_start(self.world, self.id, self.spec);
         if gates.is_empty() {
             Step::act(Action::StartContainer { id: current.id.clone() }, cause)
@@ -266,11 +261,13 @@ impl Look<'_> {
         }
     }
 
-    /// It runs: mend what can be mended, follow restarted dependencies, and let its predecessor go once it is ready.
+    /// What can be changed of a container without ending its process.
+    fn mend(&self, current: &ObservedContainer) -> Option<Step> {
+        self.connect(current).or_else(|| self.limit(current))
+    }
+
+    /// It runs: follow restarted dependencies, and let its predecessor go once it is ready.
     fn keep(&self, current: &ObservedContainer) -> Step {
-        if let Some(step) = self.connect(current).or_else(|| self.limit(current)) {
-            return step;
-        }
         if let Some(step) = self.follow_dependencies(current) {
             return step;
         }
@@ -305,16 +302,28 @@ impl Look<'_> {
         }
     }
 
+    /// A network is made anew, or removed, only when no container, running or not, names it.
+    fn leave_networks(&self) -> Option<Step> {
+        let Members { current, candidate, previous, .. } = &self.members;
+        [current, candidate, previous].into_iter().flatten().find_map(|member| {
+            let mut connections = member.networks.iter();
+            let (network, _) =
+                connections.find(|(name, end)| network::must_be_left(self.world, name, end))?;
+            let action = Action::Disconnect { id: member.id.clone(), network: network.clone() };
+            Some(Step::act(action, Cause::NetworkReplaced { network: network.clone() }))
+        })
+    }
+
     /// Connections are as in the file, on a container that runs or not.
     fn connect(&self, container: &ObservedContainer) -> Option<Step> {
         let id = || container.id.clone();
         let wanted = &self.spec.live.networks;
-        for attachment in wanted.values() {
+        for (network_id, attachment) in wanted {
             let network = attachment.host_name.clone();
             match container.networks.get(&network) {
+                // A network that is not there yet, or about to be made anew, is waited for by the gates of the start.
+                None if network::readiness(self.world, network_id).status != Status::True => {}
                 None => {
-                    // A network that is not there yet is waited for by the gates of the start.
-                    self.world.observed.networks.get(&network)?;
                     let action = Action::Connect { id: id(), attachment: attachment.clone() };
                     return Some(Step::act(action, Cause::NotConnected { network }));
                 }
@@ -337,7 +346,7 @@ impl Look<'_> {
     }
 
     fn is_as_wanted(&self, wanted: &Attachment, endpoint: &Endpoint) -> bool {
-        let network = self.world.observed.networks.get(&wanted.host_name);
+        let network = network::named(self.world, &wanted.host_name);
         let same_network =
             network.is_none_or(|network| endpoint.network_id.is_empty() || network.id == endpoint.network_id);
         let named = endpoint

@@ -240,7 +240,7 @@ pub(super) fn name_taken(
             message: format!(
                 "{what} `{name}` belongs to another aiplatd, instance {}: use another name; or, only if that aiplatd and \
                  its state folder are gone for good, stop this one and take its objects over with \
-                 `echo {} > instance-id` in this one's state folder",
+                 `echo {} > instance-id` in this one's state folder (its --state-dir)",
                 owner.instance, owner.instance
             ),
         };
@@ -268,6 +268,16 @@ pub(super) fn name_taken(
         reason: Reason::NameTaken,
         message: format!("the name is taken: {what} `{name}` belongs to {whose}; {way_in}"),
     }
+}
+
+/// A network or volume that is not there: ours to make, or somebody else's.
+pub(super) fn missing(external: bool, what: &str, name: &str) -> Readiness {
+    if external {
+        let message =
+            format!("external {what} `{name}` does not exist: create it with `docker {what} create {name}`");
+        return Readiness::not_ready(Reason::ExternalMissing, message);
+    }
+    Readiness::progressing(Reason::Missing, "it does not exist yet")
 }
 
 fn in_folder(origin: &ComposeOrigin) -> String {
@@ -373,6 +383,10 @@ pub(super) fn volumes_in_use(world: &World<'_>, id: &ResourceId, spec: &Containe
 
 pub(super) fn ports_taken(world: &World<'_>, id: &ResourceId, spec: &ContainerSpec) -> Vec<Gate> {
     let mut gates = Vec::new();
+    let is_leaving = |holder: &ObservedContainer| {
+        let ours = holder.owner.as_ref().filter(|_| holder.is_owned_by(&world.desired.instance));
+        ours.is_some_and(|owner| !world.desired.wants(&owner.resource))
+    };
     for binding in &spec.runtime.ports {
         let holds = |container: &&ObservedContainer| {
             container.state.is_alive() && container.ports.iter().any(|port| overlaps(binding, port))
@@ -381,8 +395,13 @@ pub(super) fn ports_taken(world: &World<'_>, id: &ResourceId, spec: &ContainerSp
         if let Some(holder) = world.observed.foreign.iter().chain(others).find(holds) {
             gates.push(Gate::PortTaken {
                 message: format!(
-                    "host port {binding} is held by {}: stop that, or publish another port",
-                    describe(holder)
+                    "host port {binding} is held by {}: {}",
+                    describe(holder),
+                    if is_leaving(holder) {
+                        "it is no longer in the file, and the port is free once it is removed"
+                    } else {
+                        "stop that, or publish another port"
+                    }
                 ),
             });
         }

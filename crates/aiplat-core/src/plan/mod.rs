@@ -22,6 +22,7 @@ use crate::{
     Kind, ResourceId, Timestamp,
     action::Action,
     condition::{Condition, Reason},
+    fingerprint::{self, Fingerprint, Fingerprinted},
     ledger::Ledger,
     observed::ObservedState,
     spec::{Mode, Platform},
@@ -116,6 +117,11 @@ pub enum Cause {
         /// Field names.
         changed: Vec<String>,
     },
+    /// A network makes way for its replacement; these fields differ.
+    Outdated {
+        /// Field names.
+        changed: Vec<String>,
+    },
     /// Made and not started yet.
     NotStarted,
     /// Its process has ended.
@@ -145,6 +151,13 @@ pub enum Cause {
     Superseded,
     /// More containers than one service has.
     Stray,
+    /// A second network for one entry of the file: of its earlier name, or made twice around a crash.
+    StrayNetwork,
+    /// The network has to be made anew.
+    NetworkReplaced {
+        /// Its name in the engine.
+        network: String,
+    },
     /// The name is needed for its successor.
     NameNeeded,
     /// It takes its final name.
@@ -206,6 +219,9 @@ impl fmt::Display for Cause {
             Self::Replaced { changed } => {
                 write!(f, "{}; its replacement is made and may start", Self::fields(changed))
             }
+            Self::Outdated { changed } => {
+                write!(f, "{}, and no container is connected: it is made anew", Self::fields(changed))
+            }
             Self::NotStarted => f.write_str("it is not started and all it needs is ready"),
             Self::Ended { how, attempt } => {
                 write!(f, "it ended with {how}, restart {}", attempt + 1)
@@ -221,6 +237,10 @@ impl fmt::Display for Cause {
             Self::NotInFile => f.write_str("it is no longer in the file"),
             Self::Superseded => f.write_str("its replacement is ready"),
             Self::Stray => f.write_str("one service has one container"),
+            Self::StrayNetwork => f.write_str("one entry of the file has one network"),
+            Self::NetworkReplaced { network } => {
+                write!(f, "{network} is made anew, as the file has changed it")
+            }
             Self::NameNeeded => f.write_str("its replacement takes the name"),
             Self::TakesName => f.write_str("it takes its final name"),
             Self::NotConnected { network } => write!(f, "it is not connected to {network}"),
@@ -233,6 +253,20 @@ impl fmt::Display for Cause {
             Self::PullAlways => f.write_str("pull_policy is always"),
             Self::Dead => f.write_str("the engine left it dead"),
         }
+    }
+}
+
+impl World<'_> {
+    /// The fields in which `wanted` differs from what the object with `print` was made from; empty when that is not
+    /// known any more.
+    fn changed_fields(
+        &self,
+        id: &ResourceId,
+        print: Option<&Fingerprint>,
+        wanted: &impl Fingerprinted,
+    ) -> Vec<String> {
+        let known = print.and_then(|print| self.ledger.get(id)?.fields.get(print));
+        known.map(|before| fingerprint::changed(before, &fingerprint::fields(wanted))).unwrap_or_default()
     }
 }
 
@@ -253,7 +287,7 @@ pub fn instance_mismatch(world: &World<'_>) -> Option<Gate> {
             || desired.volumes.values().any(|spec| !spec.external && spec.host_name == name)
     };
     let containers = observed.foreign.iter().map(|c| ("container", &c.name, &c.owner));
-    let networks = observed.networks.values().map(|n| ("network", &n.name, &n.owner));
+    let networks = observed.networks.iter().map(|n| ("network", &n.name, &n.owner));
     let volumes = observed.volumes.values().map(|v| ("volume", &v.name, &v.owner));
     let (what, name, owner) = containers.chain(networks).chain(volumes).find(|(_, name, owner)| {
         owner.as_ref().is_some_and(|owner| owner.instance != desired.instance) && names(name)

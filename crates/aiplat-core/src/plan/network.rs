@@ -1,11 +1,15 @@
-//! The next step for one network.
+//! The next step for one network: made when absent, made anew when the file changes it, removed when the file drops it.
+//!
+//! A network cannot be changed, renamed, or replaced beside its predecessor. So its containers leave it (each in a pass
+//! of its own, `plan::container`), it is removed, made, and they come back: every step is seen in the world alone.
 
 use super::{Cause, Gate, Readiness, Step, World, container, gate};
 use crate::{
     ResourceId,
     action::{Action, OwnLabels},
-    condition::{Condition, ConditionType, Reason, Status},
-    observed::ObservedNetwork,
+    condition::{Condition, ConditionType, Reason},
+    fingerprint,
+    observed::{Endpoint, ObservedContainer, ObservedNetwork},
     spec::NetworkSpec,
 };
 
@@ -13,47 +17,159 @@ pub(super) fn plan(world: &World<'_>, id: &ResourceId) -> Step {
     if let Some(step) = container::engine_away(world) {
         return step;
     }
-    let Some(spec) = world.desired.networks.get(id) else { return undesired(world, id) };
-    let found = world.observed.networks.get(&spec.host_name);
-    let conditions = conditions(world, id);
-    let step = match found {
-        None if spec.external => Step::unsatisfied(Reason::ExternalMissing, readiness(world, id).message),
-        None => {
-            let labels = OwnLabels {
-                instance: world.desired.instance.clone(),
-                resource: id.clone(),
-                fingerprint: None,
-                depends_on: Vec::new(),
-            };
-            Step::act(Action::CreateNetwork { labels, spec: spec.clone() }, Cause::Missing)
-        }
-        Some(network) if !spec.external && !is_ours(world, network) => {
-            Step::blocked(world, vec![taken(world, network)])
-        }
-        Some(network) => match drift(spec, network) {
-            Some(message) => Step::unsatisfied(Reason::FingerprintDiffers, message),
-            None => Step::converged(),
-        },
-    };
-    step.with(conditions)
+    match world.desired.networks.get(id) {
+        Some(spec) => desired(world, id, spec).with(conditions(world, id, spec)),
+        None => undesired(world, id),
+    }
 }
 
-/// What the file has changed of a network that exists. This version does not make it anew by itself.
-fn drift(spec: &NetworkSpec, network: &ObservedNetwork) -> Option<String> {
-    let mut changed = Vec::new();
-    if spec.internal != network.internal {
-        changed.push("internal");
+fn desired(world: &World<'_>, id: &ResourceId, spec: &NetworkSpec) -> Step {
+    let Some(network) = named(world, &spec.host_name) else {
+        if spec.external {
+            return Step::unsatisfied(Reason::ExternalMissing, readiness(world, id).message);
+        }
+        let labels = OwnLabels::of(world.desired, id, fingerprint::of(spec));
+        return Step::act(Action::CreateNetwork { labels, spec: spec.clone() }, Cause::Missing);
+    };
+    if !spec.external && !is_ours(world, network) {
+        return Step::blocked(world, vec![taken(world, network)]);
     }
-    if spec.driver.as_ref().is_some_and(|driver| *driver != network.driver) {
-        changed.push("driver");
+    if let Some(step) = leftovers(world, id, spec) {
+        return step;
     }
-    (!spec.external && !changed.is_empty()).then(|| {
-        format!(
-            "{} changed, and a network is made anew only when nothing is connected to it: comment its services out, save, \
-             wait until they are gone, and put them back",
-            changed.join(", ")
-        )
+    match change(world, id, spec, network) {
+        None => Step::converged(),
+        Some(Change { stranger: Some(_), message, .. }) => {
+            Step::unsatisfied(Reason::FingerprintDiffers, message)
+        }
+        Some(Change { changed, .. }) => remove(world, network, Cause::Outdated { changed }),
+    }
+}
+
+/// A network of ours that is not as the file says.
+struct Change {
+    changed: Vec<String>,
+    /// Somebody who is connected, and whom we may not disconnect.
+    stranger: Option<String>,
+    message: String,
+}
+
+fn change(
+    world: &World<'_>,
+    id: &ResourceId,
+    spec: &NetworkSpec,
+    network: &ObservedNetwork,
+) -> Option<Change> {
+    let print = network.owner.as_ref().and_then(|owner| owner.fingerprint.as_ref());
+    if spec.external || !is_ours(world, network) || print.is_none_or(|print| print.matches(spec)) {
+        return None;
+    }
+    let changed = world.changed_fields(id, print, spec);
+    let what = Cause::fields(&changed);
+    let stranger = stranger(world, network).map(|user| user.name.clone());
+    let message = match &stranger {
+        Some(name) => format!(
+            "{what}, and it can only be made anew once container `{name}`, which is not of this file, has left it: \
+             `docker network disconnect {} {name}`",
+            network.name
+        ),
+        None => format!("{what}: its containers leave it, it is made anew, and they come back"),
+    };
+    Some(Change { changed, stranger, message })
+}
+
+/// Whether a container of this file leaves the network that it knows as `name` now: it is to be made anew, or is the
+/// second one of its name.
+pub(super) fn must_be_left(world: &World<'_>, name: &str, endpoint: &Endpoint) -> bool {
+    let entry = world.desired.networks.iter().find(|(_, spec)| spec.host_name == name && !spec.external);
+    let Some((id, spec)) = entry else { return false };
+    let Some(network) = named(world, name) else { return false };
+    twins(world, network).any(|twin| twin.id == endpoint.network_id)
+        || change(world, id, spec, network).is_some_and(|change| change.stranger.is_none())
+}
+
+/// The network of that name. Of several (the engine's own check for duplicates can be outrun by a crash), ours, and of
+/// these the one that a stranger is on, or else the one in use.
+pub(super) fn named<'a>(world: &World<'a>, host_name: &str) -> Option<&'a ObservedNetwork> {
+    let named = || world.observed.networks.iter().filter(|network| network.name == host_name);
+    if named().nth(1).is_none() {
+        return named().next();
+    }
+    named().min_by_key(|network| {
+        let unused = user(world, network).is_none();
+        (!is_ours(world, network), stranger(world, network).is_none(), unused, &network.id)
     })
+}
+
+/// Others of ours with the name of `network`.
+fn twins<'a>(world: &World<'a>, network: &'a ObservedNetwork) -> impl Iterator<Item = &'a ObservedNetwork> {
+    let ours = world.observed.networks.iter().filter(|other| is_ours(world, other));
+    ours.filter(|other| other.name == network.name && other.id != network.id)
+}
+
+/// What else carries our label for `id`: a second one of the same name, or one of an earlier `name:`.
+fn leftovers(world: &World<'_>, id: &ResourceId, spec: &NetworkSpec) -> Option<Step> {
+    let keep = named(world, &spec.host_name)?;
+    let extra = twins(world, keep).chain(of(world, id)).find(|network| network.id != keep.id)?;
+    Some(remove(world, extra, Cause::StrayNetwork))
+}
+
+/// A network that the file no longer has: removed once no container, running or not, names it.
+fn undesired(world: &World<'_>, id: &ResourceId) -> Step {
+    // Another entry of the file may have taken it over, name and all.
+    let wanted = |network: &&ObservedNetwork| {
+        world.desired.networks.values().any(|spec| spec.host_name == network.name)
+    };
+    let Some(network) = of(world, id).find(|network| !wanted(network)) else { return Step::converged() };
+    let conditions =
+        vec![Condition::abnormal(ConditionType::Accepted, Reason::NotInFile, "it is no longer in the file")];
+    match container::removal_gate(world) {
+        Some(gate) => Step::blocked(world, vec![gate]),
+        None => remove(world, network, Cause::NotInFile),
+    }
+    .with(conditions)
+}
+
+fn remove(world: &World<'_>, network: &ObservedNetwork, cause: Cause) -> Step {
+    match user(world, network) {
+        Some(container) => {
+            let by = format!("the connection of container `{}`", container.name);
+            Step::blocked(world, vec![Gate::StillUsed { by }])
+        }
+        None => {
+            Step::act(Action::RemoveNetwork { id: network.id.clone(), name: network.name.clone() }, cause)
+        }
+    }
+}
+
+fn of<'a>(world: &World<'a>, id: &ResourceId) -> impl Iterator<Item = &'a ObservedNetwork> {
+    world.observed.networks.iter().filter(move |network| {
+        let owner = network.owner.as_ref();
+        is_ours(world, network) && owner.is_some_and(|owner| owner.resource == *id)
+    })
+}
+
+/// A container, running or not, that names it.
+fn user<'a>(world: &World<'a>, network: &ObservedNetwork) -> Option<&'a ObservedContainer> {
+    let everybody = world.observed.owned.values().flatten().chain(&world.observed.foreign);
+    everybody.into_iter().find(|container| uses(world, container, network))
+}
+
+fn uses(world: &World<'_>, container: &ObservedContainer, network: &ObservedNetwork) -> bool {
+    let is_only = || !world.observed.networks.iter().any(|n| n.name == network.name && n.id != network.id);
+    let mut connections = container.networks.iter();
+    connections.any(|(name, endpoint)| match endpoint.network_id.as_str() {
+        // A container that has never run knows its networks by name only: any of that name will do.
+        "" => *name == network.name && is_only(),
+        id => id == network.id,
+    })
+}
+
+/// A container on it that no plan of ours disconnects: a foreign one, or one that is no longer in the file.
+fn stranger<'a>(world: &World<'a>, network: &ObservedNetwork) -> Option<&'a ObservedContainer> {
+    let leaving = world.observed.owned.iter().filter(|(id, _)| !world.desired.wants(id));
+    let strangers = world.observed.foreign.iter().chain(leaving.flat_map(|(_, members)| members));
+    strangers.into_iter().find(|container| uses(world, container, network))
 }
 
 fn is_ours(world: &World<'_>, network: &ObservedNetwork) -> bool {
@@ -64,15 +180,13 @@ fn taken(world: &World<'_>, network: &ObservedNetwork) -> Gate {
     gate::name_taken(world, "network", &network.name, network.owner.as_ref(), network.compose.as_ref())
 }
 
-fn conditions(world: &World<'_>, id: &ResourceId) -> Vec<Condition> {
+fn conditions(world: &World<'_>, id: &ResourceId, spec: &NetworkSpec) -> Vec<Condition> {
     let Readiness { status, reason, message, .. } = readiness(world, id);
-    let found = world
-        .desired
-        .networks
-        .get(id)
-        .and_then(|spec| Some((spec, world.observed.networks.get(&spec.host_name)?)));
-    let drifted = match found.and_then(|(spec, network)| drift(spec, network)) {
-        Some(message) => Condition::abnormal(ConditionType::Drifted, Reason::FingerprintDiffers, message),
+    let change = named(world, &spec.host_name).and_then(|network| change(world, id, spec, network));
+    let drifted = match change {
+        Some(Change { message, .. }) => {
+            Condition::abnormal(ConditionType::Drifted, Reason::FingerprintDiffers, message)
+        }
         None => Condition::normal(ConditionType::Drifted, Reason::AsDesired),
     };
     vec![
@@ -86,49 +200,22 @@ pub(super) fn readiness(world: &World<'_>, id: &ResourceId) -> Readiness {
     let Some(spec) = world.desired.networks.get(id) else {
         return Readiness::not_ready(Reason::NotInFile, "it is not in the file");
     };
-    match world.observed.networks.get(&spec.host_name) {
-        None if spec.external => Readiness::not_ready(
-            Reason::ExternalMissing,
-            format!(
-                "external network `{0}` does not exist: create it with `docker network create {0}`",
-                spec.host_name
-            ),
-        ),
-        None => Readiness::progressing(Reason::Missing, "it does not exist yet"),
-        Some(network) if !spec.external && !is_ours(world, network) => {
-            let gate = taken(world, network);
-            Readiness::not_ready(gate.reason(), gate.to_string())
-        }
-        Some(_) => Readiness { status: Status::True, ..Readiness::ready(Reason::Present) },
+    let Some(network) = named(world, &spec.host_name) else {
+        return gate::missing(spec.external, "network", &spec.host_name);
+    };
+    if !spec.external && !is_ours(world, network) {
+        let gate = taken(world, network);
+        return Readiness::not_ready(gate.reason(), gate.to_string());
     }
-}
-
-/// A network that the file no longer has: removed once no container, running or not, names it.
-fn undesired(world: &World<'_>, id: &ResourceId) -> Step {
-    let mut networks = world.observed.networks.values();
-    let ours = networks
-        .find(|network| is_ours(world, network) && network.owner.as_ref().is_some_and(|o| o.resource == *id));
-    let Some(network) = ours else { return Step::converged() };
-    let conditions =
-        vec![Condition::abnormal(ConditionType::Accepted, Reason::NotInFile, "it is no longer in the file")];
-    if let Some(gate) = container::removal_gate(world) {
-        return Step::blocked(world, vec![gate]).with(conditions);
+    if !spec.external && twins(world, network).next().is_some() {
+        // The engine refuses the name until there is one.
+        let message = "it exists twice; the one without containers is removed";
+        return Readiness::progressing(Reason::InUse, message);
     }
-    let everybody = world.observed.owned.values().flatten().chain(&world.observed.foreign);
-    let user = everybody.into_iter().find(|container| {
-        container
-            .networks
-            .iter()
-            .any(|(name, endpoint)| *name == network.name || endpoint.network_id == network.id)
-    });
-    match user {
-        Some(container) => {
-            Step::blocked(world, vec![Gate::StillUsed { by: format!("container `{}`", container.name) }])
+    match change(world, id, spec, network) {
+        Some(Change { stranger: None, message, .. }) => {
+            Readiness::progressing(Reason::FingerprintDiffers, message)
         }
-        None => {
-            let action = Action::RemoveNetwork { id: network.id.clone(), name: network.name.clone() };
-            Step::act(action, Cause::NotInFile)
-        }
+        Some(_) | None => Readiness::ready(Reason::Present),
     }
-    .with(conditions)
 }

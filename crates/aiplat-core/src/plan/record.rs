@@ -7,10 +7,9 @@ use super::{Cause, Members, Step, World, image, readiness::ready_incarnation, ru
 use crate::{
     ResourceId,
     action::Action,
-    fingerprint::{self, FieldHashes, Fingerprint},
+    fingerprint::{self, FieldHashes, Fingerprint, Fingerprinted},
     ledger::{Ledger, Restart, STOPPED_MAX},
     observed::{ContainerId, Incarnation},
-    spec::ContainerRuntime,
 };
 
 /// One change of a resource's record.
@@ -27,7 +26,7 @@ pub enum Entry {
     Stopping(Incarnation),
     /// What its dependencies ran as when it was started, or when it was first seen.
     Dependencies(BTreeMap<ResourceId, Incarnation>),
-    /// What its containers are made from, field by field: the one about to be made, and those that exist.
+    /// What its objects are made from, field by field: the one about to be made, and those that exist.
     Fields(BTreeMap<Fingerprint, FieldHashes>),
     /// A pull for these users.
     Pulled(Vec<Fingerprint>),
@@ -42,13 +41,11 @@ pub fn entries(world: &World<'_>, id: &ResourceId, step: &Step) -> Vec<Entry> {
         Action::StopContainer { id: container, .. } => {
             incarnation(world, id, container).map(Entry::Stopping).into_iter().collect()
         }
-        Action::CreateContainer(create) => {
-            vec![Entry::Fields(fields(world, id, &create.spec.runtime))]
-        }
+        Action::CreateContainer(create) => vec![fields(world, id, &create.spec.runtime)],
+        Action::CreateNetwork { spec, .. } => vec![fields(world, id, spec)],
+        Action::CreateVolume { spec, .. } => vec![fields(world, id, spec)],
         Action::PullImage { .. } => vec![Entry::Pulled(image::users(world, id))],
-        Action::CreateNetwork { .. }
-        | Action::RemoveNetwork { .. }
-        | Action::CreateVolume { .. }
+        Action::RemoveNetwork { .. }
         | Action::UnpauseContainer { .. }
         | Action::RemoveContainer { .. }
         | Action::RenameContainer { .. }
@@ -58,12 +55,12 @@ pub fn entries(world: &World<'_>, id: &ResourceId, step: &Step) -> Vec<Entry> {
     }
 }
 
-fn fields(world: &World<'_>, id: &ResourceId, made: &ContainerRuntime) -> BTreeMap<Fingerprint, FieldHashes> {
+fn fields(world: &World<'_>, id: &ResourceId, made: &impl Fingerprinted) -> Entry {
     let mut fields = world.ledger.get(id).map(|record| record.fields.clone()).unwrap_or_default();
     let members = world.observed.owned.get(id).map(Vec::as_slice).unwrap_or_default();
     fields.retain(|print, _| members.iter().any(|member| member.fingerprint() == Some(print)));
     fields.insert(fingerprint::of(made), fingerprint::fields(made));
-    fields
+    Entry::Fields(fields)
 }
 
 fn starting(world: &World<'_>, id: &ResourceId, container: &ContainerId, cause: &Cause) -> Vec<Entry> {

@@ -7,7 +7,6 @@ use crate::{
     ResourceId,
     action::Action,
     condition::{Condition, ConditionType, Reason, Status},
-    fingerprint,
 };
 
 impl Condition {
@@ -80,8 +79,7 @@ impl Step {
         let Some(failure) = world.ledger.get(id).and_then(|record| record.failure.as_ref()) else {
             return self;
         };
-        let fingerprint = world.desired.containers.get(id).map(|spec| fingerprint::of(&spec.runtime));
-        if failure.action != planned.action.verb() || failure.fingerprint != fingerprint {
+        if failure.action != planned.action.verb() || failure.fingerprint != world.desired.fingerprint(id) {
             return self;
         }
         let step = match failure.retry_at {

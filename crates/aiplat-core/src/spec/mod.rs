@@ -13,7 +13,10 @@ pub use container::{
 };
 pub use probe::{HttpProbe, ProbeKind, ProbeSpec, Scheme};
 
-use crate::{ResourceId, Timestamp};
+use crate::{
+    Kind, ResourceId, Timestamp,
+    fingerprint::{self, Fingerprint},
+};
 
 /// Who owns what: the identity of one state folder, written on every object we make (`io.aiplat.instance`).
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -230,6 +233,17 @@ impl Platform {
             || self.volumes.contains_key(id)
             || self.images.contains_key(id)
             || self.containers.contains_key(id)
+    }
+
+    /// What `id` is made from today, if it is of a kind that has a fingerprint.
+    #[must_use]
+    pub fn fingerprint(&self, id: &ResourceId) -> Option<Fingerprint> {
+        match id.kind {
+            Kind::Network => self.networks.get(id).map(fingerprint::of),
+            Kind::Volume => self.volumes.get(id).map(fingerprint::of),
+            Kind::Container => self.containers.get(id).map(|spec| fingerprint::of(&spec.runtime)),
+            Kind::Image => None,
+        }
     }
 
     /// The resources that look at `id` when they are planned: they are woken when its readiness changes.

@@ -42,7 +42,7 @@ impl DockerBackend {
     ) -> Result<(), HostError> {
         match action {
             Action::CreateNetwork { labels, spec } => self.create_network(spec, labels).await,
-            Action::RemoveNetwork { id: engine_id, name } => self.remove_network(id, engine_id, name).await,
+            Action::RemoveNetwork { id: engine_id, name } => self.remove_network(engine_id, name).await,
             Action::CreateVolume { labels, spec } => self.create_volume(spec, labels).await,
             Action::PullImage { reference } => self.pull(reference, progress, cancel).await,
             Action::CreateContainer(create) => self.create_container(create).await,
@@ -171,11 +171,16 @@ impl DockerBackend {
         network: &str,
     ) -> Result<(), HostError> {
         let inspect = self.guard(id, container, "disconnect").await?;
-        if !inspect.network_settings.networks.contains_key(network) {
-            return Ok(());
-        }
-        self.leave(&format!("{} from network {network}", doing("disconnect", &inspect)), container, network)
-            .await
+        let Some(connection) = inspect.network_settings.networks.get(network) else { return Ok(()) };
+        let doing = format!("{} from network {network}", doing("disconnect", &inspect));
+        // By its id, for a name may be ambiguous; by its name where that network is gone, or was never joined.
+        let known = match connection.network_id.as_str() {
+            "" => None,
+            id => found(self.client.read::<Network>(Call::new(Endpoint::InspectNetwork(id))).await)
+                .map_err(|error| self.error(&doing, error))?,
+        };
+        let network = known.as_ref().map_or(network, |known| &known.id);
+        self.leave(&doing, container, network).await
     }
 
     async fn leave(&self, doing: &str, container: &ContainerId, network: &str) -> Result<(), HostError> {
@@ -312,21 +317,25 @@ impl DockerBackend {
     }
 
     /// The engine removes a network that only stopped containers name, and these can then never start again: so we ask.
-    async fn remove_network(&self, id: &ResourceId, engine_id: &str, name: &str) -> Result<(), HostError> {
+    async fn remove_network(&self, engine_id: &str, name: &str) -> Result<(), HostError> {
         let doing = format!("remove network `{name}`");
         let inspected =
             found(self.client.read::<Network>(Call::new(Endpoint::InspectNetwork(engine_id))).await);
         let Some(network) = inspected.map_err(|error| self.error(&doing, error))? else { return Ok(()) };
         let network = observe::network(network);
-        if !self.is_of(network.owner.as_ref(), id) || network.id != engine_id {
+        if !self.is_ours(network.owner.as_ref()) || network.id != engine_id {
             return Err(errors::refused(
                 NOT_OURS,
-                format!("cannot {doing}: it does not carry our labels for {id}; nothing was done"),
+                format!("cannot {doing}: it does not carry our labels; nothing was done"),
             ));
         }
         let containers = self.list_containers().await.map_err(|error| self.error(&doing, error))?;
+        let networks = self.list_networks().await.map_err(|error| self.error(&doing, error))?;
+        let is_only = !networks.iter().any(|other| other.name == network.name && other.id != network.id);
         let names_it = |(other, endpoint): (&String, &aiplat_core::observed::Endpoint)| {
-            endpoint.network_id == network.id || (endpoint.network_id.is_empty() && *other == network.name)
+            // A container that has never run knows its networks by name only: any of that name will do.
+            let by_name = endpoint.network_id.is_empty() && *other == network.name;
+            endpoint.network_id == network.id || (by_name && is_only)
         };
         if let Some(user) = containers.iter().find(|container| container.networks.iter().any(names_it)) {
             let user = ports::describe(&user.name, user.compose.as_ref());

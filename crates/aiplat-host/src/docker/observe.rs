@@ -31,10 +31,8 @@ impl DockerBackend {
         let Target { id, host_name } = target;
         let observed = match id.kind {
             Kind::Container => self.containers_with_detail_of(id).await.map(Observed::Containers),
-            Kind::Network => self
-                .network_named(host_name)
-                .await
-                .map(|network| Observed::Network(host_name.clone(), network)),
+            // All of them: one of an earlier name, and a second one of the same, are found by their labels.
+            Kind::Network => self.list_networks().await.map(Observed::Networks),
             Kind::Volume => {
                 self.volume_named(host_name).await.map(|volume| Observed::Volume(host_name.clone(), volume))
             }
@@ -61,7 +59,7 @@ impl DockerBackend {
         Ok(containers)
     }
 
-    async fn list_networks(&self) -> Result<Vec<ObservedNetwork>, CallError> {
+    pub(super) async fn list_networks(&self) -> Result<Vec<ObservedNetwork>, CallError> {
         let List(networks) = self.client.read::<List<_>>(Call::new(Api::ListNetworks)).await?;
         Ok(networks.into_iter().map(network).collect())
     }

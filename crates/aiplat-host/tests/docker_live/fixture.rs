@@ -84,8 +84,15 @@ impl Fixture {
         apply(&self.backend, &id, Action::CreateNetwork { labels, spec: spec::network(&name) })
             .await
             .unwrap();
-        let Observed::Network(_, Some(network)) = self.look(id, &name).await else { panic!("no network") };
-        network
+        self.networks_named(&name).await.into_iter().next().expect("it was made")
+    }
+
+    pub async fn networks_named(&self, name: &str) -> Vec<ObservedNetwork> {
+        let Observed::Networks(mut networks) = self.look(ResourceId::network("any"), name).await else {
+            panic!("not networks")
+        };
+        networks.retain(|network| network.name == name);
+        networks
     }
 
     pub async fn look(&self, id: ResourceId, host_name: &str) -> Observed {

@@ -23,6 +23,7 @@ use crate::{
 
 /// Where Docker keeps images and volumes unless told otherwise.
 const DOCKER_ROOT: &str = "/var/lib/docker";
+const DOCKER_SOCKET: &str = "/var/run/docker.sock";
 /// Free space below this fails: a pull of one model server does not fit.
 const FREE_FAIL: f64 = 0.05;
 /// Free space below this is worth a word.
@@ -93,9 +94,7 @@ pub(super) async fn run(globals: &Globals) -> Outcome {
 }
 
 fn engine(doc: Option<&StatusDoc>) -> Check {
-    let Some(doc) = doc else {
-        return check("engine", Grade::Skipped, "not known while the daemon is not reachable");
-    };
+    let Some(doc) = doc else { return engine_socket() };
     let condition =
         doc.platform.conditions.iter().find(|it| it.condition.kind == ConditionType::DockerReachable);
     let version = doc.platform.engine.as_deref().map_or_else(|| "the engine".to_owned(), clean);
@@ -109,6 +108,23 @@ fn engine(doc: Option<&StatusDoc>) -> Check {
         )
         .cure("systemctl start docker; journalctl -u docker -e"),
         None => check("engine", Grade::Skipped, "not looked at yet"),
+    }
+}
+
+/// Without the daemon: whether anybody listens where an engine does.
+fn engine_socket() -> Check {
+    let host = std::env::var("DOCKER_HOST").ok().filter(|host| !host.is_empty());
+    let socket = match host.as_deref().map(|host| (host, host.strip_prefix("unix://"))) {
+        None => DOCKER_SOCKET,
+        Some((_, Some(path))) => path,
+        Some((host, None)) => {
+            return check("engine", Grade::Skipped, format!("DOCKER_HOST={host} is no Unix socket"));
+        }
+    };
+    match std::os::unix::net::UnixStream::connect(socket) {
+        Ok(_) => check("engine", Grade::Ok, format!("somebody listens at {socket}")),
+        Err(error) => check("engine", Grade::Fail, format!("{socket}: {error}"))
+            .cure("systemctl start docker; journalctl -u docker -e"),
     }
 }
 
@@ -191,7 +207,12 @@ fn platform(doc: Option<&StatusDoc>) -> Vec<Check> {
         } else {
             clean(&it.condition.message)
         };
-        Some(check(name, Grade::Fail, said).cure(cure))
+        // What could not be looked at yet is not broken.
+        let grade = match it.condition.status {
+            Status::Unknown => Grade::Skipped,
+            Status::True | Status::False => Grade::Fail,
+        };
+        Some(check(name, grade, said).cure(cure))
     });
     checks.collect()
 }

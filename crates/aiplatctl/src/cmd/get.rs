@@ -10,7 +10,7 @@ use crate::{
     args::{Format, GetArgs, Globals},
     console,
     exit::{Code, Failure, Outcome},
-    find::{Listed, names, no_such},
+    find::{KindWord, Listed, names, no_such},
     render::{View, events, lists, table::Table},
     source,
 };
@@ -23,8 +23,14 @@ pub(super) struct Selection {
 }
 
 pub(super) async fn run(globals: &Globals, args: &GetArgs) -> Outcome {
-    let names = args.kind.name.iter().chain(&args.names).cloned().collect();
-    let selection = Selection { listed: args.kind.listed, names };
+    let listed = args.kind.listed;
+    // `get svc/a svc/b` names them as `get svc a b` does.
+    let bare = |name: &String| match name.parse::<KindWord>() {
+        Ok(KindWord { listed: same, name: Some(name) }) if same == listed => name,
+        Ok(_) | Err(_) => name.clone(),
+    };
+    let names = args.kind.name.iter().cloned().chain(args.names.iter().map(bare)).collect();
+    let selection = Selection { listed, names };
     let seen = source::read(globals).await?;
     selection.check(&seen.doc)?;
     if args.watch {

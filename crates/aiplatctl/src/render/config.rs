@@ -17,6 +17,8 @@ use serde_json::{Map, Value, json};
 const REDACTED: &str = "<redacted>";
 /// A name with one of these in it names a secret.
 const SECRETS: [&str; 6] = ["PASSWORD", "PASSWD", "TOKEN", "KEY", "SECRET", "CREDENTIAL"];
+/// So does one with a word that ends in one of these: `PGPASS`, `MYSQL_PWD`, `REDIS_PW`, `BASIC_AUTH`.
+const SECRET_WORDS: [&str; 4] = ["PASS", "PWD", "PW", "AUTH"];
 
 /// The file that would say all of this explicitly.
 #[derive(Debug, Serialize)]
@@ -163,9 +165,7 @@ fn service(spec: &ContainerSpec, pull_policy: Value) -> Service {
     } = runtime;
     let ContainerLive { networks, limits } = live;
     let ContainerPolicy { restart, dependencies, probe, stop_grace } = policy;
-    let argv = |argv: &Option<Vec<String>>| {
-        argv.as_ref().map(|argv| argv.iter().map(|it| without_password(it)).collect())
-    };
+    let argv = |argv: &Option<Vec<String>>| argv.as_ref().map(|argv| without_secrets(argv));
     Service {
         container_name: host_name.clone(),
         image: image.clone(),
@@ -255,8 +255,7 @@ fn healthcheck(probe: &ProbeSpec) -> Value {
         ProbeKind::Http(http) => ("http", http_probe(http)),
         ProbeKind::Tcp { port } => ("tcp", json!({"port": port})),
         ProbeKind::Exec { argv } => {
-            let argv = argv.iter().map(|it| without_password(it));
-            ("test", std::iter::once("CMD".to_owned()).chain(argv).collect())
+            ("test", std::iter::once("CMD".to_owned()).chain(without_secrets(argv)).collect())
         }
     };
     json!({
@@ -366,11 +365,36 @@ fn member(id: &ResourceId) -> String {
 
 /// A value, unless its name says that it is a secret. A path to a secret is none.
 fn redacted(name: &str, value: &str) -> String {
+    if !value.is_empty() && is_secret(name) { REDACTED.to_owned() } else { without_password(value) }
+}
+
+fn is_secret(name: &str) -> bool {
     let upper = name.to_ascii_uppercase();
-    if !value.is_empty() && !upper.ends_with("_FILE") && SECRETS.iter().any(|secret| upper.contains(secret)) {
-        return REDACTED.to_owned();
+    // The working folder of every shell.
+    if upper.ends_with("_FILE") || upper == "PWD" || upper == "OLDPWD" {
+        return false;
     }
-    without_password(value)
+    let mut words = upper.split(|char: char| !char.is_ascii_alphanumeric());
+    SECRETS.iter().any(|secret| upper.contains(secret))
+        || words.any(|word| SECRET_WORDS.iter().any(|secret| word.ends_with(secret)))
+}
+
+/// `--password=word` and `--password word` without the word.
+fn without_secrets(argv: &[String]) -> Vec<String> {
+    let mut is_value = false;
+    let redact = |arg: &String| {
+        let was_flag = std::mem::take(&mut is_value);
+        match arg.strip_prefix("--").map(|flag| flag.split_once('=')) {
+            Some(Some((flag, value))) => format!("--{flag}={}", redacted(flag, value)),
+            Some(None) => {
+                is_value = is_secret(&arg[2..]);
+                arg.clone()
+            }
+            None if was_flag => REDACTED.to_owned(),
+            None => without_password(arg),
+        }
+    };
+    argv.iter().map(redact).collect()
 }
 
 /// `postgres://user:word@host` without the word.
@@ -418,6 +442,17 @@ mod tests {
         assert_eq!(redacted("openai_api_key", "sk-1"), REDACTED);
         assert_eq!(redacted("POSTGRES_PASSWORD_FILE", "/run/secrets/pg"), "/run/secrets/pg");
         assert_eq!(redacted("TOKEN", ""), "");
+        for name in ["MYSQL_PWD", "PGPASS", "redis_pw", "BASIC_AUTH"] {
+            assert_eq!(redacted(name, "hunter2"), REDACTED, "{name}");
+        }
+        for name in ["PWD", "PASSIVE_PORTS", "AUTHOR", "COMPASSION"] {
+            assert_eq!(redacted(name, "shown"), "shown", "{name}");
+        }
+        let argv = ["serve", "--requirepass=a", "--password", "b", "--port", "80"].map(str::to_owned);
+        assert_eq!(
+            without_secrets(&argv),
+            ["serve", "--requirepass=<redacted>", "--password", "<redacted>", "--port", "80"]
+        );
         assert_eq!(
             redacted("DATABASE_URL", "postgres://u:p@ss@db:5432/x"),
             "postgres://u:<redacted>@db:5432/x"

@@ -1,6 +1,7 @@
 //! The engine, asked behind the daemon's back: what is really there, and what really happened.
 
 use std::{
+    collections::BTreeMap,
     io::{BufRead, BufReader},
     net::Shutdown,
     os::unix::net::UnixStream,
@@ -94,6 +95,13 @@ impl Engine {
     pub(crate) fn containers(&self, label: &str) -> Vec<Value> {
         let path = format!("/containers/json?all=1&filters={}", label_filter(label));
         items(&self.try_get(&path).unwrap_or_default())
+    }
+
+    /// Networks with this label: their ids by name.
+    pub(crate) fn networks(&self, label: &str) -> BTreeMap<String, String> {
+        let found = self.try_get(&format!("/networks?filters={}", label_filter(label))).unwrap_or_default();
+        let text = |item: &Value, field: &str| item[field].as_str().unwrap_or_default().to_owned();
+        items(&found).iter().map(|item| (text(item, "Name"), text(item, "Id"))).collect()
     }
 
     /// `/networks` or `/volumes` with this label, by name.
