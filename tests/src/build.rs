@@ -6,8 +6,9 @@ use aiplat_core::{
     ResourceId, Timestamp,
     spec::{
         Attachment, ContainerLive, ContainerPolicy, ContainerRuntime, ContainerSpec, Dependency,
-        DependencyCondition, ImageSpec, InstanceId, Limits, Mount, MountSource, NetworkSpec, Platform,
-        PortBinding, ProbeKind, ProbeSpec, Protocol, PullPolicy, Removals, RestartMode, Settings, VolumeSpec,
+        DependencyCondition, FailureAction, ImageSpec, InstanceId, Limits, Mount, MountSource, NetworkSpec,
+        Platform, PortBinding, ProbeKind, ProbeSpec, Protocol, PullPolicy, Removals, RestartMode, Settings,
+        UpdatePolicy, VolumeSpec,
     },
 };
 
@@ -73,6 +74,8 @@ pub struct Service {
     pub pull: PullPolicy,
     /// `stop_grace_period`.
     pub grace: Duration,
+    /// `deploy.update_config.failure_action`.
+    pub on_failure: Option<FailureAction>,
     /// How its program behaves.
     pub app: App,
 }
@@ -111,6 +114,7 @@ pub fn service(name: &str) -> Service {
         container_name: None,
         pull: PullPolicy::Missing,
         grace: Duration::from_secs(10),
+        on_failure: None,
         app: App::default(),
     }
 }
@@ -238,6 +242,7 @@ impl Service {
             container_name,
             pull: _,
             grace,
+            on_failure,
             app: _,
         } = self;
         let volume = |(key, target): &(String, String)| Mount {
@@ -287,6 +292,7 @@ impl Service {
                 dependencies: needs.iter().map(|(on, edge)| (ResourceId::container(on), *edge)).collect(),
                 probe: probe.clone(),
                 stop_grace: *grace,
+                update: UpdatePolicy { failure_action: *on_failure, ..UpdatePolicy::default() },
             },
         }
     }

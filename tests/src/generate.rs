@@ -11,7 +11,7 @@ use aiplat_core::{
         ObservedContainer, ObservedImage, ObservedMount, ObservedNetwork, ObservedState, ObservedVolume,
         Ownership, ProbeFacts, PublishedPort,
     },
-    spec::{InstanceId, Limits, OnExhausted, Protocol, RestartMode, Settings},
+    spec::{FailureAction, InstanceId, Limits, OnExhausted, Protocol, RestartMode, Settings},
 };
 use proptest::{collection::vec, option, prelude::*, sample::select};
 
@@ -135,6 +135,8 @@ fn one(
     service.probe = (choices.probe && !choices.one_shot).then(tcp_probe);
     service.networks = choices.networks.iter().map(|network| (*network).to_owned()).collect();
     service.limits.memory = choices.memory;
+    // Taken back or not, a platform with a bad edit does not end as its file says.
+    service.on_failure = Some(FailureAction::Pause);
     service.volumes =
         choices.volume.iter().map(|volume| ((*volume).to_owned(), "/data".to_owned())).collect();
     if choices.anonymous {

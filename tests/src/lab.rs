@@ -61,7 +61,7 @@ impl Lab {
         self.host.by_hand(|engine| {
             for service in &sketch.services {
                 engine.registry.entry(service.image.clone()).or_insert_with(Image::default);
-                engine.apps.insert(service.name.clone(), service.app.clone());
+                engine.install(&service.name, &service.image, &service.app);
             }
         });
         self.host.settle().desire(platform);

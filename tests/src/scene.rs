@@ -77,7 +77,7 @@ impl Scene {
             if !engine.registry.contains_key(&service.image) {
                 engine.add_image(&service.image, Image::default());
             }
-            engine.apps.insert(service.name.clone(), service.app.clone());
+            engine.install(&service.name, &service.image, &service.app);
         }
         self.desired = sketch.platform();
     }
@@ -304,7 +304,10 @@ impl Scene {
     #[must_use]
     pub fn line(&self, id: &ResourceId) -> String {
         let Step { action, verdict, requeue, conditions: _ } = self.plan(id);
+        // What is on its way, or there, says nothing of when it is looked at again.
+        let is_stuck = !matches!(verdict, Verdict::Converged | Verdict::Progressing);
         let wait = match requeue {
+            Requeue::After(_) if !is_stuck => String::new(),
             Requeue::Now | Requeue::OnChange => String::new(),
             Requeue::After(after) => format!(" (again in {})", aiplat_core::time::human(after)),
         };

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use aiplat_core::spec::{DependencyCondition, RestartMode};
+use aiplat_core::spec::{DependencyCondition, FailureAction, RestartMode};
 
 use crate::build::{Service, Sketch};
 
@@ -77,12 +77,15 @@ impl Service {
         if let Some(name) = &self.container_name {
             let _ = writeln!(out, "    container_name: {name}");
         }
-        if self.limits.memory > 0 {
-            let _ = writeln!(
-                out,
-                "    deploy: {{resources: {{limits: {{memory: \"{}\"}}}}}}",
-                self.limits.memory
-            );
+        let limits = (self.limits.memory > 0)
+            .then(|| format!("resources: {{limits: {{memory: \"{}\"}}}}", self.limits.memory));
+        let update = self.on_failure.map(|action| match action {
+            FailureAction::Rollback => "update_config: {failure_action: rollback}".to_owned(),
+            FailureAction::Pause => "update_config: {failure_action: pause}".to_owned(),
+        });
+        let deploy: Vec<String> = limits.into_iter().chain(update).collect();
+        if !deploy.is_empty() {
+            let _ = writeln!(out, "    deploy: {{{}}}", deploy.join(", "));
         }
         if self.probe.is_some() {
             out.push_str("    healthcheck: {tcp: {port: 80}, interval: 1s, timeout: 1s, retries: 3}\n");

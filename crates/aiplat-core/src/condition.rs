@@ -190,6 +190,8 @@ reasons! {
     NoProbe,
     /// It differs from the file.
     FingerprintDiffers,
+    /// An edit did not become ready; what served before was brought back.
+    TakenBack,
     /// A disruptive change waits for another one.
     ReplacementPending,
     /// A removal waits until the file has been unchanged for two seconds.

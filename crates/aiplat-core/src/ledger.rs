@@ -9,7 +9,7 @@ use crate::{
     condition::{ConditionType, ErrorClass, Reason, Status},
     fingerprint::{FieldHashes, Fingerprint},
     observed::Incarnation,
-    spec::RestartSettings,
+    spec::{ProbeSpec, RestartSettings},
 };
 
 /// Everything remembered, by resource.
@@ -38,6 +38,10 @@ pub struct Record {
     pub fields: BTreeMap<Fingerprint, FieldHashes>,
     /// With `pull_policy: always`: the fingerprints of the users for which it was pulled.
     pub pulled_for: Vec<Fingerprint>,
+    /// What it was made from when it was last Ready.
+    pub proven: Option<Proven>,
+    /// The last edit that was taken back.
+    pub taken_back: Option<TakenBack>,
     /// When each condition last changed its status.
     pub transitions: BTreeMap<ConditionType, Transition>,
 }
@@ -51,6 +55,24 @@ pub struct Transition {
     pub reason: Reason,
     /// Milliseconds since 1970, for display only.
     pub wall_ms: i64,
+}
+
+/// A container that has been Ready.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Proven {
+    /// What it was made from.
+    pub fingerprint: Fingerprint,
+    /// How that was found out: what is brought back is asked in the same way.
+    pub probe: Option<ProbeSpec>,
+}
+
+/// An edit that did not become Ready, and is not tried again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TakenBack {
+    /// What it asked for.
+    pub fingerprint: Fingerprint,
+    /// What was wrong with it.
+    pub why: String,
 }
 
 /// Restarts of one resource.

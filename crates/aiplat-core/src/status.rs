@@ -55,6 +55,8 @@ fn word(world: &World<'_>, id: &ResourceId, step: &Step) -> Word {
     let ready = status_of(step, ConditionType::Ready);
     let alive = current(world, id).is_some_and(|current| current.state.is_alive());
     match &step.verdict {
+        // What was brought back serves.
+        Verdict::Held { reason: Reason::TakenBack, .. } if alive => {}
         Verdict::Held { .. } => return Word::Held,
         Verdict::Blocked { on } if on.iter().any(|gate| matches!(gate, Gate::EngineAway { .. })) => {
             return Word::Unknown;
@@ -76,7 +78,12 @@ fn running_word(step: &Step, ready: Option<Status>) -> Word {
             if wrong { Word::Degraded } else { Word::Ready }
         }
         // It serves, as of an earlier file.
-        Some(Status::False) if reason_of(step, ConditionType::Ready) == Some(Reason::FingerprintDiffers) => {
+        Some(Status::False)
+            if matches!(
+                reason_of(step, ConditionType::Ready),
+                Some(Reason::FingerprintDiffers | Reason::TakenBack)
+            ) =>
+        {
             Word::Degraded
         }
         // Asked for the first time within milliseconds.

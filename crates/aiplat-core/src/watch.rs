@@ -5,7 +5,7 @@ use std::{net::IpAddr, time::Duration};
 use crate::{
     ResourceId,
     observed::{ContainerId, ContainerState, Incarnation, ObservedContainer},
-    plan::{Members, World},
+    plan::{self, Members, World},
     spec::{ProbeKind, ProbeSpec},
 };
 
@@ -36,8 +36,8 @@ const EAGERNESS: u32 = 8;
 #[must_use]
 pub fn watch(world: &World<'_>, id: &ResourceId) -> Option<ProbeSchedule> {
     let spec = world.desired.containers.get(id)?;
-    let probe = spec.policy.probe.as_ref()?;
     let current = Members::of(world, id, spec).current.filter(|c| c.state == ContainerState::Running)?;
+    let probe = plan::probe(world, id, spec, current)?;
     let incarnation = current.incarnation()?;
     let facts = world.observed.probes.get(id).filter(|facts| facts.incarnation == incarnation);
     let last = facts.and_then(|facts| Some((facts, facts.last.as_ref()?)));

@@ -242,7 +242,15 @@ impl Engine {
     }
 
     pub(crate) fn app(&self, container: &Container) -> App {
-        self.apps.get(&self.program(container)).cloned().unwrap_or_default()
+        let program = self.program(container);
+        let of_image = self.apps.get(&program_of(&program, &container.image));
+        of_image.or_else(|| self.apps.get(&program)).cloned().unwrap_or_default()
+    }
+
+    /// The program of a service in an image: one of another image goes on as it did.
+    pub fn install(&mut self, service: &str, image: &str, app: &App) {
+        self.apps.insert(program_of(service, image), app.clone());
+        self.apps.insert(service.to_owned(), app.clone());
     }
 
     /// Whether the program in `container` answers probes now.
@@ -461,4 +469,8 @@ pub(crate) fn address(network: &Network, serial: u64) -> IpAddr {
     let host = serial % 60_000 + 2;
     let byte = |n: u64| u8::try_from(n % 256).unwrap_or(0);
     IpAddr::V4(Ipv4Addr::new(10, byte(subnet), byte(host / 256), byte(host)))
+}
+
+fn program_of(service: &str, image: &str) -> String {
+    format!("{service} in {image}")
 }

@@ -136,6 +136,51 @@ fn ends_as_a(stage: &mut Stage) {
     );
 }
 
+/// Edits `web` into something that does not work: what served before serves again, and goes on to.
+fn is_taken_back(edit: &str, why: &str) {
+    let Some(mut stage) = converged() else { return };
+    let before = stage.runs();
+    let bad = PLATFORM.replace(r#"command: ["serve", "READY_AFTER=400"]"#, edit);
+    assert_ne!(bad, PLATFORM);
+    stage.put_in_force(&bad);
+    let status = stage.wait("the edit is taken back", |status: &StatusDoc| {
+        let web = service(status, "web");
+        web.message.contains("was taken back") && web.status == Word::Degraded
+    });
+    assert!(service(&status, "web").message.contains(why), "{}", service(&status, "web").message);
+    assert_eq!(stage.runs()["web"].id, before["web"].id, "the old one serves");
+    assert_eq!(stage.runs()["other"], before["other"], "the other one is not touched");
+    assert_eq!(stage.container("web").expect("it bears the service's name")["Id"], json!(before["web"].id));
+    assert_eq!(containers(&stage), 2, "nothing is left over");
+
+    let runs = stage.runs();
+    stage.kill();
+    stage.start();
+    stage.wait("a new daemon knows it", |status: &StatusDoc| {
+        service(status, "web").message.contains("was taken back")
+    });
+    assert_eq!(stage.runs(), runs, "it is not tried again");
+    stage.put_in_force(PLATFORM);
+    stage.settled();
+    assert_eq!(stage.runs(), runs, "undoing the edit is nothing to do");
+}
+
+#[test]
+fn an_edit_that_never_answers_is_taken_back() {
+    let never = "command: [\"serve\", \"READY_AFTER=3600000\"]\n    stop_grace_period: 1s";
+    is_taken_back(never, "it was not ready within");
+}
+
+#[test]
+fn an_edit_whose_program_is_missing_is_taken_back() {
+    is_taken_back("entrypoint: [\"/no/such/program\"]", "/no/such/program");
+}
+
+#[test]
+fn an_edit_that_crashes_is_taken_back() {
+    is_taken_back(r#"command: ["crash", "CRASH_AFTER=100", "EXIT_CODE=3"]"#, "times in a row");
+}
+
 #[test]
 fn a_changed_network_is_connected_and_disconnected_live() {
     let Some(mut stage) = converged() else { return };

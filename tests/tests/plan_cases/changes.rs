@@ -28,6 +28,7 @@ fn a_replacement_is_made_beside_the_old_one_and_the_old_one_goes_last() {
     rename container <demo-web> to demo-web--<demo-web> because its replacement takes the name
     rename container <demo-web--3e96e6a6> to demo-web because it takes its final name
     start container <demo-web> because it is not started and all it needs is ready
+    progressing
     remove container <demo-web--79e05a1d5c37> because its replacement is ready
     converged
     ");
@@ -141,7 +142,7 @@ fn an_edit_that_is_taken_back_after_the_old_one_was_stopped_starts_the_old_one_a
     let mut scene = Scene::new(&platform(1));
     scene.converge();
     scene.edit(&platform(2));
-    scene.settle(Duration::from_secs(10));
+    scene.settle(Duration::from_secs(2));
     let broken = scene.containers();
     scene.edit(&platform(1));
     scene.observe();

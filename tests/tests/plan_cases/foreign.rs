@@ -42,7 +42,7 @@ fn a_container_of_another_instance_is_a_mismatch_with_one_command() {
     scene.by_hand(|engine| {
         engine.add_foreign(&Foreign { instance: Some("other-instance".to_owned()), ..foreign("demo-db") });
     });
-    assert_snapshot!(of(&scene, "db"), @"blocked: container `demo-db` belongs to another aiplatd, instance other-instance: use another name; or, only if that aiplatd and its state folder are gone for good, stop this one and take its objects over with `echo other-instance > instance-id` in this one's state folder; waits for network/default: it does not exist yet; waits for volume/data: it does not exist yet");
+    assert_snapshot!(of(&scene, "db"), @"blocked: container `demo-db` belongs to another aiplatd, instance other-instance: use another name; or, only if that aiplatd and its state folder are gone for good, stop this one and take its objects over with `echo other-instance > instance-id` in this one's state folder (its --state-dir); waits for network/default: it does not exist yet; waits for volume/data: it does not exist yet");
 }
 
 #[test]
@@ -93,8 +93,8 @@ fn a_volume_of_another_instance_is_a_mismatch() {
     scene.by_hand(|engine| drop(engine.create_volume("demo-data", labels, "local")));
     assert_snapshot!(check(&scene), @r"
     network/default: create network demo-default because it does not exist
-    volume/data: blocked: volume `demo-data` belongs to another aiplatd, instance other-instance: use another name; or, only if that aiplatd and its state folder are gone for good, stop this one and take its objects over with `echo other-instance > instance-id` in this one's state folder
-    container/db: blocked: waits for network/default: it does not exist yet; waits for volume/data: volume `demo-data` belongs to another aiplatd, instance other-instance: use another name; or, only if that aiplatd and its state folder are gone for good, stop this one and take its objects over with `echo other-instance > instance-id` in this one's state folder
+    volume/data: blocked: volume `demo-data` belongs to another aiplatd, instance other-instance: use another name; or, only if that aiplatd and its state folder are gone for good, stop this one and take its objects over with `echo other-instance > instance-id` in this one's state folder (its --state-dir)
+    container/db: blocked: waits for network/default: it does not exist yet; waits for volume/data: volume `demo-data` belongs to another aiplatd, instance other-instance: use another name; or, only if that aiplatd and its state folder are gone for good, stop this one and take its objects over with `echo other-instance > instance-id` in this one's state folder (its --state-dir)
     ");
 }
 

@@ -12,6 +12,7 @@ mod foreign;
 mod gates;
 mod impossible;
 mod removal;
+mod returning;
 
 use aiplat_tests::scene::Scene;
 

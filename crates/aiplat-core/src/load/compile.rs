@@ -86,7 +86,7 @@ fn container(scene: &Scene<'_>, name: &str, service: &ServiceDraft) -> Container
         runtime: runtime(draft, service),
         live: ContainerLive {
             networks: networks.into_iter().map(attachment).collect(),
-            limits: service.limits,
+            limits: service.deploy.limits,
         },
         policy: policy(scene, service),
     }
@@ -164,6 +164,7 @@ fn policy(scene: &Scene<'_>, service: &ServiceDraft) -> ContainerPolicy {
             Health::Unsaid | Health::Off(_) | Health::Broken => None,
         },
         stop_grace: service.stop_grace,
+        update: service.deploy.update,
     }
 }
 

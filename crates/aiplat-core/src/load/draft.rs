@@ -8,6 +8,7 @@ use std::{
 use super::tree::{Place, Spanned};
 use crate::spec::{
     DependencyCondition, Limits, PortBinding, ProbeSpec, PullPolicy, RestartMode, Settings, Subnet,
+    UpdatePolicy,
 };
 
 /// All of the file.
@@ -46,9 +47,16 @@ pub(super) struct ServiceDraft {
     pub(super) restart: Spanned<RestartMode>,
     pub(super) pull: Option<Spanned<PullPolicy>>,
     pub(super) container_name: Option<Spanned<String>>,
-    pub(super) limits: Limits,
+    pub(super) deploy: Deploy,
     pub(super) profiles: Vec<Spanned<String>>,
     pub(super) allow_host_access: Vec<Spanned<String>>,
+}
+
+/// `deploy:`.
+#[derive(Debug, Default)]
+pub(super) struct Deploy {
+    pub(super) limits: Limits,
+    pub(super) update: UpdatePolicy,
 }
 
 /// `healthcheck:`.

@@ -5,6 +5,7 @@
 
 mod conditions;
 mod leaving;
+mod returning;
 
 pub(super) use leaving::removal_gate;
 
@@ -69,8 +70,14 @@ impl Look<'_> {
         let Some(current) = self.members.current else {
             return self.make(self.spec.host_name.clone(), Cause::Missing, None);
         };
+        if let Some(edit) = self.members.taken_back {
+            return self.bring_back(current, edit);
+        }
         if !self.members.current_matches {
             return self.replace(current);
+        }
+        if let Some(step) = self.take_back(current) {
+            return step;
         }
         self.take_name(current).unwrap_or_else(|| self.run(current))
     }
@@ -273,10 +280,19 @@ impl Look<'_> {
         }
         let health = running::health(self.world, self.id, self.spec, current);
         match health.status {
-            Status::True => self.retire_previous().unwrap_or_else(Step::converged),
+            Status::True => self.watch_over(current).unwrap_or_else(Step::converged),
             Status::Unknown => Step::progressing(),
             Status::False if health.progressing => Step::progressing(),
             Status::False => Step::unsatisfied(health.reason, health.message),
+        }
+    }
+
+    /// It is ready: its predecessor goes once it has been so for a moment.
+    fn watch_over(&self, current: &ObservedContainer) -> Option<Step> {
+        let previous = self.members.previous?;
+        match running::left_to_watch(self.world, self.spec, current) {
+            Some(left) if self.has_served(previous) => Some(Step::again(left)),
+            Some(_) | None => self.retire_previous(),
         }
     }
 

@@ -2,7 +2,8 @@
 
 use super::World;
 use crate::{
-    ResourceId,
+    ResourceId, fingerprint,
+    ledger::TakenBack,
     observed::{ContainerState, ObservedContainer},
     spec::ContainerSpec,
 };
@@ -18,6 +19,8 @@ pub struct Members<'a> {
     pub candidate: Option<&'a ObservedContainer>,
     /// Of an earlier file, kept until `current` is ready.
     pub previous: Option<&'a ObservedContainer>,
+    /// The file's edit was tried and taken back: `current` is what served before, and stays.
+    pub taken_back: Option<&'a TakenBack>,
     /// More than these.
     pub strays: Vec<&'a ObservedContainer>,
     /// Some are on their way out of the engine.
@@ -46,30 +49,52 @@ impl<'a> Members<'a> {
         older.sort_by_key(|member| {
             (!member.state.is_alive(), member.state == ContainerState::Created, preference(member))
         });
-        let mut matching = matching.into_iter();
-        let mut older = older.into_iter();
-        let roles = Roles { new: matching.next(), old: older.next() };
-        Self { strays: matching.chain(older).collect(), removing, ..roles.sort() }
+        let record = world.ledger.get(id);
+        let taken_back = record.and_then(|record| record.taken_back.as_ref());
+        let taken_back =
+            taken_back.filter(|it| !older.is_empty() && it.fingerprint == fingerprint::of(&spec.runtime));
+        let proven = record.and_then(|record| record.proven.as_ref()).map(|proven| &proven.fingerprint);
+        let is_proven = |member: &&&ObservedContainer| proven.is_some() && member.fingerprint() == proven;
+        let set = Set {
+            new: matching.first().copied().filter(|_| taken_back.is_none()),
+            proven: older.iter().find(is_proven).copied(),
+            old: older.first().copied(),
+        };
+        let mut members = Self { removing, taken_back, ..set.roles(taken_back.is_some()) };
+        let roles = [members.current, members.candidate, members.previous];
+        let has_role =
+            |member: &&ObservedContainer| roles.iter().flatten().any(|other| other.id == member.id);
+        members.strays = matching.into_iter().chain(older).filter(|member| !has_role(member)).collect();
+        members
     }
 }
 
-struct Roles<'a> {
+/// Of each sort, the one that matters most.
+struct Set<'a> {
+    /// As the file asks.
     new: Option<&'a ObservedContainer>,
+    /// Of an earlier file, and known to have been Ready.
+    proven: Option<&'a ObservedContainer>,
+    /// Of an earlier file.
     old: Option<&'a ObservedContainer>,
 }
 
-impl<'a> Roles<'a> {
-    fn sort(self) -> Members<'a> {
+impl<'a> Set<'a> {
+    fn roles(self, taken_back: bool) -> Members<'a> {
         let none = Members::default();
-        match (self.new, self.old) {
+        let Self { new, proven, old } = self;
+        // What an unproven edit has replaced is kept beside it, for it is what one goes back to.
+        let beside = |old: &ObservedContainer| proven.filter(|proven| proven.id != old.id);
+        match (new, old) {
             (None, None) => none,
             (Some(new), None) => Members { current: Some(new), current_matches: true, ..none },
-            (None, Some(old)) => Members { current: Some(old), ..none },
+            (None, Some(old)) if taken_back => Members { current: proven.or(Some(old)), ..none },
+            (None, Some(old)) => Members { current: Some(old), previous: beside(old), ..none },
             (Some(new), Some(old)) if old.state.is_alive() && !new.state.is_alive() => {
-                Members { current: Some(old), candidate: Some(new), ..none }
+                Members { current: Some(old), candidate: Some(new), previous: beside(old), ..none }
             }
             (Some(new), Some(old)) => {
-                Members { current: Some(new), current_matches: true, previous: Some(old), ..none }
+                Members { current: Some(new), current_matches: true, previous: proven.or(Some(old)), ..none }
             }
         }
     }

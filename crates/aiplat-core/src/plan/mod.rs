@@ -17,6 +17,7 @@ pub use gate::Gate;
 pub use members::Members;
 pub use readiness::{Readiness, incarnation, readiness, replacement_pending};
 pub use record::{Entry, entries};
+pub(crate) use running::probe;
 
 use crate::{
     Kind, ResourceId, Timestamp,
@@ -122,6 +123,11 @@ pub enum Cause {
         /// Field names.
         changed: Vec<String>,
     },
+    /// The edit did not become ready, and what served before is brought back.
+    TakenBack {
+        /// What was wrong with it.
+        why: String,
+    },
     /// Made and not started yet.
     NotStarted,
     /// Its process has ended.
@@ -222,6 +228,7 @@ impl fmt::Display for Cause {
             Self::Outdated { changed } => {
                 write!(f, "{}, and no container is connected: it is made anew", Self::fields(changed))
             }
+            Self::TakenBack { why } => write!(f, "{why}; what served before is brought back"),
             Self::NotStarted => f.write_str("it is not started and all it needs is ready"),
             Self::Ended { how, attempt } => {
                 write!(f, "it ended with {how}, restart {}", attempt + 1)

@@ -126,6 +126,9 @@ pub fn replacement_pending(world: &World<'_>, id: &ResourceId) -> bool {
     let members = Members::of(world, id, spec);
     let serves_old =
         members.current.is_some_and(|current| current.state.is_alive()) && !members.current_matches;
+    if members.taken_back.is_some() {
+        return false;
+    }
     // A replacement that cannot be made (its image cannot be pulled, its start fails) must not hold up its dependants for ever.
     let failed = |id: &ResourceId| world.ledger.get(id).is_some_and(|record| record.failure.is_some());
     serves_old

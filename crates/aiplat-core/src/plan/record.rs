@@ -3,12 +3,13 @@
 
 use std::collections::BTreeMap;
 
-use super::{Cause, Members, Step, World, image, readiness::ready_incarnation, running};
+use super::{Cause, Members, Planned, Step, World, image, readiness::ready_incarnation, running};
 use crate::{
     ResourceId,
     action::Action,
+    condition::Status,
     fingerprint::{self, FieldHashes, Fingerprint, Fingerprinted},
-    ledger::{Ledger, Restart, STOPPED_MAX},
+    ledger::{Ledger, Proven, Restart, STOPPED_MAX, TakenBack},
     observed::{ContainerId, Incarnation},
 };
 
@@ -28,6 +29,10 @@ pub enum Entry {
     Dependencies(BTreeMap<ResourceId, Incarnation>),
     /// What its objects are made from, field by field: the one about to be made, and those that exist.
     Fields(BTreeMap<Fingerprint, FieldHashes>),
+    /// It is Ready as made from this, asked like this.
+    Proven(Proven),
+    /// This edit is taken back, and not tried again.
+    TakenBack(TakenBack),
     /// A pull for these users.
     Pulled(Vec<Fingerprint>),
 }
@@ -35,7 +40,21 @@ pub enum Entry {
 /// What `step` changes in the record of `id`.
 #[must_use]
 pub fn entries(world: &World<'_>, id: &ResourceId, step: &Step) -> Vec<Entry> {
-    let Some(planned) = &step.action else { return adopt(world, id) };
+    let mut entries: Vec<Entry> = proven(world, id).into_iter().collect();
+    let Some(planned) = &step.action else {
+        entries.extend(adopt(world, id));
+        return entries;
+    };
+    if let Cause::TakenBack { why } = &planned.cause {
+        let edit =
+            world.desired.fingerprint(id).map(|fingerprint| TakenBack { fingerprint, why: why.clone() });
+        entries.extend(edit.map(Entry::TakenBack));
+    }
+    entries.extend(of_action(world, id, planned));
+    entries
+}
+
+fn of_action(world: &World<'_>, id: &ResourceId, planned: &Planned) -> Vec<Entry> {
     match &planned.action {
         Action::StartContainer { id: container } => starting(world, id, container, &planned.cause),
         Action::StopContainer { id: container, .. } => {
@@ -53,6 +72,25 @@ pub fn entries(world: &World<'_>, id: &ResourceId, step: &Step) -> Vec<Entry> {
         | Action::Disconnect { .. }
         | Action::UpdateLimits { .. } => Vec::new(),
     }
+}
+
+/// What serves as the file asks, if that is news.
+fn proven(world: &World<'_>, id: &ResourceId) -> Option<Entry> {
+    let spec = world.desired.containers.get(id)?;
+    let members = Members::of(world, id, spec);
+    let current = members.current.filter(|current| members.current_matches && current.state.is_alive())?;
+    if running::health(world, id, spec, current).status != Status::True {
+        return None;
+    }
+    let known = world.ledger.get(id).and_then(|record| record.proven.as_ref());
+    // While what is known to have served is still there to go back to, an edit has to hold for a moment.
+    let served = known.zip(members.previous);
+    let can_return = served.is_some_and(|(known, old)| old.fingerprint() == Some(&known.fingerprint));
+    if can_return && running::left_to_watch(world, spec, current).is_some() {
+        return None;
+    }
+    let proven = Proven { fingerprint: current.fingerprint()?.clone(), probe: spec.policy.probe.clone() };
+    (known != Some(&proven)).then_some(Entry::Proven(proven))
 }
 
 fn fields(world: &World<'_>, id: &ResourceId, made: &impl Fingerprinted) -> Entry {
@@ -123,6 +161,12 @@ impl Ledger {
             }
             Entry::Dependencies(dependencies) => record.dependencies = dependencies,
             Entry::Fields(fields) => record.fields = fields,
+            Entry::Proven(proven) => record.proven = Some(proven),
+            Entry::TakenBack(edit) => {
+                record.taken_back = Some(edit);
+                // What failed was the edit's.
+                record.failure = None;
+            }
             Entry::Pulled(users) => record.pulled_for = users,
         }
     }

@@ -71,10 +71,50 @@ pub(super) fn health(
             return Readiness::not_ready(Reason::Exited, format!("{} does not run", id.key()));
         }
     }
-    match &spec.policy.probe {
+    match probe(world, id, spec, current) {
         Some(probe) => probed(world, id, probe, current),
         None => engine_health(id, current),
     }
+}
+
+/// How `current` is asked whether it is ready. One of an earlier file is asked as that file said.
+pub(crate) fn probe<'a>(
+    world: &World<'a>,
+    id: &ResourceId,
+    spec: &'a ContainerSpec,
+    current: &ObservedContainer,
+) -> Option<&'a ProbeSpec> {
+    let proven = world.ledger.get(id).and_then(|record| record.proven.as_ref());
+    let earlier = proven.filter(|proven| {
+        current.fingerprint() == Some(&proven.fingerprint) && !proven.fingerprint.matches(&spec.runtime)
+    });
+    earlier.map_or(spec.policy.probe.as_ref(), |proven| proven.probe.as_ref())
+}
+
+/// How long a run is still watched before it counts as proven: many a program answers its first probe and dies.
+pub(super) fn left_to_watch(
+    world: &World<'_>,
+    spec: &ContainerSpec,
+    current: &ObservedContainer,
+) -> Option<Duration> {
+    let began = world.observed.sightings.get(&current.id).and_then(Sighting::began)?;
+    let left = spec.policy.update.monitor.saturating_sub(world.now.since(began));
+    (current.state.is_alive() && !left.is_zero()).then_some(left)
+}
+
+/// What a run has to say for itself whose time to become ready is up.
+pub(super) fn overdue(
+    world: &World<'_>,
+    id: &ResourceId,
+    spec: &ContainerSpec,
+    current: &ObservedContainer,
+) -> Option<String> {
+    let budget = human(probe(world, id, spec, current)?.budget());
+    let run = current.incarnation();
+    let facts = world.observed.probes.get(id).filter(|facts| Some(&facts.incarnation) == run.as_ref())?;
+    let transcript = facts.last.as_ref().map(|last| last.transcript.as_str()).unwrap_or_default();
+    (facts.healthy == Some(false) && !facts.has_passed)
+        .then(|| format!("it was not ready within {budget}: {transcript}"))
 }
 
 fn probed(world: &World<'_>, id: &ResourceId, probe: &ProbeSpec, current: &ObservedContainer) -> Readiness {

@@ -92,6 +92,32 @@ pub struct ContainerPolicy {
     pub probe: Option<ProbeSpec>,
     /// How long a stop waits before the kill.
     pub stop_grace: Duration,
+    /// What follows an edit that does not become ready.
+    pub update: UpdatePolicy,
+}
+
+/// `deploy.update_config`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UpdatePolicy {
+    /// `None`: by what it mounts, see [`ContainerSpec::returns_on_failure`].
+    pub failure_action: Option<FailureAction>,
+    /// How long an edit has to run, ready or not, before what it replaced is removed.
+    pub monitor: Duration,
+}
+
+/// `deploy.update_config.failure_action`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FailureAction {
+    /// Bring back what served before.
+    Rollback,
+    /// Leave the new one as it is, and heal it as any other.
+    Pause,
+}
+
+impl Default for UpdatePolicy {
+    fn default() -> Self {
+        Self { failure_action: None, monitor: Duration::from_secs(5) }
+    }
 }
 
 /// `restart:`.
@@ -227,6 +253,21 @@ impl ContainerSpec {
         let image = ResourceId::image(&self.runtime.image);
         let volumes = self.volumes().map(|(volume, _)| volume.clone());
         std::iter::once(image).chain(self.live.networks.keys().cloned()).chain(volumes)
+    }
+
+    /// Whether an edit that does not become ready is taken back by itself. Where nothing is said: unless it writes to a
+    /// volume or to the host, for what the new one has written the old one may not be able to read.
+    #[must_use]
+    pub fn returns_on_failure(&self) -> bool {
+        let writes = |mount: &Mount| match &mount.source {
+            MountSource::Volume { .. } | MountSource::Bind { .. } => !mount.read_only,
+            MountSource::Anonymous | MountSource::Tmpfs { .. } => false,
+        };
+        match self.policy.update.failure_action {
+            Some(FailureAction::Rollback) => true,
+            Some(FailureAction::Pause) => false,
+            None => !self.runtime.mounts.iter().any(writes),
+        }
     }
 
     /// The volumes of the file that it mounts, with their names in the engine.

@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 
 pub use container::{
     Attachment, Condition as DependencyCondition, ContainerLive, ContainerPolicy, ContainerRuntime,
-    ContainerSpec, Dependency, Limits, Mount, MountSource, PortBinding, Protocol, RestartMode,
+    ContainerSpec, Dependency, FailureAction, Limits, Mount, MountSource, PortBinding, Protocol, RestartMode,
+    UpdatePolicy,
 };
 pub use probe::{HttpProbe, ProbeKind, ProbeSpec, Scheme};
 

@@ -40,7 +40,7 @@ pub(super) fn container(create: &CreateContainer) -> Value {
     // Its networks come one by one: the first in `network`, the others by `Connect` before the start.
     let ContainerLive { networks: _, limits } = live;
     // Restarts, order and readiness are aiplatd's own work; the grace is also for those who stop it by hand.
-    let ContainerPolicy { restart: _, dependencies: _, probe: _, stop_grace } = policy;
+    let ContainerPolicy { restart: _, dependencies: _, probe: _, stop_grace, update: _ } = policy;
 
     let mut body = Map::new();
     let mut put = |name: &str, value: Value| drop(body.insert(name.to_owned(), value));
@@ -272,7 +272,7 @@ mod tests {
 
     use aiplat_core::{
         ResourceId,
-        spec::{InstanceId, Protocol, RestartMode},
+        spec::{InstanceId, Protocol, RestartMode, UpdatePolicy},
     };
 
     use super::*;
@@ -283,6 +283,7 @@ mod tests {
             dependencies: BTreeMap::new(),
             probe: None,
             stop_grace: Duration::from_millis(10_500),
+            update: UpdatePolicy::default(),
         };
         let (service, host_name) = ("web".to_owned(), "p-web-1".to_owned());
         let resource = ResourceId::container("web");

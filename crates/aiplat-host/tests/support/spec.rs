@@ -8,7 +8,7 @@ use aiplat_core::{
     fingerprint,
     spec::{
         Attachment, ContainerLive, ContainerPolicy, ContainerRuntime, ContainerSpec, InstanceId, NetworkSpec,
-        PortBinding, Protocol, RestartMode, VolumeSpec,
+        PortBinding, Protocol, RestartMode, UpdatePolicy, VolumeSpec,
     },
 };
 
@@ -29,6 +29,7 @@ pub fn create(
         dependencies: BTreeMap::new(),
         probe: None,
         stop_grace: Duration::from_secs(1),
+        update: UpdatePolicy::default(),
     };
     let spec = ContainerSpec {
         service: service.to_owned(),

@@ -6,8 +6,9 @@ use aiplat_core::{
     Kind, ResourceId,
     spec::{
         ApplyMode, Attachment, ContainerLive, ContainerPolicy, ContainerRuntime, ContainerSpec, Dependency,
-        DependencyCondition, HttpProbe, Limits, Mode, Mount, MountSource, NetworkSpec, OnExhausted, Platform,
-        ProbeKind, ProbeSpec, RestartMode, RestartSettings, Settings, Subnet, VolumeSpec,
+        DependencyCondition, FailureAction, HttpProbe, Limits, Mode, Mount, MountSource, NetworkSpec,
+        OnExhausted, Platform, ProbeKind, ProbeSpec, RestartMode, RestartSettings, Settings, Subnet,
+        UpdatePolicy, VolumeSpec,
     },
 };
 use serde::Serialize;
@@ -164,7 +165,7 @@ fn service(spec: &ContainerSpec, pull_policy: Value) -> Service {
         engine_health_off,
     } = runtime;
     let ContainerLive { networks, limits } = live;
-    let ContainerPolicy { restart, dependencies, probe, stop_grace } = policy;
+    let ContainerPolicy { restart, dependencies, probe, stop_grace, update } = policy;
     let argv = |argv: &Option<Vec<String>>| argv.as_ref().map(|argv| without_secrets(argv));
     Service {
         container_name: host_name.clone(),
@@ -193,7 +194,7 @@ fn service(spec: &ContainerSpec, pull_policy: Value) -> Service {
         },
         stop_signal: stop_signal.clone(),
         stop_grace_period: duration(*stop_grace),
-        deploy: limits_of(limits),
+        deploy: deploy(limits, update),
     }
 }
 
@@ -286,13 +287,29 @@ fn http_probe(http: &HttpProbe) -> Value {
     Value::Object(map)
 }
 
-fn limits_of(limits: &Limits) -> Value {
+fn deploy(limits: &Limits, update: &UpdatePolicy) -> Value {
+    let UpdatePolicy { failure_action, monitor } = *update;
+    let mut map = Map::new();
+    let limits = limits_of(limits);
+    insert(&mut map, "resources", (!limits.is_empty()).then(|| json!({"limits": limits})));
+    let mut config = Map::new();
+    let word = |action: FailureAction| match action {
+        FailureAction::Rollback => "rollback",
+        FailureAction::Pause => "pause",
+    };
+    insert(&mut config, "failure_action", failure_action.map(word));
+    insert(&mut config, "monitor", (monitor != UpdatePolicy::default().monitor).then(|| duration(monitor)));
+    insert(&mut map, "update_config", (!config.is_empty()).then_some(config));
+    if map.is_empty() { Value::Null } else { Value::Object(map) }
+}
+
+fn limits_of(limits: &Limits) -> Map<String, Value> {
     let Limits { memory, nano_cpus, pids } = *limits;
     let mut map = Map::new();
     insert(&mut map, "memory", (memory != 0).then(|| size(memory)));
     insert(&mut map, "cpus", (nano_cpus != 0).then(|| format!("{}", nano_cpus as f64 / 1e9)));
     insert(&mut map, "pids", (pids != 0).then_some(pids));
-    if map.is_empty() { Value::Null } else { json!({"resources": {"limits": map}}) }
+    map
 }
 
 fn network(spec: &NetworkSpec) -> Value {

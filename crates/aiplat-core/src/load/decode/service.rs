@@ -15,12 +15,12 @@ use super::{
 use crate::{
     load::{
         diagnostic::Problem,
-        draft::{Health, ServiceDraft},
-        keys::{DEPLOY, LIMITS, RESOURCES, SERVICE},
+        draft::{Deploy, Health, ServiceDraft},
+        keys::{DEPLOY, LIMITS, RESOURCES, SERVICE, UPDATE},
         text::{ByteSize, nano_cpus, words},
         tree::{Place, Spanned, Value},
     },
-    spec::{Limits, PullPolicy, RestartMode},
+    spec::{FailureAction, Limits, PullPolicy, RestartMode, UpdatePolicy},
 };
 
 /// Compose's.
@@ -55,7 +55,7 @@ pub(super) fn service(cx: &mut Cx<'_>, name: &str, place: Place, item: &Item<'_>
         restart: restart(cx, place, &mut fields),
         pull: fields.take("pull_policy").and_then(|item| pull_policy(cx, &item)),
         container_name: fields.take("container_name").and_then(|item| cx.parsed(&item, container_name)),
-        limits: fields.take("deploy").map(|item| deploy(cx, &item)).unwrap_or_default(),
+        deploy: fields.take("deploy").map(|item| deploy(cx, &item)).unwrap_or_default(),
         profiles: profiles(cx, &mut fields),
         allow_host_access: fields
             .take("allow_host_access")
@@ -228,7 +228,7 @@ fn pull_policy(cx: &mut Cx<'_>, item: &Item<'_>) -> Option<Spanned<PullPolicy>> 
     Some(Spanned { value, place: item.place() })
 }
 
-fn deploy(cx: &mut Cx<'_>, item: &Item<'_>) -> Limits {
+fn deploy(cx: &mut Cx<'_>, item: &Item<'_>) -> Deploy {
     let mut fields = cx.fields(item, &DEPLOY);
     if let Some(replicas) = fields.take("replicas") {
         let one = |text: &str| match text {
@@ -243,8 +243,31 @@ fn deploy(cx: &mut Cx<'_>, item: &Item<'_>) -> Limits {
         fields.done();
         limits.unwrap_or_default()
     });
+    let update = fields.take("update_config").map(|item| update(cx, &item));
     fields.done();
-    limits.unwrap_or_default()
+    Deploy { limits: limits.unwrap_or_default(), update: update.unwrap_or_default() }
+}
+
+fn update(cx: &mut Cx<'_>, item: &Item<'_>) -> UpdatePolicy {
+    let mut fields = cx.fields(item, &UPDATE);
+    let action = |text: &str| match text {
+        "rollback" => Ok(FailureAction::Rollback),
+        "pause" | "continue" => Ok(FailureAction::Pause),
+        _ => Err("write `rollback` or `pause`".to_owned()),
+    };
+    let default = UpdatePolicy::default();
+    let policy = UpdatePolicy {
+        failure_action: fields
+            .take("failure_action")
+            .and_then(|item| cx.parsed(&item, action))
+            .map(|action| action.value),
+        monitor: fields
+            .take("monitor")
+            .and_then(|item| cx.duration(&item))
+            .map_or(default.monitor, |monitor| monitor.value),
+    };
+    fields.done();
+    policy
 }
 
 fn limits(cx: &mut Cx<'_>, item: &Item<'_>) -> Limits {

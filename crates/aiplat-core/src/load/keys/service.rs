@@ -318,12 +318,33 @@ pub(in crate::load) static DEPLOY: Shape = Shape {
         key("resources", "Limits.", Grammar::Shape(&RESOURCES)),
         key("replicas", "Only 1: a service is one container.", Integer),
         later_but("restart_policy", "write `reconcile: {restart_policy: {...}}` for the whole platform"),
-        later("update_config"),
+        key("update_config", "What follows an edit that does not become ready.", Grammar::Shape(&UPDATE)),
         ignored("mode", SWARM),
         ignored("placement", SWARM),
         ignored("endpoint_mode", SWARM),
         ignored("labels", SWARM),
         ignored("rollback_config", SWARM),
+    ],
+};
+
+pub(in crate::load) static UPDATE: Shape = Shape {
+    name: "`update_config`",
+    keys: &[
+        key(
+            "failure_action",
+            "`rollback`: what served before is brought back; the default for a service that writes to no volume. `pause`: \
+             the new one is left as it is.",
+            OneOf(&["rollback", "pause", "continue"]),
+        ),
+        key(
+            "monitor",
+            "How long an edit has to run before what it replaced is removed. Default 5s.",
+            Duration,
+        ),
+        later("order"),
+        ignored("parallelism", SWARM),
+        ignored("delay", SWARM),
+        ignored("max_failure_ratio", SWARM),
     ],
 };
 

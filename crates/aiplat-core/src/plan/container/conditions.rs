@@ -1,6 +1,6 @@
 //! What there is to say of one service's containers.
 
-use super::Look;
+use super::{Look, returning};
 use crate::{
     condition::{Condition, ConditionType, Reason, Status},
     fingerprint,
@@ -166,6 +166,9 @@ impl Look<'_> {
 
     fn drifted(&self) -> Condition {
         let kind = ConditionType::Drifted;
+        if let Some(edit) = self.members.taken_back {
+            return Condition::abnormal(kind, Reason::TakenBack, returning::taken_back(edit));
+        }
         match self.members.current {
             Some(current) if !self.members.current_matches => {
                 let changed = Cause::fields(&self.changed_fields(current));
