@@ -16,6 +16,8 @@ use hyper_util::rt::TokioIo;
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::{net::UnixStream, task::JoinHandle, time::timeout};
 
+use aiplat_core::plan::Command;
+
 use crate::v1::{
     ApplyReply, ApplyRequest, DiffReply, DiffRequest, Done, Error, Event, LogRecord, StatusDoc, Version,
 };
@@ -268,6 +270,13 @@ impl Client {
     /// `POST /v1/reload`
     pub async fn reload(&self) -> Result<Done, ClientError> {
         self.json(Call { body: None, ..Call::post("/v1/reload", &()) }).await
+    }
+
+    /// `POST /v1/services/{service}/{command}`
+    pub async fn order(&self, service: &str, command: Command) -> Result<Done, ClientError> {
+        let word = serde_json::to_value(command).expect("wire types are JSON");
+        let path = format!("/v1/services/{}/{}", escape(service), word.as_str().unwrap_or_default());
+        self.json(Call { body: None, ..Call::post(path, &()) }).await
     }
 
     /// `GET /v1/logs/{service}`

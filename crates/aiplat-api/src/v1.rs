@@ -9,6 +9,7 @@
 //! | `GET /v1/logs/{service}?follow=&tail=&since=&previous=` | read | lines of JSON, one [`LogRecord`] each |
 //! | `POST /v1/apply` ([`ApplyRequest`]) | administer | [`ApplyReply`] |
 //! | `POST /v1/reload` | operate | [`Done`] |
+//! | `POST /v1/services/{service}/{start,stop,restart,reset-failed}` | operate | [`Done`] |
 //!
 //! Errors have a status of 4xx or 5xx and an [`Error`] as their body.
 
@@ -111,6 +112,9 @@ pub struct ServiceDetail {
     pub container: String,
     /// Engine id of the current container, if any.
     pub container_id: Option<String>,
+    /// Which run of it: another text after every start; absent while nothing is known of it.
+    #[serde(default)]
+    pub run: Option<String>,
     /// The engine's word for its state.
     pub state: Option<String>,
     /// `service (condition)[, restart]`, one each.

@@ -176,6 +176,8 @@ reasons! {
     Running,
     /// It is being started.
     Starting,
+    /// A person keeps it stopped with `aiplatctl stop`.
+    StoppedByHand,
     /// It has done its work.
     Completed,
     /// It has ended badly and its restart policy leaves it so.
@@ -300,6 +302,8 @@ pub enum Word {
     NotReady,
     /// Ready, with something wrong around it.
     Degraded,
+    /// A person keeps it stopped.
+    Stopped,
     /// Done, successfully.
     Completed,
     /// Ended badly and stays so.

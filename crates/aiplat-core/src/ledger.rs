@@ -42,6 +42,8 @@ pub struct Record {
     pub proven: Option<Proven>,
     /// The last edit that was taken back.
     pub taken_back: Option<TakenBack>,
+    /// What a person has ordered by hand.
+    pub orders: Orders,
     /// When each condition last changed its status.
     pub transitions: BTreeMap<ConditionType, Transition>,
 }
@@ -53,6 +55,25 @@ pub struct Transition {
     pub status: Status,
     /// The reason at that time.
     pub reason: Reason,
+    /// Milliseconds since 1970, for display only.
+    pub wall_ms: i64,
+}
+
+/// What a person has ordered of a service; kept until they order otherwise.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Orders {
+    /// It is kept stopped.
+    pub stopped: Option<Order>,
+    /// This run is to end, and another to follow. Void once it has ended.
+    pub restart: Option<Incarnation>,
+}
+
+/// Who ordered it, and when.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Order {
+    /// `uid 0`, for a person.
+    pub by: String,
     /// Milliseconds since 1970, for display only.
     pub wall_ms: i64,
 }

@@ -46,6 +46,7 @@ pub fn summary(world: &World<'_>, id: &ResourceId, step: &Step) -> Summary {
         | Word::Starting
         | Word::NotReady
         | Word::Degraded
+        | Word::Stopped
         | Word::Failed => sentence(step),
     };
     Summary { word, message }
@@ -58,6 +59,7 @@ fn word(world: &World<'_>, id: &ResourceId, step: &Step) -> Word {
         // What was brought back serves.
         Verdict::Held { reason: Reason::TakenBack, .. } if alive => {}
         Verdict::Held { .. } => return Word::Held,
+        Verdict::Unsatisfied { reason: Reason::StoppedByHand, .. } => return Word::Stopped,
         Verdict::Blocked { on } if on.iter().any(|gate| matches!(gate, Gate::EngineAway { .. })) => {
             return Word::Unknown;
         }

@@ -145,6 +145,14 @@ pub(crate) enum Verb {
         #[arg(long)]
         confirm: bool,
     },
+    /// Start services that were stopped, and wait until they are Ready
+    Start(OperateArgs),
+    /// Stop services and keep them stopped, over restarts of the daemon and the machine too
+    Stop(OperateArgs),
+    /// Restart services, and wait until they are Ready again; what depends on them with `restart: true` follows
+    Restart(OperateArgs),
+    /// Forget failures, back-off and taken-back edits, and try at once
+    ResetFailed(OperateArgs),
     /// Check this machine; each problem comes with the command that cures it
     Doctor,
     /// A script that completes commands in a shell
@@ -204,6 +212,26 @@ pub(crate) struct EventsArgs {
     /// How to print it
     #[arg(short, long, value_enum, default_value_t = Format::Table)]
     pub(crate) output: Format,
+}
+
+/// `start`, `stop`, `restart`, `reset-failed`.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct OperateArgs {
+    /// Services
+    #[arg(value_name = "NAME", required_unless_present_any = ["all", "failed"], conflicts_with_all = ["all", "failed"])]
+    pub(crate) names: Vec<Target>,
+    /// Every service
+    #[arg(long)]
+    pub(crate) all: bool,
+    /// Every service that is not well
+    #[arg(long, conflicts_with = "all")]
+    pub(crate) failed: bool,
+    /// Give the order, and do not wait
+    #[arg(long)]
+    pub(crate) no_wait: bool,
+    /// How long to wait
+    #[arg(long, value_name = "DURATION", default_value = "2m", value_parser = duration)]
+    pub(crate) timeout: Duration,
 }
 
 /// `wait`.

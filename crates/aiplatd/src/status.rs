@@ -199,7 +199,8 @@ fn sentence(state: &State, services: &[ServiceStatus]) -> String {
     };
     let well = services.iter().filter(|service| is_well(service.status)).count();
     let mut text = format!("{}: {well} of {} services ready", desired.name, services.len());
-    let first = services.iter().find(|service| !is_well(service.status));
+    let unwell = services.iter().find(|service| !is_well(service.status));
+    let first = unwell.or_else(|| services.iter().find(|service| service.status == Word::Degraded));
     if let Some(reason) = &state.observed.engine.away {
         text.push_str(&format!("; the engine does not answer ({reason})"));
     } else if let Some(service) = first {
@@ -275,6 +276,7 @@ fn detail(
         image: spec.runtime.image.clone(),
         container: spec.host_name.clone(),
         container_id: current.map(|current| current.id.short().to_owned()),
+        run: current.and_then(|current| current.incarnation()).map(|run| run.0),
         state: current.map(|current| format!("{:?}", current.state).to_lowercase()),
         depends_on: depends_on(spec),
         dependants: dependants(world, id),

@@ -12,6 +12,7 @@ mod engine_restart;
 mod harness;
 mod healing;
 mod lifecycle;
+mod orders;
 mod quickstart;
 mod removal;
 mod restarts;

@@ -11,6 +11,7 @@ mod first_start;
 mod foreign;
 mod gates;
 mod impossible;
+mod orders;
 mod removal;
 mod returning;
 

@@ -43,7 +43,7 @@ fn one_that_never_answers_is_taken_back_when_its_time_is_up() {
     let mut scene = edited(&never());
     scene.settle(Duration::from_secs(60));
     assert_snapshot!(format!("{}\n{}", check(&scene), scene.containers()), @r"
-    container/web: held (TakenBack): the last edit was taken back, what served before serves: it was not ready within 3s: connection refused; edit its entry to try again
+    container/web: held (TakenBack): the last edit was taken back, what served before serves: it was not ready within 3s: connection refused; edit its entry, or run `aiplatctl reset-failed web`, to try again
     demo-web Running exit=0
     ");
 }
@@ -64,7 +64,7 @@ fn one_that_crashes_twice_is_taken_back() {
     rename container <demo-web--<demo-web>> to demo-web because it takes its final name
     start container <demo-web> because aiplatd stopped it to start it again
     progressing
-    held (TakenBack): the last edit was taken back, what served before serves: it ended 2 times in a row, last with exit 3; edit its entry to try again
+    held (TakenBack): the last edit was taken back, what served before serves: it ended 2 times in a row, last with exit 3; edit its entry, or run `aiplatctl reset-failed web`, to try again
     ");
 }
 
@@ -73,7 +73,7 @@ fn one_whose_program_is_missing_is_taken_back_at_once() {
     let mut scene = edited(&App { missing_executable: true, ..App::default() });
     scene.settle(Duration::from_secs(60));
     assert_snapshot!(format!("{}\n{}", check(&scene), scene.containers()), @r#"
-    container/web: held (TakenBack): the last edit was taken back, what served before serves: failed to create task for container: exec: "/nope": stat /nope: no such file or directory; edit its entry to try again
+    container/web: held (TakenBack): the last edit was taken back, what served before serves: failed to create task for container: exec: "/nope": stat /nope: no such file or directory; edit its entry, or run `aiplatctl reset-failed web`, to try again
     demo-web Running exit=0
     "#);
 }
@@ -90,7 +90,7 @@ fn one_without_a_probe_is_watched_for_a_moment() {
     scene.observe();
     scene.settle(Duration::from_secs(60));
     assert_snapshot!(format!("{}\n{}", check(&scene), scene.containers()), @r"
-    container/web: held (TakenBack): the last edit was taken back, what served before serves: it ended 2 times in a row, last with exit 1; edit its entry to try again
+    container/web: held (TakenBack): the last edit was taken back, what served before serves: it ended 2 times in a row, last with exit 1; edit its entry, or run `aiplatctl reset-failed web`, to try again
     demo-web Running exit=0
     ");
 }
@@ -145,7 +145,7 @@ fn undone_after_it_was_taken_back_it_is_as_it_was_and_done_again_it_is_not_tried
     assert_snapshot!(format!("{undone}\n---\n{}", check(&scene)), @r"
     converged
     ---
-    container/web: held (TakenBack): the last edit was taken back, what served before serves: it was not ready within 3s: connection refused; edit its entry to try again
+    container/web: held (TakenBack): the last edit was taken back, what served before serves: it was not ready within 3s: connection refused; edit its entry, or run `aiplatctl reset-failed web`, to try again
     ");
 }
 
@@ -176,7 +176,7 @@ fn an_edit_of_a_bad_edit_still_goes_back_to_what_has_served() {
     demo-web Running exit=0
     demo-web--79e05a1d5c37 Exited exit=143
     ---
-    container/web: held (TakenBack): the last edit was taken back, what served before serves: it was not ready within 3s: connection refused; edit its entry to try again
+    container/web: held (TakenBack): the last edit was taken back, what served before serves: it was not ready within 3s: connection refused; edit its entry, or run `aiplatctl reset-failed web`, to try again
     demo-web Running exit=0
     ");
 }

@@ -67,6 +67,9 @@ impl Look<'_> {
         if let Some(step) = self.one_container().or_else(|| self.leave_networks()) {
             return step;
         }
+        if let Some(step) = self.ordered() {
+            return step;
+        }
         let Some(current) = self.members.current else {
             return self.make(self.spec.host_name.clone(), Cause::Missing, None);
         };
@@ -80,6 +83,22 @@ impl Look<'_> {
             return step;
         }
         self.take_name(current).unwrap_or_else(|| self.run(current))
+    }
+
+    /// What a person has ordered comes before what the file says of running.
+    fn ordered(&self) -> Option<Step> {
+        let orders = &self.world.ledger.get(self.id)?.orders;
+        let alive = self.members.current.filter(|current| current.state.is_alive());
+        match (&orders.stopped, alive) {
+            (Some(_), Some(current)) => Some(Step::act(self.stop(current), Cause::StopOrdered)),
+            (Some(order), None) => {
+                Some(Step::unsatisfied(Reason::StoppedByHand, running::stopped_by_hand(self.id, order)))
+            }
+            (None, Some(current)) if orders.restart.is_some() && current.incarnation() == orders.restart => {
+                Some(Step::act(self.stop(current), Cause::RestartOrdered))
+            }
+            (None, Some(_) | None) => None,
+        }
     }
 
     /// Never two running containers for one service, and none that has no role.

@@ -5,6 +5,7 @@ mod gate;
 mod image;
 mod members;
 mod network;
+mod orders;
 mod readiness;
 mod record;
 mod running;
@@ -15,6 +16,7 @@ use std::{fmt, time::Duration};
 
 pub use gate::Gate;
 pub use members::Members;
+pub use orders::{Command, order};
 pub use readiness::{Readiness, incarnation, readiness, replacement_pending};
 pub use record::{Entry, entries};
 pub(crate) use running::probe;
@@ -185,6 +187,10 @@ pub enum Cause {
     },
     /// Limits differ from the file.
     LimitsDiffer,
+    /// `aiplatctl stop`.
+    StopOrdered,
+    /// `aiplatctl restart`.
+    RestartOrdered,
     /// Frozen by hand.
     Paused,
     /// `pull_policy: always`, and the file has changed.
@@ -198,7 +204,9 @@ impl Planned {
     #[must_use]
     pub fn interrupts(&self) -> Option<&'static str> {
         match (&self.action, &self.cause) {
-            (Action::StopContainer { .. }, Cause::NotInFile | Cause::Stray) => Some("the service ends"),
+            (Action::StopContainer { .. }, Cause::NotInFile | Cause::Stray | Cause::StopOrdered) => {
+                Some("the service ends")
+            }
             (Action::StopContainer { .. }, _) => Some("the service is down until its next start is ready"),
             (Action::Disconnect { .. }, _) => Some("its connections on that network"),
             (_, _) => None,
@@ -256,6 +264,8 @@ impl fmt::Display for Cause {
             }
             Self::NotInNetworks { network } => write!(f, "{network} is not among its networks"),
             Self::LimitsDiffer => f.write_str("its limits differ from the file"),
+            Self::StopOrdered => f.write_str("`aiplatctl stop` was given"),
+            Self::RestartOrdered => f.write_str("`aiplatctl restart` was given"),
             Self::Paused => f.write_str("it was paused by hand"),
             Self::PullAlways => f.write_str("pull_policy is always"),
             Self::Dead => f.write_str("the engine left it dead"),

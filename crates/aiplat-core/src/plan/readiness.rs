@@ -81,6 +81,10 @@ fn started(
     if current.state.is_alive() {
         return Readiness::ready(Reason::Running);
     }
+    if let Some(order) = world.ledger.get(id).and_then(|record| record.orders.stopped.as_ref()) {
+        let message = format!("{} is stopped: {}", id.key(), running::stopped_by_hand(id, order));
+        return Readiness::not_ready(Reason::StoppedByHand, message);
+    }
     match running::ended(world, id, spec, current) {
         running::Ended::Completed => Readiness::ready(Reason::Completed),
         running::Ended::Failed(how) => {

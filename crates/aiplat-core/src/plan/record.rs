@@ -9,7 +9,7 @@ use crate::{
     action::Action,
     condition::Status,
     fingerprint::{self, FieldHashes, Fingerprint, Fingerprinted},
-    ledger::{Ledger, Proven, Restart, STOPPED_MAX, TakenBack},
+    ledger::{Ledger, Orders, Proven, Restart, STOPPED_MAX, TakenBack},
     observed::{ContainerId, Incarnation},
 };
 
@@ -33,6 +33,12 @@ pub enum Entry {
     Proven(Proven),
     /// This edit is taken back, and not tried again.
     TakenBack(TakenBack),
+    /// What a person has ordered.
+    Orders(Orders),
+    /// Failures and restarts do not count any more.
+    Forget,
+    /// An edit that was taken back may be tried again.
+    ForgetEdit,
     /// A pull for these users.
     Pulled(Vec<Fingerprint>),
 }
@@ -161,6 +167,12 @@ impl Ledger {
             }
             Entry::Dependencies(dependencies) => record.dependencies = dependencies,
             Entry::Fields(fields) => record.fields = fields,
+            Entry::Orders(orders) => record.orders = orders,
+            Entry::Forget => {
+                record.failure = None;
+                record.restarts.recent.clear();
+            }
+            Entry::ForgetEdit => record.taken_back = None,
             Entry::Proven(proven) => record.proven = Some(proven),
             Entry::TakenBack(edit) => {
                 record.taken_back = Some(edit);

@@ -7,7 +7,7 @@ use crate::{
     ResourceId, Timestamp,
     condition::Reason,
     fingerprint,
-    ledger::ENGINE_STOP_WINDOW,
+    ledger::{ENGINE_STOP_WINDOW, Order},
     observed::{ContainerDetail, ContainerState, EngineHealth, Incarnation, ObservedContainer, Sighting},
     spec::{ContainerSpec, DependencyCondition, OnExhausted, ProbeSpec, RestartMode},
     time::human,
@@ -75,6 +75,11 @@ pub(super) fn health(
         Some(probe) => probed(world, id, probe, current),
         None => engine_health(id, current),
     }
+}
+
+/// The sentence of a service that a person keeps stopped.
+pub(super) fn stopped_by_hand(id: &ResourceId, order: &Order) -> String {
+    format!("{} stopped it with `aiplatctl stop`; `aiplatctl start {}` starts it", order.by, id.key())
 }
 
 /// How `current` is asked whether it is ready. One of an earlier file is asked as that file said.

@@ -11,6 +11,7 @@ mod events;
 mod get;
 mod is_ready;
 mod logs;
+mod operate;
 mod other;
 mod progress;
 mod schema;
@@ -21,6 +22,7 @@ mod wait;
 mod watch;
 mod why;
 
+use aiplat_core::plan::Command;
 use jiff::Timestamp;
 use serde::Serialize;
 
@@ -49,6 +51,10 @@ pub(crate) async fn run(args: Args) -> Outcome {
         Verb::Schema => schema::run(),
         Verb::Apply(apply) => apply::run(globals, &apply).await,
         Verb::Edit { yes, confirm } => edit::run(globals, yes, confirm).await,
+        Verb::Start(args) => operate::run(globals, &args, Command::Start).await,
+        Verb::Stop(args) => operate::run(globals, &args, Command::Stop).await,
+        Verb::Restart(args) => operate::run(globals, &args, Command::Restart).await,
+        Verb::ResetFailed(args) => operate::run(globals, &args, Command::ResetFailed).await,
         Verb::Doctor => doctor::run(globals).await,
         Verb::Completion { shell } => completion::run(shell),
         Verb::Version { output } => version::run(globals, output).await,

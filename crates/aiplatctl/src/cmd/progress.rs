@@ -7,7 +7,7 @@ use std::{
 };
 
 use aiplat_api::v1::{ServiceStatus, StatusDoc};
-use aiplat_core::condition::{ConditionType, Word};
+use aiplat_core::condition::{ConditionType, Reason, Word};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use tokio::time::{Instant, timeout_at};
 
@@ -74,7 +74,7 @@ fn outlook(doc: &StatusDoc, generation: u64) -> Outlook {
         return Outlook::Ready;
     }
     let is_over = |word: Word| match word {
-        Word::Held | Word::Failed => true,
+        Word::Held | Word::Failed | Word::Stopped => true,
         Word::Pending
         | Word::Unknown
         | Word::CrashLoop
@@ -87,7 +87,12 @@ fn outlook(doc: &StatusDoc, generation: u64) -> Outlook {
         | Word::Ready => false,
     };
     let waits = |it: &&&ServiceStatus| it.status == Word::Pending;
-    let over = unready.iter().filter(|it| is_over(it.status)).count();
+    // An edit that was taken back is not tried again.
+    let is_taken_back = |it: &ServiceStatus| {
+        let mut ready = it.conditions.iter().filter(|it| it.condition.kind == ConditionType::Ready);
+        ready.any(|it| it.condition.reason == Reason::TakenBack)
+    };
+    let over = unready.iter().filter(|it| is_over(it.status) || is_taken_back(it)).count();
     if over > 0 && over + unready.iter().filter(waits).count() == unready.len() {
         return Outlook::Hopeless;
     }

@@ -73,6 +73,7 @@ fn facts(out: &mut String, view: View, detail: &ServiceDetail) {
         image,
         container,
         container_id,
+        run: _,
         state,
         depends_on,
         dependants,

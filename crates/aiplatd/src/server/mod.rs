@@ -65,6 +65,7 @@ fn router(shared: Arc<Shared>) -> Router {
         .route("/v1/logs/{service}", allow(Verb::Read, get(routes::logs)))
         .route("/v1/apply", allow(Verb::Administer, post(routes::apply)))
         .route("/v1/reload", allow(Verb::Operate, post(routes::reload)))
+        .route("/v1/services/{service}/{command}", allow(Verb::Operate, post(routes::order)))
         .fallback(routes::not_found)
         .layer(axum::extract::DefaultBodyLimit::max(BODY_MAX))
         .with_state(shared)

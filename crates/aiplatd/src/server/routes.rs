@@ -5,7 +5,12 @@ use std::{path::Path, sync::Arc, time::Duration};
 use aiplat_api::v1::{
     ApplyRequest, DiffRequest, Done, Error, Event, LogRecord, SpecUpload, StatusDoc, Version,
 };
-use aiplat_core::{ResourceId, load::Files, plan::Members};
+use aiplat_core::{
+    ResourceId,
+    ledger::Order,
+    load::Files,
+    plan::{self, Command, Members},
+};
 use aiplat_host::LogOptions;
 use axum::{
     Json,
@@ -126,11 +131,52 @@ pub(super) async fn reload(
     Json(Done { message })
 }
 
+pub(super) async fn order(
+    State(shared): State<Arc<Shared>>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    UrlPath((service, command)): UrlPath<(String, Command)>,
+) -> Response {
+    let id = ResourceId::container(&service);
+    let order = Order { by: who(peer), wall_ms: shared.clock.wall_ms() };
+    let word = serde_json::to_value(command).ok().and_then(|word| Some(word.as_str()?.to_owned()));
+    let word = word.unwrap_or_default();
+    let taken = {
+        let mut state = shared.lock();
+        let world = state.world(shared.now());
+        let declared = world.filter(|world| world.desired.containers.contains_key(&id));
+        let entries = declared.map(|world| plan::order(&world, &id, command, order));
+        let is_declared = entries.is_some();
+        entries.into_iter().flatten().for_each(|entry| state.ledger.enter(&id, entry));
+        is_declared
+    };
+    if !taken {
+        return no_such_service(&service).into_response();
+    }
+    shared.commit(std::slice::from_ref(&id)).await;
+    shared.lock().events.note(
+        shared.clock.wall_ms(),
+        "Operated",
+        &id.to_string(),
+        format!("{} gave `{word}`", who(peer)),
+    );
+    shared.changed();
+    shared.schedule([id]);
+    Json(Done { message: format!("{service}: {word} is noted") }).into_response()
+}
+
+fn no_such_service(service: &str) -> Problem {
+    let message = format!("there is no service `{service}` in the file; `aiplatctl get services` lists them");
+    problem(StatusCode::NOT_FOUND, message)
+}
+
+fn who(peer: Peer) -> String {
+    format!("uid {}{}", peer.uid, peer.pid.map(|pid| format!(" (pid {pid})")).unwrap_or_default())
+}
+
 /// Who did what is an event.
 fn audit(shared: &Shared, peer: Peer, what: &str) {
-    let who =
-        format!("uid {}{} {what}", peer.uid, peer.pid.map(|pid| format!(" (pid {pid})")).unwrap_or_default());
-    shared.lock().events.note(shared.clock.wall_ms(), "Operated", "platform", who);
+    let text = format!("{} {what}", who(peer));
+    shared.lock().events.note(shared.clock.wall_ms(), "Operated", "platform", text);
     shared.changed();
 }
 
@@ -153,9 +199,7 @@ pub(super) async fn logs(
         let id = ResourceId::container(&service);
         let spec = state.desired.as_ref().and_then(|desired| desired.containers.get(&id).cloned());
         let Some(spec) = spec else {
-            let message =
-                format!("there is no service `{service}` in the file; `aiplatctl get services` lists them");
-            return problem(StatusCode::NOT_FOUND, message).into_response();
+            return no_such_service(&service).into_response();
         };
         let world = state.world(shared.now());
         world.and_then(|world| Some(Members::of(&world, &id, &spec).current?.id.clone()))

@@ -38,6 +38,11 @@ pub(crate) fn daemon_binary() -> PathBuf {
     PathBuf::from(format!("/proc/{}/fd/{}", std::process::id(), file.as_raw_fd()))
 }
 
+/// The path of the command under test.
+pub(crate) fn ctl_binary() -> PathBuf {
+    built("aiplatctl")
+}
+
 /// A binary of this workspace, beside the folder of the test executables; built when it is missing.
 fn built(name: &str) -> PathBuf {
     let test = std::env::current_exe().expect("the test executable has a path");

@@ -16,7 +16,7 @@ use super::{
     Engine, PATIENCE, all_ready, cannot_run,
     http::{self, Answer},
     private::PrivateEngine,
-    process::{self, Finished, command, daemon_binary, free_port},
+    process::{self, Finished, command, ctl_binary, daemon_binary, free_port},
     random,
     turn::Turn,
     until,
@@ -238,6 +238,13 @@ impl Stage {
     pub(crate) fn call(&self, method: &str, path: &str, body: &Value) -> std::io::Result<Answer> {
         let body = if body.is_null() { String::new() } else { body.to_string() };
         http::request(&self.socket(), method, path, body.as_bytes())
+    }
+
+    /// `aiplatctl` with these words, on this daemon.
+    pub(crate) fn ctl(&self, words: &[&str]) -> Finished {
+        let mut command = command(ctl_binary());
+        command.arg("--socket").arg(self.socket()).args(words);
+        process::capture(&mut command, Duration::from_secs(120))
     }
 
     pub(crate) fn status(&self) -> std::io::Result<StatusDoc> {

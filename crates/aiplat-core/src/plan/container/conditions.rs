@@ -103,6 +103,14 @@ impl Look<'_> {
         if current.state.is_alive() {
             return Condition::normal(kind, Reason::Running);
         }
+        if let Some(order) = self.world.ledger.get(self.id).and_then(|record| record.orders.stopped.as_ref())
+        {
+            return Condition::abnormal(
+                kind,
+                Reason::StoppedByHand,
+                running::stopped_by_hand(self.id, order),
+            );
+        }
         let evidence = running::evidence(current);
         let (reason, message) = match running::ended(self.world, self.id, self.spec, current) {
             Ended::Completed => return Condition::normal(kind, Reason::Completed),
@@ -167,7 +175,7 @@ impl Look<'_> {
     fn drifted(&self) -> Condition {
         let kind = ConditionType::Drifted;
         if let Some(edit) = self.members.taken_back {
-            return Condition::abnormal(kind, Reason::TakenBack, returning::taken_back(edit));
+            return Condition::abnormal(kind, Reason::TakenBack, returning::taken_back(self.id, edit));
         }
         match self.members.current {
             Some(current) if !self.members.current_matches => {

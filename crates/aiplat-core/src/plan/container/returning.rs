@@ -5,6 +5,7 @@
 
 use super::Look;
 use crate::{
+    ResourceId,
     action::Action,
     condition::{ErrorClass, Reason},
     fingerprint,
@@ -69,7 +70,7 @@ impl Look<'_> {
     pub(super) fn bring_back(&self, current: &ObservedContainer, edit: &TakenBack) -> Step {
         let step = self.take_name(current).unwrap_or_else(|| self.run(current));
         match step.verdict {
-            Verdict::Converged => Step::held(Reason::TakenBack, taken_back(edit)),
+            Verdict::Converged => Step::held(Reason::TakenBack, taken_back(self.id, edit)),
             Verdict::Progressing
             | Verdict::Blocked { .. }
             | Verdict::Unsatisfied { .. }
@@ -79,9 +80,11 @@ impl Look<'_> {
 }
 
 /// The sentence of an edit that was taken back.
-pub(super) fn taken_back(edit: &TakenBack) -> String {
+pub(super) fn taken_back(id: &ResourceId, edit: &TakenBack) -> String {
     format!(
-        "the last edit was taken back, what served before serves: {}; edit its entry to try again",
-        edit.why
+        "the last edit was taken back, what served before serves: {}; edit its entry, or run `aiplatctl reset-failed {}`, \
+         to try again",
+        edit.why,
+        id.key()
     )
 }

@@ -142,6 +142,7 @@ fn litellm_detail() -> ServiceDetail {
         image: "ghcr.io/berriai/litellm-database:main-stable".to_owned(),
         container: "home-ai-litellm".to_owned(),
         container_id: Some("77e04b55aa3f2a9c1d".to_owned()),
+        run: None,
         state: Some("exited".to_owned()),
         depends_on: vec![
             "postgres (service_healthy), restart".to_owned(),

@@ -1,0 +1,115 @@
+//! `start`, `stop`, `restart`, `reset-failed`: an order is given to the daemon, which keeps it; then we watch.
+
+use std::time::Duration;
+
+use aiplat_api::v1::{ServiceStatus, StatusDoc};
+use aiplat_core::{condition::Word, plan::Command};
+use tokio::time::{Instant, timeout_at};
+
+use super::watch;
+use crate::{
+    args::{Globals, OperateArgs},
+    console,
+    exit::{Code, Failure, Outcome},
+    find::{Found, Target},
+    render::{
+        style::{self, paint},
+        why,
+    },
+    source,
+};
+
+pub(super) async fn run(globals: &Globals, args: &OperateArgs, command: Command) -> Outcome {
+    let client = source::client(globals);
+    let before = client.status().await?;
+    let names = chosen(&before, args)?;
+    if names.is_empty() {
+        console::note("There is nothing to do.");
+        return Ok(Code::Done);
+    }
+    for name in &names {
+        client.order(name, command).await?;
+    }
+    if args.no_wait || command == Command::ResetFailed {
+        return Ok(Code::Done);
+    }
+    let deadline = Instant::now() + args.timeout;
+    let mut news = watch::follow(globals, None);
+    let mut waiting: Vec<&str> = names.iter().map(String::as_str).collect();
+    let mut last = before.clone();
+    while !waiting.is_empty() {
+        let Ok(doc) = timeout_at(deadline, watch::next(&mut news)).await else {
+            return Err(time_is_up(&last, &waiting, args.timeout));
+        };
+        last = doc?;
+        let mut still = Vec::new();
+        for name in waiting {
+            let Some(now) = service(&last, name) else {
+                return Err(Failure::new(Code::NoSuch, format!("{name} has left the file")));
+            };
+            match progress(command, service(&before, name), now) {
+                Progress::Done => console::line(&format!(
+                    "{name} {}",
+                    paint(style::word(now.status), &now.status.to_string())
+                ))?,
+                Progress::Underway => still.push(name),
+                Progress::Hopeless => return Err(Failure::failed(why::chain(now))),
+            }
+        }
+        waiting = still;
+    }
+    Ok(Code::Done)
+}
+
+/// The services that are meant.
+fn chosen(doc: &StatusDoc, args: &OperateArgs) -> Result<Vec<String>, Failure> {
+    let is_failed = |it: &&ServiceStatus| !style::is_well(it) && it.status != Word::Stopped;
+    if args.all {
+        return Ok(doc.services.iter().map(|it| it.name.clone()).collect());
+    }
+    if args.failed {
+        return Ok(doc.services.iter().filter(is_failed).map(|it| it.name.clone()).collect());
+    }
+    let name = |target: &Target| match target.find(doc)? {
+        Found::Service(service) => Ok(service.name.clone()),
+        Found::Resource(_) | Found::Gate(_) => Err(Failure::usage(format!("{target} is no service"))
+            .tip("`aiplatctl get services` lists the services")),
+    };
+    args.names.iter().map(name).collect()
+}
+
+fn service<'a>(doc: &'a StatusDoc, name: &str) -> Option<&'a ServiceStatus> {
+    doc.services.iter().find(|it| it.name == name)
+}
+
+enum Progress {
+    Done,
+    Underway,
+    /// It will not come by itself.
+    Hopeless,
+}
+
+fn progress(command: Command, before: Option<&ServiceStatus>, now: &ServiceStatus) -> Progress {
+    let is_other_run = before.is_none_or(|before| before.detail.run != now.detail.run);
+    let is_up = matches!(now.status, Word::Ready | Word::Completed | Word::Degraded);
+    let is_over = matches!(now.status, Word::Held | Word::Failed | Word::CrashLoop);
+    let done = match command {
+        Command::Stop => now.status == Word::Stopped,
+        Command::Start | Command::ResetFailed => is_up,
+        Command::Restart => is_up && is_other_run,
+    };
+    if done {
+        Progress::Done
+    } else if is_over && is_other_run {
+        Progress::Hopeless
+    } else {
+        Progress::Underway
+    }
+}
+
+fn time_is_up(doc: &StatusDoc, waiting: &[&str], limit: Duration) -> Failure {
+    let limit = aiplat_core::time::human(limit);
+    let chains: Vec<String> = waiting.iter().filter_map(|name| service(doc, name)).map(why::chain).collect();
+    Failure::new(Code::NotReady, format!("not within {limit}: {}", chains.join("; ")))
+        .tip("the order is kept; `aiplatctl get services -w` shows how it goes on")
+}

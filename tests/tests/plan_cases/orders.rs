@@ -1,0 +1,137 @@
+//! What a person orders by a verb.
+
+use std::time::Duration;
+
+use aiplat_core::{
+    ResourceId,
+    ledger::Order,
+    plan::{Command, order},
+};
+use aiplat_tests::{
+    build::{Sketch, healthy, restarting, service, sketch},
+    scene::Scene,
+    sim::App,
+};
+use insta::assert_snapshot;
+
+use crate::{check, ladder, of};
+
+fn pair() -> Sketch {
+    sketch([
+        service("db").probe().with(|s| s.networks.clear()),
+        service("web").after("db", restarting(healthy())).with(|s| s.networks.clear()),
+    ])
+}
+
+fn converged(sketch: &Sketch) -> Scene {
+    let mut scene = Scene::new(sketch);
+    scene.converge();
+    scene
+}
+
+fn give(scene: &mut Scene, service: &str, command: Command) {
+    let id = ResourceId::container(service);
+    let by = Order { by: "uid 0".to_owned(), wall_ms: 0 };
+    let entries = order(&scene.world(), &id, command, by);
+    entries.into_iter().for_each(|entry| scene.ledger.enter(&id, entry));
+}
+
+#[test]
+fn stopped_it_stays_stopped_and_its_dependants_stay_up() {
+    let mut scene = converged(&pair());
+    give(&mut scene, "db", Command::Stop);
+    assert_snapshot!(ladder(&mut scene, "db"), @r"
+    stop container <demo-db> (grace 10s) because `aiplatctl stop` was given
+    unsatisfied (StoppedByHand): uid 0 stopped it with `aiplatctl stop`; `aiplatctl start db` starts it
+    ");
+    assert_snapshot!(check(&scene), @"container/db: unsatisfied (StoppedByHand): uid 0 stopped it with `aiplatctl stop`; `aiplatctl start db` starts it");
+    give(&mut scene, "db", Command::Start);
+    assert_snapshot!(ladder(&mut scene, "db"), @r"
+    start container <demo-db> because aiplatd stopped it to start it again
+    progressing
+    converged
+    ");
+}
+
+#[test]
+fn what_is_stopped_is_not_made_anew_by_an_edit_until_it_is_started() {
+    let mut scene = converged(&pair());
+    give(&mut scene, "web", Command::Stop);
+    scene.settle(Duration::from_secs(5));
+    let mut edited = pair();
+    edited.service("web").version = 2;
+    scene.edit(&edited);
+    scene.observe();
+    let stopped = of(&scene, "web");
+    give(&mut scene, "web", Command::Start);
+    scene.converge();
+    assert_snapshot!(format!("{stopped}\n{}", check(&scene)), @r"
+    unsatisfied (StoppedByHand): uid 0 stopped it with `aiplatctl stop`; `aiplatctl start web` starts it
+    converged
+    ");
+}
+
+#[test]
+fn a_dependant_of_what_is_stopped_waits_with_its_start() {
+    let mut scene = Scene::new(&pair());
+    give(&mut scene, "db", Command::Stop);
+    scene.settle(Duration::from_secs(5));
+    assert_snapshot!(check(&scene), @r"
+    container/db: unsatisfied (StoppedByHand): uid 0 stopped it with `aiplatctl stop`; `aiplatctl start db` starts it
+    container/web: blocked: waits for db
+    ");
+}
+
+#[test]
+fn restarted_it_runs_once_more_and_who_follows_follows() {
+    let mut scene = converged(&pair());
+    give(&mut scene, "db", Command::Restart);
+    assert_snapshot!(ladder(&mut scene, "db"), @r"
+    stop container <demo-db> (grace 10s) because `aiplatctl restart` was given
+    start container <demo-db> because aiplatd stopped it to start it again
+    progressing
+    converged
+    ");
+    scene.converge();
+    give(&mut scene, "web", Command::Restart);
+    scene.converge();
+    assert_snapshot!(format!("{}\nruns {:?}", check(&scene), scene.engine.runs), @r#"
+    converged
+    runs {"db": 2, "web": 3}
+    "#);
+}
+
+#[test]
+fn an_order_to_restart_starts_what_waits_for_its_next_attempt() {
+    let crashing = App::crashing_times(3, Duration::from_millis(300), 1);
+    let platform = sketch([service("web").app(crashing).with(|s| s.networks.clear())]);
+    let mut scene = Scene::new(&platform);
+    scene.settle(Duration::from_millis(1_500));
+    let waits = of(&scene, "web");
+    give(&mut scene, "web", Command::Restart);
+    assert_snapshot!(format!("{waits}\n{}", of(&scene, "web")), @r"
+    blocked: it ended with exit 1, restart 3 in 960ms (again in 960ms)
+    start container <demo-web> because it ended with exit 1, restart 1
+    ");
+}
+
+#[test]
+fn an_edit_that_was_taken_back_is_tried_again_after_reset_failed() {
+    let web = |version: u32| {
+        let app = if version == 2 { App::booting(Duration::from_secs(3_600)) } else { App::default() };
+        sketch([service("web").probe().app(app).with(|s| {
+            s.networks.clear();
+            s.image = format!("web:{version}");
+        })])
+    };
+    let mut scene = converged(&web(1));
+    scene.edit(&web(2));
+    scene.settle(Duration::from_secs(60));
+    let taken_back = of(&scene, "web");
+    give(&mut scene, "web", Command::ResetFailed);
+    scene.observe();
+    assert_snapshot!(format!("{taken_back}\n{}", of(&scene, "web")), @r"
+    held (TakenBack): the last edit was taken back, what served before serves: it was not ready within 3s: connection refused; edit its entry, or run `aiplatctl reset-failed web`, to try again
+    create container demo-web--aa184300 because image changed; made beside the old one
+    ");
+}
