@@ -7,7 +7,7 @@ use aiplat_core::{
     condition::{ErrorClass, Reason},
     ledger::{Failure, Ledger, Record, Restart},
     observed::{
-        ContainerDetail, ContainerId, ContainerState, Endpoint, EngineHealth, Incarnation, Listing,
+        AsOf, ContainerDetail, ContainerId, ContainerState, Endpoint, EngineHealth, Incarnation, Listing,
         ObservedContainer, ObservedImage, ObservedMount, ObservedNetwork, ObservedState, ObservedVolume,
         Ownership, ProbeFacts, PublishedPort,
     },
@@ -269,6 +269,7 @@ fn containers(fingerprints: Vec<String>) -> impl Strategy<Value = ObservedContai
         mounts,
         ports,
         detail,
+        as_of: AsOf::default(),
     })
 }
 
@@ -298,8 +299,14 @@ pub fn observations(fingerprints: Vec<String>) -> impl Strategy<Value = Observed
         .boxed();
     let listing = || {
         let containers = vec(containers(fingerprints.clone()), 0..6);
-        (containers, vec(network.clone(), 0..3), vec(volume.clone(), 0..2))
-            .prop_map(|(containers, networks, volumes)| Listing { containers, networks, volumes })
+        (containers, vec(network.clone(), 0..3), vec(volume.clone(), 0..2)).prop_map(
+            |(containers, networks, volumes)| Listing {
+                as_of: AsOf::default(),
+                containers,
+                networks,
+                volumes,
+            },
+        )
     };
     let facts = (any::<bool>(), any::<bool>(), option::of(times()), any::<bool>());
     let parts = (listing(), listing(), times(), times(), facts, select(vec!["", "t1", "t2"]));

@@ -24,6 +24,7 @@ pub fn shape(observed: &ObservedState, instance: &InstanceId, id: &ResourceId, a
             mounts,
             ports,
             detail,
+            as_of: _,
         } = container;
         let state = if alive { format!("{state:?}") } else { String::new() };
         let aliases: BTreeMap<&String, Option<&Vec<String>>> =

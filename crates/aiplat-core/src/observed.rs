@@ -49,6 +49,10 @@ pub struct ObservedState {
     pub foreign: Vec<ObservedContainer>,
     /// All networks. Their names are not unique: only the engine's ids are.
     pub networks: Vec<ObservedNetwork>,
+    /// Of the youngest listing of containers taken in.
+    pub containers_as_of: AsOf,
+    /// Of the youngest listing of networks taken in.
+    pub networks_as_of: AsOf,
     /// Volumes by name.
     pub volumes: BTreeMap<String, ObservedVolume>,
     /// Images by reference as written. Absent: not looked at yet.
@@ -129,7 +133,14 @@ pub struct ObservedContainer {
     pub ports: Vec<PublishedPort>,
     /// From an inspect; listings do not show it.
     pub detail: Option<ContainerDetail>,
+    /// The moment of the call that showed all this: an answer that comes late undoes nothing that is younger.
+    pub as_of: AsOf,
 }
+
+/// When a host was asked, in the host's own counting; only compared. Answers overtake each other: an inspect waits for a
+/// start that is under way, a listing beside it does not.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct AsOf(pub u64);
 
 /// What our labels say.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -385,6 +396,8 @@ impl ObservedContainer {
 /// A complete listing of what the engine has: three calls.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Listing {
+    /// When it was asked for.
+    pub as_of: AsOf,
     /// All containers, in any state.
     pub containers: Vec<ObservedContainer>,
     /// All networks.
@@ -397,9 +410,9 @@ pub struct Listing {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Observed {
     /// All containers as listed; those of the resource looked at with `detail`.
-    Containers(Vec<ObservedContainer>),
-    /// All networks.
-    Networks(Vec<ObservedNetwork>),
+    Containers(AsOf, Vec<ObservedContainer>),
+    /// All networks, and all containers as listed: who is on them decides what can be done to one.
+    Networks(AsOf, Vec<ObservedNetwork>, Vec<ObservedContainer>),
     /// The volume of that name, if there is one.
     Volume(String, Option<ObservedVolume>),
     /// The image of that reference.
@@ -409,9 +422,9 @@ pub enum Observed {
 impl ObservedState {
     /// Takes in a complete listing.
     pub fn record_listing(&mut self, listing: Listing, instance: &InstanceId, now: Timestamp) {
-        self.networks = listing.networks;
+        self.record_networks(listing.as_of, listing.networks);
         self.volumes = listing.volumes.into_iter().map(|volume| (volume.name.clone(), volume)).collect();
-        self.record_containers(listing.containers, instance, now);
+        self.record_containers(listing.as_of, listing.containers, instance, now);
         self.engine.listed = true;
         self.engine.away = None;
     }
@@ -419,8 +432,13 @@ impl ObservedState {
     /// Takes in a fresh look at one resource.
     pub fn record(&mut self, observed: Observed, instance: &InstanceId, now: Timestamp) {
         match observed {
-            Observed::Containers(containers) => self.record_containers(containers, instance, now),
-            Observed::Networks(networks) => self.networks = networks,
+            Observed::Containers(as_of, containers) => {
+                self.record_containers(as_of, containers, instance, now);
+            }
+            Observed::Networks(as_of, networks, containers) => {
+                self.record_networks(as_of, networks);
+                self.record_containers(as_of, containers, instance, now);
+            }
             Observed::Volume(name, Some(volume)) => drop(self.volumes.insert(name, volume)),
             Observed::Volume(name, None) => drop(self.volumes.remove(&name)),
             Observed::Image(reference, image) => drop(self.images.insert(reference, image)),
@@ -441,26 +459,50 @@ impl ObservedState {
         self.engine.away = Some(reason);
     }
 
+    fn record_networks(&mut self, as_of: AsOf, networks: Vec<ObservedNetwork>) {
+        if as_of >= self.networks_as_of {
+            self.networks = networks;
+            self.networks_as_of = as_of;
+        }
+    }
+
     fn record_containers(
         &mut self,
+        as_of: AsOf,
         containers: Vec<ObservedContainer>,
         instance: &InstanceId,
         now: Timestamp,
     ) {
+        let is_newest = as_of >= self.containers_as_of;
+        self.containers_as_of = self.containers_as_of.max(as_of);
         let mut known: BTreeMap<ContainerId, ObservedContainer> = std::mem::take(&mut self.owned)
             .into_values()
             .flatten()
             .map(|container| (container.id.clone(), container))
             .collect();
-        self.foreign.clear();
-        let mut present = BTreeSet::new();
+        if is_newest {
+            self.foreign.clear();
+        }
+        let mut ours = Vec::new();
         for mut container in containers {
             if !container.is_owned_by(instance) {
-                self.foreign.push(container);
+                self.foreign.extend(Some(container).filter(|_| is_newest));
                 continue;
             }
-            let before = known.remove(&container.id);
-            keep_detail(&mut container, before);
+            match known.remove(&container.id) {
+                Some(younger) if younger.as_of > container.as_of => ours.push(younger),
+                // A younger listing has it no more.
+                None if !is_newest => {}
+                before => {
+                    keep_detail(&mut container, before);
+                    ours.push(container);
+                }
+            }
+        }
+        // What is not in the listing is gone, unless it was seen after that.
+        ours.extend(known.into_values().filter(|other| other.as_of > as_of));
+        let mut present = BTreeSet::new();
+        for container in ours {
             present.insert(container.id.clone());
             self.sightings.entry(container.id.clone()).or_default().record(&container, now);
             if let Some(owner) = &container.owner {

@@ -6,7 +6,7 @@ use crate::{
     ResourceId, Timestamp,
     action::{Action, CreateContainer},
     observed::{
-        ContainerDetail, ContainerId, ContainerState, Endpoint, ObservedContainer, ObservedImage,
+        AsOf, ContainerDetail, ContainerId, ContainerState, Endpoint, ObservedContainer, ObservedImage,
         ObservedMount, ObservedNetwork, ObservedState, ObservedVolume, Ownership, ProbeFacts, ProbeOutcome,
         PublishedPort,
     },
@@ -134,6 +134,7 @@ fn created(observed: &mut ObservedState, desired: &Platform, id: &ResourceId, cr
         mounts: mounts(spec, inherit),
         ports: Vec::new(),
         detail: Some(ContainerDetail { limits: spec.live.limits, ..ContainerDetail::default() }),
+        as_of: AsOf::default(),
     };
     observed.owned.entry(id.clone()).or_default().push(container);
 }

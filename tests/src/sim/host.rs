@@ -11,7 +11,7 @@ use std::{
 };
 
 use aiplat_core::{
-    ResourceId, Timestamp,
+    Kind, ResourceId, Timestamp,
     action::Action,
     condition::{ErrorClass, Reason},
     observed::{ContainerId, Listing, Observed, PullProgress},
@@ -392,7 +392,26 @@ impl Backend for SimPort {
     fn observe<'a>(&'a self, target: &'a Target) -> BoxFuture<'a, Result<Observed, HostError>> {
         let host = &self.host;
         host.settle().looks += 1;
-        self.unless_dead(host.read(move |inner| inner.engine.look(target, &host.instance))).boxed()
+        let look = async move {
+            if target.id.kind != Kind::Container {
+                return host.read(|inner| inner.engine.look(target, &host.instance)).await;
+            }
+            // A listing and then an inspect, which waits for what is under way: other answers overtake this one.
+            let (as_of, listed) = host.read(|inner| (inner.engine.moment(), inner.engine.listed())).await?;
+            let waits = { host.settle().rng.below(10) };
+            if waits == 0 {
+                let most = 300;
+                let wait = { host.settle().rng.below(most) };
+                tokio::time::sleep(Duration::from_millis(wait)).await;
+            }
+            let inspect = |inner: &Inner| {
+                let mut containers = listed.clone();
+                inner.engine.add_details(&mut containers, &target.id, &host.instance);
+                Observed::Containers(as_of, containers)
+            };
+            host.read(inspect).await
+        };
+        self.unless_dead(look).boxed()
     }
 
     fn observe_all(&self) -> BoxFuture<'_, Result<Listing, HostError>> {

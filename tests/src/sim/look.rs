@@ -6,7 +6,7 @@ use aiplat_core::{
     Kind, ResourceId, Timestamp,
     action::label,
     observed::{
-        ComposeOrigin, ContainerDetail, ContainerId, ContainerState, Endpoint, EngineHealth, Listing,
+        AsOf, ComposeOrigin, ContainerDetail, ContainerId, ContainerState, Endpoint, EngineHealth, Listing,
         Observed, ObservedContainer, ObservedImage, ObservedMount, ObservedNetwork, ObservedVolume,
         Ownership,
     },
@@ -21,6 +21,7 @@ impl Engine {
     #[must_use]
     pub fn listing(&self) -> Listing {
         Listing {
+            as_of: self.moment(),
             containers: self.listed(),
             networks: self.networks.values().map(network).collect(),
             volumes: self.volumes.values().map(volume).collect(),
@@ -32,8 +33,16 @@ impl Engine {
     pub fn look(&self, target: &Target, instance: &InstanceId) -> Observed {
         let Target { id, host_name } = target;
         match id.kind {
-            Kind::Container => Observed::Containers(self.listed_with_detail_of(id, instance)),
-            Kind::Network => Observed::Networks(self.networks.values().map(network).collect()),
+            Kind::Container => {
+                let mut containers = self.listed();
+                self.add_details(&mut containers, id, instance);
+                Observed::Containers(self.moment(), containers)
+            }
+            Kind::Network => Observed::Networks(
+                self.moment(),
+                self.networks.values().map(network).collect(),
+                self.listed(),
+            ),
             Kind::Volume => Observed::Volume(host_name.clone(), self.volumes.get(host_name).map(volume)),
             Kind::Image => {
                 let image = self.images.get(host_name).map_or(ObservedImage::Absent, |image| {
@@ -48,24 +57,34 @@ impl Engine {
     }
 
     /// The youngest first, as the engine lists them.
-    fn listed(&self) -> Vec<ObservedContainer> {
+    pub(crate) fn listed(&self) -> Vec<ObservedContainer> {
         let mut containers: Vec<&Container> = self.containers.values().collect();
         containers.sort_by_key(|container| std::cmp::Reverse(container.serial));
-        containers.into_iter().map(listed).collect()
+        containers.into_iter().map(|container| listed(container, self.moment())).collect()
     }
 
-    fn listed_with_detail_of(&self, id: &ResourceId, instance: &InstanceId) -> Vec<ObservedContainer> {
-        let mut all = self.listed();
-        for observed in &mut all {
-            let ours = observed
-                .owner
-                .as_ref()
-                .is_some_and(|owner| owner.instance == *instance && owner.resource == *id);
-            if let Some(container) = self.containers.get(&observed.id.0).filter(|_| ours) {
-                self.add_detail(container, observed);
+    /// Now, as an adapter counts it.
+    pub(crate) fn moment(&self) -> AsOf {
+        AsOf(u64::try_from(self.now.since(Timestamp::ZERO).as_nanos()).unwrap_or(u64::MAX))
+    }
+
+    /// Inspects the containers of `id`, which may have changed since they were listed; one that is gone is left out.
+    pub(crate) fn add_details(
+        &self,
+        containers: &mut Vec<ObservedContainer>,
+        id: &ResourceId,
+        instance: &InstanceId,
+    ) {
+        let is_ours = |owner: &Ownership| owner.instance == *instance && owner.resource == *id;
+        containers.retain_mut(|observed| {
+            if !observed.owner.as_ref().is_some_and(is_ours) {
+                return true;
             }
-        }
-        all
+            let Some(container) = self.containers.get(&observed.id.0) else { return false };
+            *observed = listed(container, self.moment());
+            self.add_detail(container, observed);
+            true
+        });
     }
 
     /// What an inspect shows of `container` and a listing does not.
@@ -97,7 +116,7 @@ fn time(at: Option<Timestamp>) -> String {
     }
 }
 
-fn listed(container: &Container) -> ObservedContainer {
+fn listed(container: &Container, as_of: AsOf) -> ObservedContainer {
     let state = match container.state {
         State::Created => ContainerState::Created,
         State::Running => ContainerState::Running,
@@ -128,6 +147,7 @@ fn listed(container: &Container) -> ObservedContainer {
         mounts: mounts.collect(),
         ports: container.ports.clone(),
         detail: None,
+        as_of,
     }
 }
 

@@ -3,12 +3,15 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::Mutex,
+    sync::{
+        Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use aiplat_core::{
     ResourceId,
-    observed::{ContainerId, ObservedContainer, ObservedImage},
+    observed::{AsOf, ContainerId, ObservedContainer, ObservedImage},
     spec::InstanceId,
 };
 
@@ -20,6 +23,8 @@ const MAX_IMAGES: usize = 4096;
 /// See the module.
 #[derive(Debug, Default)]
 pub(crate) struct Memory {
+    /// Counts the moments at which something was asked.
+    moments: AtomicU64,
     /// Engine id to our resource, `None` for foreign ones. Replaced by every listing.
     containers: Mutex<BTreeMap<String, Option<ResourceId>>>,
     /// References as written that somebody looked at, with the content id found.
@@ -27,6 +32,11 @@ pub(crate) struct Memory {
 }
 
 impl Memory {
+    /// Now, in the adapter's own counting.
+    pub(crate) fn moment(&self) -> AsOf {
+        AsOf(self.moments.fetch_add(1, Ordering::Relaxed) + 1)
+    }
+
     pub(crate) fn learn_containers(&self, containers: &[ObservedContainer], instance: &InstanceId) {
         let known = containers.iter().map(|container| {
             let owner = container.owner.as_ref().filter(|owner| owner.instance == *instance);

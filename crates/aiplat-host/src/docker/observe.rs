@@ -6,7 +6,7 @@ use aiplat_core::{
     Kind, ResourceId,
     action::label,
     observed::{
-        ComposeOrigin, ContainerDetail, ContainerId, ContainerState, Endpoint, EngineHealth, Listing,
+        AsOf, ComposeOrigin, ContainerDetail, ContainerId, ContainerState, Endpoint, EngineHealth, Listing,
         Observed, ObservedContainer, ObservedImage, ObservedMount, ObservedNetwork, ObservedVolume,
         Ownership, PublishedPort,
     },
@@ -30,9 +30,15 @@ impl DockerBackend {
     pub(super) async fn look_at(&self, target: &Target) -> Result<Observed, HostError> {
         let Target { id, host_name } = target;
         let observed = match id.kind {
-            Kind::Container => self.containers_with_detail_of(id).await.map(Observed::Containers),
+            Kind::Container => {
+                self.containers_with_detail_of(id).await.map(|(as_of, all)| Observed::Containers(as_of, all))
+            }
             // All of them: one of an earlier name, and a second one of the same, are found by their labels.
-            Kind::Network => self.list_networks().await.map(Observed::Networks),
+            Kind::Network => {
+                let as_of = self.memory.moment();
+                futures_util::try_join!(self.list_networks(), self.list_containers())
+                    .map(|(networks, containers)| Observed::Networks(as_of, networks, containers))
+            }
             Kind::Volume => {
                 self.volume_named(host_name).await.map(|volume| Observed::Volume(host_name.clone(), volume))
             }
@@ -44,17 +50,20 @@ impl DockerBackend {
     }
 
     pub(super) async fn list_everything(&self) -> Result<Listing, HostError> {
+        let as_of = self.memory.moment();
         let lists =
             futures_util::try_join!(self.list_containers(), self.list_networks(), self.list_volumes());
         let (containers, networks, volumes) =
             lists.map_err(|error| self.error("list what the engine has", error))?;
-        Ok(Listing { containers, networks, volumes })
+        Ok(Listing { as_of, containers, networks, volumes })
     }
 
     pub(super) async fn list_containers(&self) -> Result<Vec<ObservedContainer>, CallError> {
+        let as_of = self.memory.moment();
         let List(listed) =
             self.client.read::<List<_>>(Call::new(Api::ListContainers).query("all", "1")).await?;
-        let containers: Vec<ObservedContainer> = listed.into_iter().filter_map(container).collect();
+        let listed = listed.into_iter().filter_map(|summary| container(summary, as_of));
+        let containers: Vec<ObservedContainer> = listed.collect();
         self.memory.learn_containers(&containers, self.instance_id());
         Ok(containers)
     }
@@ -75,18 +84,25 @@ impl DockerBackend {
             inspected.map_err(|error| self.error(&format!("inspect container {}", container.id), error))?;
         // Removed since the listing: the next one will say so.
         if let Some(inspect) = inspected {
+            container.as_of = self.memory.moment();
             add_detail(container, &inspect);
             self.add_evidence(container).await;
         }
         Ok(())
     }
 
-    async fn containers_with_detail_of(&self, id: &ResourceId) -> Result<Vec<ObservedContainer>, CallError> {
+    async fn containers_with_detail_of(
+        &self,
+        id: &ResourceId,
+    ) -> Result<(AsOf, Vec<ObservedContainer>), CallError> {
         let mut containers = Vec::new();
+        let listed_at = self.memory.moment();
         for mut container in self.list_containers().await? {
             if is_of(&container, id, self.instance_id()) {
                 match found(self.inspect_container(&container.id).await)? {
                     Some(inspect) => {
+                        // After the answer: an inspect waits for a start or stop under way, and shows its end.
+                        container.as_of = self.memory.moment();
                         add_detail(&mut container, &inspect);
                         self.add_evidence(&mut container).await;
                     }
@@ -96,7 +112,7 @@ impl DockerBackend {
             }
             containers.push(container);
         }
-        Ok(containers)
+        Ok((listed_at, containers))
     }
 
     /// The last words of a process that ended badly. A log that cannot be read is no reason not to look at the rest.
@@ -164,7 +180,7 @@ fn is_of(container: &ObservedContainer, id: &ResourceId, instance: &InstanceId) 
     container.owner.as_ref().is_some_and(|owner| owner.instance == *instance && owner.resource == *id)
 }
 
-fn container(summary: ContainerSummary) -> Option<ObservedContainer> {
+fn container(summary: ContainerSummary, as_of: AsOf) -> Option<ObservedContainer> {
     let ContainerSummary { id, names, image, state, created, labels, network_settings, mounts, ports } =
         summary;
     if id.is_empty() {
@@ -184,6 +200,7 @@ fn container(summary: ContainerSummary) -> Option<ObservedContainer> {
         mounts: mounts.into_iter().map(mount).collect(),
         ports: published(&ports),
         detail: None,
+        as_of,
         id: ContainerId(id),
     })
 }

@@ -88,7 +88,7 @@ impl Fixture {
     }
 
     pub async fn networks_named(&self, name: &str) -> Vec<ObservedNetwork> {
-        let Observed::Networks(mut networks) = self.look(ResourceId::network("any"), name).await else {
+        let Observed::Networks(_, mut networks, _) = self.look(ResourceId::network("any"), name).await else {
             panic!("not networks")
         };
         networks.retain(|network| network.name == name);
@@ -102,7 +102,7 @@ impl Fixture {
     /// The containers of `container/<service>`.
     pub async fn all(&self, service: &str) -> Vec<ObservedContainer> {
         let id = ResourceId::container(service);
-        let Observed::Containers(all) = self.look(id.clone(), "").await else { panic!("not containers") };
+        let Observed::Containers(_, all) = self.look(id.clone(), "").await else { panic!("not containers") };
         let is_it = |container: &ObservedContainer| {
             container.is_owned_by(&self.instance)
                 && container.owner.as_ref().is_some_and(|owner| owner.resource == id)
