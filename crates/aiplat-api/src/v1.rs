@@ -227,6 +227,12 @@ pub struct DiffReply {
     pub invalid: bool,
     /// Set when the file removes more than half of the services or renames the platform.
     pub needs_confirmation: Option<String>,
+    /// Without a file of the client's: why the file on disk is not the one that is compared.
+    #[serde(default)]
+    pub not_in_force: Option<String>,
+    /// What the client's file changes that needs no action of the engine: probes, dependencies.
+    #[serde(default)]
+    pub without_action: Vec<(ResourceId, String)>,
 }
 
 /// Puts a file in force: validates, writes it to the daemon's path atomically, and wakes the daemon. Root only.

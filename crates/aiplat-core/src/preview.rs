@@ -6,11 +6,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Kind, ResourceId, Timestamp,
+    condition::Reason,
     ledger::Ledger,
     observed::{ContainerState, ObservedImage, ObservedState},
     plan::{Requeue, Step, Verdict, World, entries, plan},
     predict::predict,
-    spec::Platform,
+    spec::{ContainerPolicy, Platform},
 };
 
 /// Actions that can be done side by side.
@@ -145,6 +146,27 @@ impl Future<'_> {
     }
 }
 
+/// What `after` changes of the services of `before` without any action: aiplatd itself behaves differently.
+#[must_use]
+pub fn without_action(before: &Platform, after: &Platform) -> Vec<(ResourceId, String)> {
+    let both = after.containers.iter().filter_map(|(id, new)| Some((id, before.containers.get(id)?, new)));
+    let changes = both.filter_map(|(id, old, new)| {
+        let ContainerPolicy { restart, dependencies, probe, stop_grace, update } = &old.policy;
+        let changed = [
+            ("restart", *restart != new.policy.restart),
+            ("depends_on", *dependencies != new.policy.dependencies),
+            ("healthcheck", *probe != new.policy.probe),
+            ("stop_grace_period", *stop_grace != new.policy.stop_grace),
+            ("update_config", *update != new.policy.update),
+        ];
+        let changed: Vec<&str> =
+            changed.iter().filter(|(_, differs)| *differs).map(|(name, _)| *name).collect();
+        let sentence = format!("{} changed, which aiplatd follows without touching it", changed.join(", "));
+        (!changed.is_empty()).then(|| (id.clone(), sentence))
+    });
+    changes.collect()
+}
+
 fn wave(steps: &[(ResourceId, Step)]) -> Wave {
     let actions = steps.iter().filter_map(|(id, step)| {
         let planned = step.action.as_ref()?;
@@ -185,6 +207,8 @@ fn blocked(steps: &[(ResourceId, Step)]) -> Vec<(ResourceId, String)> {
             let gates: Vec<String> = on.iter().map(ToString::to_string).collect();
             Some(gates.join("; "))
         }
+        // It is as the file says, and does not do well: `why` says so, and no plan waits for it.
+        Verdict::Unsatisfied { reason: Reason::ProbeFailed | Reason::Failed, .. } => None,
         Verdict::Unsatisfied { message, .. } | Verdict::Held { message, .. } => Some(message.clone()),
         Verdict::Converged | Verdict::Progressing => None,
     };

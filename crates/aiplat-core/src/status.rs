@@ -115,6 +115,8 @@ fn stopped_word(step: &Step) -> Word {
         }
         (_, _) if reason(ConditionType::ImageAvailable) == Some(Reason::Pulling) => Word::Pulling,
         (Verdict::Blocked { .. } | Verdict::Unsatisfied { .. }, _) => Word::Pending,
+        // There is nothing yet that could be starting.
+        (_, Some(Reason::Missing)) => Word::Pending,
         (Verdict::Converged | Verdict::Progressing | Verdict::Held { .. }, _) => Word::Starting,
     }
 }

@@ -346,6 +346,10 @@ fn is_cut_short(shared: &Shared) -> bool {
 /// When there is no file in force, or the engine does not answer.
 pub async fn diff(shared: &Shared, file: Option<(Option<Platform>, String)>) -> Result<DiffReply, String> {
     let before = shared.lock().desired.clone();
+    let not_in_force = match &file {
+        None => shared.lock().spec.refused.as_ref().map(|refusal| refusal.message.clone()),
+        Some(_) => None,
+    };
     let (mut desired, report) = match file {
         None => (before.as_deref().cloned().ok_or("no good file has been read yet")?, String::new()),
         Some((Some(platform), report)) => (platform, report),
@@ -355,6 +359,10 @@ pub async fn diff(shared: &Shared, file: Option<(Option<Platform>, String)>) -> 
     desired.removals = Removals::From(Timestamp::ZERO);
     desired.settings.mode = aiplat_core::spec::Mode::Auto;
     look_for_images(shared, &desired).await;
+    // A container of somebody else may have come a moment ago, and its event is still on its way.
+    if let Err(error) = shared.relist().await {
+        return Err(format!("the engine does not answer: {}", error.message));
+    }
     let now = shared.now();
     let (observed, ledger) = {
         let state = shared.lock();
@@ -366,7 +374,11 @@ pub async fn diff(shared: &Shared, file: Option<(Option<Platform>, String)>) -> 
         (state.observed.clone(), state.ledger.clone())
     };
     let preview = aiplat_core::preview::preview(&desired, &observed, &ledger, now);
-    Ok(DiffReply { preview, report, invalid: false, needs_confirmation })
+    let without_action = before
+        .as_deref()
+        .map(|before| aiplat_core::preview::without_action(before, &desired))
+        .unwrap_or_default();
+    Ok(DiffReply { preview, report, invalid: false, needs_confirmation, not_in_force, without_action })
 }
 
 /// Judges a file that is not the daemon's own. A newcomer's Compose file is planned as it is; only what is put in

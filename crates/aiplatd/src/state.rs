@@ -228,7 +228,8 @@ impl State {
     pub fn host_name(&self, id: &ResourceId) -> String {
         let desired = self.desired.as_deref();
         let owned = |owner: &Option<aiplat_core::observed::Ownership>| {
-            owner.as_ref().is_some_and(|o| o.resource == *id)
+            let instance = desired.map(|platform| &platform.instance);
+            owner.as_ref().is_some_and(|o| o.resource == *id && Some(&o.instance) == instance)
         };
         let host_name = match id.kind {
             Kind::Network => desired

@@ -368,7 +368,33 @@ fn next(step: &Step) -> String {
 }
 
 fn resources(state: &State, world: &World<'_>) -> Vec<ResourceStatus> {
-    state.ids().iter().map(|id| resource(state, world, id)).collect()
+    let ids = state.ids();
+    // Volumes outlive their entry, and an entry may have had several.
+    let is_listed = |id: &&ResourceId| id.kind != Kind::Volume || world.desired.wants(id);
+    let mut all: Vec<ResourceStatus> =
+        ids.iter().filter(is_listed).map(|id| resource(state, world, id)).collect();
+    all.extend(left_volumes(state, world));
+    all
+}
+
+/// Volumes of ours that no entry of the file names any more: their data stays until a person removes it.
+fn left_volumes(state: &State, world: &World<'_>) -> Vec<ResourceStatus> {
+    let is_named = |name: &str| world.desired.volumes.values().any(|spec| spec.host_name == name);
+    let ours = state.observed.volumes.values().filter_map(|volume| {
+        let owner = volume.owner.as_ref().filter(|owner| owner.instance == world.desired.instance)?;
+        (!is_named(&volume.name)).then_some((volume, owner))
+    });
+    let left = ours.map(|(volume, owner)| ResourceStatus {
+        id: owner.resource.clone(),
+        host_name: volume.name.clone(),
+        desired: false,
+        status: Word::Ready,
+        message: "its data stays".to_owned(),
+        conditions: Vec::new(),
+        used_by: Vec::new(),
+        pull: None,
+    });
+    left.collect()
 }
 
 fn resource(state: &State, world: &World<'_>, id: &ResourceId) -> ResourceStatus {

@@ -24,7 +24,7 @@ fn scene() -> Scene {
 fn a_foreign_container_of_our_name_is_never_touched() {
     let mut scene = scene();
     scene.by_hand(|engine| drop(engine.add_foreign(&foreign("demo-db"))));
-    assert_snapshot!(of(&scene, "db"), @"blocked: the name is taken: container `demo-db` belongs to somebody else; remove it with `docker rm demo-db`, or set another `container_name`; waits for network/default: it does not exist yet; waits for volume/data: it does not exist yet");
+    assert_snapshot!(of(&scene, "db"), @"blocked: the name is taken: container `demo-db` belongs to somebody else; remove it with `docker stop demo-db && docker rm demo-db`, or set another `container_name`; waits for network/default: it does not exist yet; waits for volume/data: it does not exist yet");
 }
 
 #[test]

@@ -313,7 +313,19 @@ pub(super) fn before_disruption(world: &World<'_>, spec: &ContainerSpec) -> Vec<
 
 pub(super) fn name(world: &World<'_>, spec: &ContainerSpec) -> Option<Gate> {
     let holder = world.observed.foreign.iter().find(|container| container.name == spec.host_name)?;
-    Some(name_taken(world, "container", &spec.host_name, holder.owner.as_ref(), holder.compose.as_ref()))
+    let gate =
+        name_taken(world, "container", &spec.host_name, holder.owner.as_ref(), holder.compose.as_ref());
+    Some(match gate {
+        // The engine removes no container that runs.
+        Gate::NameTaken { reason, message } if holder.state.is_alive() => {
+            let (rm, stop) = (
+                format!("`docker rm {0}`", holder.name),
+                format!("`docker stop {0} && docker rm {0}`", holder.name),
+            );
+            Gate::NameTaken { reason, message: message.replace(&rm, &stop) }
+        }
+        other => other,
+    })
 }
 
 pub(super) fn image(world: &World<'_>, spec: &ContainerSpec) -> Option<Gate> {

@@ -3,7 +3,10 @@
 use std::{collections::BTreeMap, fmt::Write as _};
 
 use aiplat_api::v1::DiffReply;
-use aiplat_core::preview::{Preview, PreviewedAction};
+use aiplat_core::{
+    Kind,
+    preview::{Preview, PreviewedAction},
+};
 
 use super::{
     style,
@@ -20,7 +23,7 @@ pub fn is_empty(preview: &Preview) -> bool {
 /// The plan, in waves; within a wave things happen side by side.
 #[must_use]
 pub fn plan(reply: &DiffReply) -> String {
-    let DiffReply { preview, report, invalid: _, needs_confirmation } = reply;
+    let DiffReply { preview, report, invalid: _, needs_confirmation, not_in_force, without_action } = reply;
     let mut out = String::new();
     if !report.trim().is_empty() {
         let _ = writeln!(out, "{}\n", super::text::clean_lines(report.trim_end()));
@@ -43,7 +46,19 @@ pub fn plan(reply: &DiffReply) -> String {
             );
         }
     }
-    let _ = writeln!(out, "{}", summary(preview));
+    for (resource, sentence) in without_action {
+        let _ = writeln!(
+            out,
+            "  {} {}: {}",
+            paint(style::UNDERWAY, "~"),
+            clean(&resource.to_string()),
+            clean(sentence)
+        );
+    }
+    let _ = writeln!(out, "{}", summary(reply));
+    if let Some(reason) = not_in_force {
+        let _ = writeln!(out, "{}: {}", paint(style::BAD, "The file on disk is not in force"), clean(reason));
+    }
     if let Some(reason) = needs_confirmation {
         let _ = writeln!(out, "{}: {}", paint(style::UNDERWAY, "Needs --confirm"), clean(reason));
     }
@@ -54,21 +69,36 @@ type Stage<'a> = BTreeMap<String, Vec<&'a PreviewedAction>>;
 
 /// The daemon plans one action a resource and wave; a person reads "create, start" of one resource as one thing. So
 /// all actions of a resource stand together, in the wave in which the last of them is done: what waits for it to be
-/// ready stands in a later one.
+/// ready stands in a later one. What others do in between stays in between.
 fn stages(preview: &Preview) -> Vec<Stage<'_>> {
-    let mut all: BTreeMap<String, (usize, Vec<&PreviewedAction>)> = BTreeMap::new();
+    let mut all: BTreeMap<String, Vec<(usize, Vec<&PreviewedAction>)>> = BTreeMap::new();
     for (number, wave) in preview.waves.iter().enumerate() {
         for action in &wave.actions {
-            let (last, actions) = all.entry(action.resource.to_string()).or_default();
-            *last = number;
-            actions.push(action);
+            let blocks = all.entry(action.resource.to_string()).or_default();
+            match blocks.last_mut().filter(|(last, actions)| !is_interval(*last, number, actions)) {
+                Some((last, actions)) => {
+                    *last = number;
+                    actions.push(action);
+                }
+                None => blocks.push((number, vec![action])),
+            }
         }
     }
     let mut stages: BTreeMap<usize, Stage<'_>> = BTreeMap::new();
-    for (resource, (last, actions)) in all {
-        stages.entry(last).or_default().insert(resource, actions);
+    for (resource, blocks) in all {
+        for (last, actions) in blocks {
+            stages.entry(last).or_default().insert(resource.clone(), actions);
+        }
     }
     stages.into_values().collect()
+}
+
+/// Whether others have to do something between these actions and the next one: a network is removed between a
+/// disconnect and the connect after it. Between a create and its start a service only waits.
+fn is_interval(last: usize, next: usize, actions: &[&PreviewedAction]) -> bool {
+    let before = actions.last();
+    let is_container = before.is_some_and(|action| action.resource.kind == Kind::Container);
+    next > last + 1 && (!is_container || before.is_some_and(|action| action.verb == "disconnect"))
 }
 
 fn resource_block(resource: &str, actions: &[&PreviewedAction]) -> String {
@@ -101,12 +131,20 @@ fn sign(actions: &[&PreviewedAction]) -> (&'static str, anstyle::Style) {
 
 /// `5 actions on 3 resources: 2 create, 2 start, 1 pull. 1 of them interrupts something.`
 #[must_use]
-pub fn summary(preview: &Preview) -> String {
+pub fn summary(reply: &DiffReply) -> String {
+    let preview = &reply.preview;
     let actions: Vec<&PreviewedAction> = preview.waves.iter().flat_map(|wave| &wave.actions).collect();
     if actions.is_empty() {
         return match preview.blocked.len() {
+            0 if reply.not_in_force.is_some() => {
+                "Nothing to do: everything is as the file in force says.".to_owned()
+            }
+            0 if !reply.without_action.is_empty() => {
+                "Nothing is started, stopped or made anew by it.".to_owned()
+            }
             0 => "Nothing to do: everything is as the file says.".to_owned(),
-            blocked => format!("Nothing can be done now: {} wait.", count(blocked, "resource")),
+            1 => "Nothing can be done now: 1 resource waits.".to_owned(),
+            blocked => format!("Nothing can be done now: {blocked} resources wait."),
         };
     }
     let mut verbs: BTreeMap<&str, usize> = BTreeMap::new();

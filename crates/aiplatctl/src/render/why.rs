@@ -99,6 +99,14 @@ pub fn all(doc: &StatusDoc) -> String {
     for service in &unwell {
         let _ = writeln!(out, "{}", painted_chain(service));
     }
+    let not_as_said = doc
+        .resources
+        .iter()
+        .filter(|it| it.id.kind != aiplat_core::Kind::Container && it.desired && it.status == Word::Pending);
+    // Of those that wait because of it, the chain says it already.
+    for resource in not_as_said.filter(|it| !out.contains(&text::clean(&it.message))).collect::<Vec<_>>() {
+        let _ = writeln!(out, "{}: {}", resource.id, text::clean(&resource.message));
+    }
     if out.is_empty() {
         let services = text::count(doc.services.len(), "service");
         let _ = writeln!(out, "All is well: {services} as the file says.");

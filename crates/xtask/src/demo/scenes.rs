@@ -35,7 +35,7 @@ impl Scene {
     pub fn title(self) -> &'static str {
         match self {
             Self::Kill => "kill a container",
-            Self::CrashLoop => "make a service crash-loop, by an edit of the file, and take it back",
+            Self::CrashLoop => "break a service by an edit of the file",
             Self::TakePort => "take a port that a service wants",
             Self::KillDaemon => "kill -9 aiplatd, and start it again",
             Self::BreakFile => "save half a file, and mend it",
@@ -91,7 +91,14 @@ fn crash_loop(stage: &mut Stage) -> Result<()> {
         .context("no service of the file can be edited")?;
     stage.folder.save(&edited)?;
     say(&format!("saved: {victim} now dies at its start"));
-    let word = stage.wait_for_status(&victim, &["BackOff", "CrashLoop", "Held"])?;
+    // A service that writes to a volume is left in its loop; any other one is soon what it was before, by itself.
+    let word = wait::until(&format!("{victim} to fail"), DEADLINE, GLANCE, || {
+        let row = stage.services()?.into_iter().find(|row| row.name == victim);
+        let failed = row.filter(|row| {
+            matches!(row.status.as_str(), "CrashLoop" | "Held") || row.message.contains("was taken back")
+        });
+        Ok(failed.map(|row| row.status))
+    })?;
     say(&format!("{victim} is {word}"));
     say(&format!("why: {}", stage.ctl.why(&victim)?));
     mend(stage, &victim)

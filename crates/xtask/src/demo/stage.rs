@@ -97,16 +97,6 @@ impl Stage {
         .map(|took| Healing { took, whys })
     }
 
-    /// Waits until a service shows one of these words; returns the word.
-    pub fn wait_for_status(&mut self, service: &str, words: &[&str]) -> Result<String> {
-        wait::until(&format!("{service} to be {}", words.join(" or ")), DEADLINE, GLANCE, || {
-            self.check_daemon()?;
-            let services = self.ctl.services()?;
-            let row = services.into_iter().find(|row| row.name == service);
-            Ok(row.map(|row| row.status).filter(|status| words.contains(&status.as_str())))
-        })
-    }
-
     /// The services now.
     pub fn services(&mut self) -> Result<Vec<Service>> {
         self.check_daemon()?;
