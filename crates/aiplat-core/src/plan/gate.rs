@@ -259,7 +259,9 @@ pub(super) fn name_taken(
         None => (
             "somebody else".to_owned(),
             match what {
-                "container" => format!("remove it with `docker rm {name}`, or set another `container_name`"),
+                "container" => format!(
+                    "remove it with `docker stop {name} && docker rm {name}`, or set another `container_name`"
+                ),
                 _ => format!("use it as it is with `external: true` and `name: {name}`"),
             },
         ),
@@ -313,19 +315,7 @@ pub(super) fn before_disruption(world: &World<'_>, spec: &ContainerSpec) -> Vec<
 
 pub(super) fn name(world: &World<'_>, spec: &ContainerSpec) -> Option<Gate> {
     let holder = world.observed.foreign.iter().find(|container| container.name == spec.host_name)?;
-    let gate =
-        name_taken(world, "container", &spec.host_name, holder.owner.as_ref(), holder.compose.as_ref());
-    Some(match gate {
-        // The engine removes no container that runs.
-        Gate::NameTaken { reason, message } if holder.state.is_alive() => {
-            let (rm, stop) = (
-                format!("`docker rm {0}`", holder.name),
-                format!("`docker stop {0} && docker rm {0}`", holder.name),
-            );
-            Gate::NameTaken { reason, message: message.replace(&rm, &stop) }
-        }
-        other => other,
-    })
+    Some(name_taken(world, "container", &spec.host_name, holder.owner.as_ref(), holder.compose.as_ref()))
 }
 
 pub(super) fn image(world: &World<'_>, spec: &ContainerSpec) -> Option<Gate> {

@@ -290,7 +290,9 @@ impl DockerBackend {
                 )
             }
             ("container", None) => {
-                format!("remove it with `docker rm {name}`, or set another `container_name`")
+                format!(
+                    "remove it with `docker stop {name} && docker rm {name}`, or set another `container_name`"
+                )
             }
             _ => format!("use it as it is with `external: true` and `name: {name}`"),
         };
