@@ -216,6 +216,7 @@ fn details() -> impl Strategy<Value = ContainerDetail> {
             oom_killed,
             health,
             limits,
+            engine_restarts: false,
             last_line: None,
         },
     )

@@ -83,7 +83,7 @@ pub enum Action {
         /// The network's name.
         network: String,
     },
-    /// Change limits while it runs.
+    /// Change limits while it runs; the engine's own restart policy becomes `no` with it.
     UpdateLimits {
         /// Which.
         id: ContainerId,

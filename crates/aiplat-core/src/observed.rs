@@ -216,6 +216,8 @@ pub struct ContainerDetail {
     pub health: Option<EngineHealth>,
     /// Limits in force.
     pub limits: Limits,
+    /// The engine has a restart policy for it: somebody gave it one by hand, for ours is `no`.
+    pub engine_restarts: bool,
     /// The last line that it wrote before it ended badly: the evidence that a person asks for first. Hostile bytes:
     /// printable and short when it comes from an adapter.
     pub last_line: Option<String>,

@@ -87,6 +87,7 @@ pub fn predict(
         Action::UpdateLimits { id: container, limits } => change(observed, id, container, |c| {
             if let Some(detail) = &mut c.detail {
                 detail.limits = *limits;
+                detail.engine_restarts = false;
             }
         }),
     }

@@ -231,13 +231,16 @@ fn service(state: &State, world: &World<'_>, id: &ResourceId, spec: &ContainerSp
         status::why(world, id).into_iter().map(|link| link.sentence).collect()
     };
     let record = state.ledger.get(id);
-    let transition = record.and_then(|record| record.transitions.get(&ConditionType::Ready));
+    let since = |kind| record?.transitions.get(&kind).map(|transition| transition.wall_ms);
+    // What is Ready and yet not well is so since the last thing around it went wrong.
+    let around = step.conditions.iter().filter(|it| summary.word == Word::Degraded && !it.is_normal());
+    let since = around.filter_map(|it| since(it.kind)).max().or_else(|| since(ConditionType::Ready));
     let ports: Vec<String> = spec.runtime.ports.iter().map(ToString::to_string).collect();
     ServiceStatus {
         name: spec.service.clone(),
         kind: "ctr".to_owned(),
         status: summary.word,
-        since: transition.map(|transition| rfc3339(transition.wall_ms)),
+        since: since.map(rfc3339),
         restarts: record.map_or(0, |record| record.restarts.total),
         endpoint: ports.join(","),
         message: summary.message,

@@ -103,6 +103,7 @@ impl Engine {
             oom_killed: container.oom_killed,
             health: container.engine_health.then(health),
             limits: container.limits,
+            engine_restarts: false,
             last_line: None,
         });
     }

@@ -99,6 +99,20 @@ fn a_removed_service_is_made_anew_and_only_who_asked_for_it_follows() {
 }
 
 #[test]
+fn a_restart_policy_that_was_given_by_hand_is_taken_away_and_nobody_is_restarted() {
+    let Some(mut stage) = converged() else { return };
+    let before = stage.runs();
+    let policy = |stage: &Stage| {
+        stage.container("other").unwrap_or_default()["HostConfig"]["RestartPolicy"]["Name"].clone()
+    };
+    let id = before["other"].id.clone();
+    stage.engine.post(&format!("/containers/{id}/update"), &json!({"RestartPolicy": {"Name": "always"}}));
+    assert!(until(PATIENCE, || policy(&stage) == json!("no")), "{}", policy(&stage));
+    stage.settled();
+    assert_eq!(stage.runs(), before, "nobody is restarted for it");
+}
+
+#[test]
 fn a_disconnected_network_is_connected_again_with_its_names_and_nobody_is_restarted() {
     let Some(mut stage) = converged() else { return };
     let before = stage.runs();

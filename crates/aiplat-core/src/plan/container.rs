@@ -393,10 +393,15 @@ impl Look<'_> {
 
     fn limit(&self, container: &ObservedContainer) -> Option<Step> {
         let limits = self.spec.live.limits;
-        let differs = container.detail.as_ref().is_some_and(|detail| detail.limits != limits);
-        differs.then(|| {
-            Step::act(Action::UpdateLimits { id: container.id.clone(), limits }, Cause::LimitsDiffer)
-        })
+        let detail = container.detail.as_ref()?;
+        let cause = if detail.limits != limits {
+            Cause::LimitsDiffer
+        } else if detail.engine_restarts {
+            Cause::EngineRestarts
+        } else {
+            return None;
+        };
+        Some(Step::act(Action::UpdateLimits { id: container.id.clone(), limits }, cause))
     }
 
     fn stop(&self, container: &ObservedContainer) -> Action {

@@ -187,6 +187,8 @@ pub enum Cause {
     },
     /// Limits differ from the file.
     LimitsDiffer,
+    /// The engine was told to restart it, which is aiplatd's to do.
+    EngineRestarts,
     /// `aiplatctl stop`.
     StopOrdered,
     /// `aiplatctl restart`.
@@ -266,6 +268,9 @@ impl fmt::Display for Cause {
             Self::LimitsDiffer => f.write_str("its limits differ from the file"),
             Self::StopOrdered => f.write_str("`aiplatctl stop` was given"),
             Self::RestartOrdered => f.write_str("`aiplatctl restart` was given"),
+            Self::EngineRestarts => {
+                f.write_str("the engine was told to restart it, and there would be two who do")
+            }
             Self::Paused => f.write_str("it was paused by hand"),
             Self::PullAlways => f.write_str("pull_policy is always"),
             Self::Dead => f.write_str("the engine left it dead"),

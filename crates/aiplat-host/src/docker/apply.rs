@@ -195,7 +195,10 @@ impl DockerBackend {
         limits: &Limits,
     ) -> Result<(), HostError> {
         let inspect = self.guard(id, container, "update").await?;
-        let body = create_body::update(limits, &observe::limits(&inspect.host_config));
+        let mut body = create_body::update(limits, &observe::limits(&inspect.host_config));
+        if inspect.host_config.restart_policy.is_set() {
+            body.insert("RestartPolicy".to_owned(), serde_json::json!({"Name": "no"}));
+        }
         if body.is_empty() {
             return Ok(());
         }

@@ -304,6 +304,7 @@ fn add_detail(container: &mut ObservedContainer, inspect: &ContainerInspect) {
         oom_killed: state.oom_killed,
         health: state.health.as_ref().and_then(|health| engine_health(&health.status)),
         limits: limits(host_config),
+        engine_restarts: host_config.restart_policy.is_set(),
         last_line: None,
     });
 }
@@ -319,7 +320,7 @@ fn engine_health(word: &str) -> Option<EngineHealth> {
 
 /// Limits in force; those that `create_body` wrote to lift a limit read as none.
 pub(super) fn limits(config: &HostConfig) -> Limits {
-    let HostConfig { memory, nano_cpus, pids_limit, port_bindings: _ } = config;
+    let HostConfig { memory, nano_cpus, pids_limit, restart_policy: _, port_bindings: _ } = config;
     Limits {
         memory: if *memory >= create_body::MEMORY_LIFTED { 0 } else { (*memory).max(0) },
         nano_cpus: if create_body::is_cpu_lifted(*nano_cpus) { 0 } else { (*nano_cpus).max(0) },

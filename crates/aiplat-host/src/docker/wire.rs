@@ -159,9 +159,26 @@ pub(crate) struct HostConfig {
     pub(crate) nano_cpus: i64,
     #[serde(deserialize_with = "lenient")]
     pub(crate) pids_limit: i64,
+    #[serde(deserialize_with = "lenient")]
+    pub(crate) restart_policy: RestartPolicy,
     /// `80/tcp` to host addresses.
     #[serde(deserialize_with = "lenient")]
     pub(crate) port_bindings: BTreeMap<String, Option<Vec<HostPort>>>,
+}
+
+/// What the engine does when a container ends.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub(crate) struct RestartPolicy {
+    /// Empty and `no` mean nothing.
+    #[serde(deserialize_with = "lenient")]
+    pub(crate) name: String,
+}
+
+impl RestartPolicy {
+    pub(crate) fn is_set(&self) -> bool {
+        !matches!(self.name.as_str(), "" | "no")
+    }
 }
 
 /// One published port as asked for.
