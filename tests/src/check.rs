@@ -33,10 +33,9 @@ pub fn violations(call: &Call<'_>, exact_gates: bool) -> Vec<String> {
     found.extend(ownership(call));
     found.extend(one_running(call));
     found.extend(kept_until_replaced(call));
+    found.extend(network_in_use(call));
     if exact_gates {
         found.extend(gate_open(call));
-        // What was connected since is refused by the adapter.
-        found.extend(network_in_use(call));
     }
     found.into_iter().map(|text| format!("{text} ({} of {})", call.action, call.id)).collect()
 }
