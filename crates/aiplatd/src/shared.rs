@@ -221,6 +221,7 @@ impl Shared {
 
     /// Writes a batch; when that fails we go on from memory, and say so.
     pub async fn commit_batch(&self, batch: Batch) {
+        let ids: Vec<ResourceId> = batch.records.keys().cloned().collect();
         let result = self.store.commit(batch).await;
         let mut state = self.lock();
         match result {
@@ -243,6 +244,8 @@ impl Shared {
                     state.events.warn(self.clock.wall_ms(), "LedgerUnwritable", "platform", text);
                 }
                 state.store_failing = Some(message);
+                // Tried again with the next flush: a later success for others says nothing of these.
+                state.unsaved.extend(ids);
             }
         }
     }
