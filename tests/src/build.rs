@@ -6,9 +6,9 @@ use aiplat_core::{
     ResourceId, Timestamp,
     spec::{
         Attachment, ContainerLive, ContainerPolicy, ContainerRuntime, ContainerSpec, Dependency,
-        DependencyCondition, FailureAction, ImageSpec, InstanceId, Limits, Mount, MountSource, NetworkSpec,
-        Platform, PortBinding, ProbeKind, ProbeSpec, Protocol, PullPolicy, Removals, RestartMode, Settings,
-        UpdatePolicy, VolumeSpec,
+        DependencyCondition, FailureAction, ImageSpec, InstanceId, Limits, Mount, MountOptions, MountSource,
+        NetworkSpec, Platform, PortBinding, ProbeKind, ProbeSpec, Protocol, PullPolicy, Removals,
+        RestartMode, Settings, UpdateOrder, UpdatePolicy, Via, VolumeSpec,
     },
 };
 
@@ -64,6 +64,10 @@ pub struct Service {
     pub needs: BTreeMap<String, Dependency>,
     /// Probe.
     pub probe: Option<ProbeSpec>,
+    /// `healthcheck.startup`.
+    pub startup: Option<ProbeSpec>,
+    /// `healthcheck.liveness`.
+    pub liveness: Option<ProbeSpec>,
     /// Restart mode.
     pub restart: RestartMode,
     /// Limits.
@@ -76,6 +80,8 @@ pub struct Service {
     pub grace: Duration,
     /// `deploy.update_config.failure_action`.
     pub on_failure: Option<FailureAction>,
+    /// `deploy.update_config.order: start-first`.
+    pub start_first: bool,
     /// How its program behaves.
     pub app: App,
 }
@@ -109,12 +115,15 @@ pub fn service(name: &str) -> Service {
         ports: Vec::new(),
         needs: BTreeMap::new(),
         probe: None,
+        startup: None,
+        liveness: None,
         restart: RestartMode::Default,
         limits: Limits::default(),
         container_name: None,
         pull: PullPolicy::Missing,
         grace: Duration::from_secs(10),
         on_failure: None,
+        start_first: false,
         app: App::default(),
     }
 }
@@ -158,7 +167,14 @@ pub fn tcp_probe() -> ProbeSpec {
         timeout: Duration::from_secs(1),
         retries: 3,
         start_period: Duration::ZERO,
+        via: Via::Address,
     }
+}
+
+/// The same with five tries: longer than any program of the generators takes to begin.
+#[must_use]
+pub fn patient_probe() -> ProbeSpec {
+    ProbeSpec { retries: 5, ..tcp_probe() }
 }
 
 impl Service {
@@ -173,6 +189,20 @@ impl Service {
     #[must_use]
     pub fn probe(mut self) -> Self {
         self.probe = Some(tcp_probe());
+        self
+    }
+
+    /// Is restarted when it does not answer: see [`patient_probe`].
+    #[must_use]
+    pub fn liveness(mut self) -> Self {
+        self.liveness = Some(patient_probe());
+        self
+    }
+
+    /// Has a startup probe: see [`patient_probe`].
+    #[must_use]
+    pub fn startup(mut self) -> Self {
+        self.startup = Some(patient_probe());
         self
     }
 
@@ -237,28 +267,34 @@ impl Service {
             ports,
             needs,
             probe,
+            startup,
+            liveness,
             restart,
             limits,
             container_name,
             pull: _,
             grace,
             on_failure,
+            start_first,
             app: _,
         } = self;
         let volume = |(key, target): &(String, String)| Mount {
             target: target.clone(),
             source: MountSource::Volume { volume: ResourceId::volume(key), host_name: sketch.host_name(key) },
             read_only: false,
+            options: MountOptions::default(),
         };
         let bind = |(path, create): &(String, bool)| Mount {
             target: path.clone(),
             source: MountSource::Bind { path: path.clone(), create: *create },
             read_only: false,
+            options: MountOptions::default(),
         };
         let anonymous = |target: &String| Mount {
             target: target.clone(),
             source: MountSource::Anonymous,
             read_only: false,
+            options: MountOptions::default(),
         };
         let mut mounts: Vec<Mount> = volumes
             .iter()
@@ -283,16 +319,22 @@ impl Service {
                 environment: BTreeMap::from([("VERSION".to_owned(), version.to_string())]),
                 ports: ports.iter().map(|port| binding(*port)).collect(),
                 mounts,
-                engine_health_off: probe.is_some(),
+                engine_health_off: probe.is_some() || startup.is_some() || liveness.is_some(),
                 ..ContainerRuntime::default()
             },
-            live: ContainerLive { networks: networks.iter().map(attach).collect(), limits: *limits },
+            live: ContainerLive { networks: networks.iter().map(attach).collect(), limits: limits.clone() },
             policy: ContainerPolicy {
                 restart: *restart,
                 dependencies: needs.iter().map(|(on, edge)| (ResourceId::container(on), *edge)).collect(),
                 probe: probe.clone(),
+                startup: startup.clone(),
+                liveness: liveness.clone(),
                 stop_grace: *grace,
-                update: UpdatePolicy { failure_action: *on_failure, ..UpdatePolicy::default() },
+                update: UpdatePolicy {
+                    failure_action: *on_failure,
+                    order: if *start_first { UpdateOrder::StartFirst } else { UpdateOrder::StopFirst },
+                    ..UpdatePolicy::default()
+                },
             },
         }
     }
@@ -331,6 +373,9 @@ impl Sketch {
                 attachable: false,
                 labels: BTreeMap::new(),
                 subnets: Vec::new(),
+                ipv4_off: false,
+                ipam_driver: None,
+                ipam_options: BTreeMap::new(),
             };
             (ResourceId::network(key), spec)
         });
@@ -409,8 +454,12 @@ impl fmt::Debug for Service {
                 write!(f, " {what} {said}")?;
             }
         }
-        if self.probe.is_some() {
-            write!(f, " probe")?;
+        for (name, probe) in
+            [("probe", &self.probe), ("startup", &self.startup), ("liveness", &self.liveness)]
+        {
+            if probe.is_some() {
+                write!(f, " {name}")?;
+            }
         }
         if !self.ports.is_empty() || !self.anonymous.is_empty() {
             write!(f, " ports {:?} anonymous {:?}", self.ports, self.anonymous)?;
@@ -419,6 +468,12 @@ impl fmt::Debug for Service {
             write!(f, " memory {} name {:?}", self.limits.memory, self.container_name)?;
         }
         write!(f, " boot {:?} stops with {}", self.app.boot, self.app.stop_exit)?;
+        if let Some(hang) = &self.app.hangs {
+            write!(f, " {hang:?}")?;
+        }
+        if let Some(upstream) = &self.app.upstream {
+            write!(f, " relies on {upstream}")?;
+        }
         self.app.ends.as_ref().map_or(Ok(()), |ending| write!(f, " {ending:?}"))
     }
 }

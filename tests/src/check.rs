@@ -7,7 +7,8 @@ use aiplat_core::{
     Kind, ResourceId,
     action::{Action, label},
     fingerprint,
-    spec::{DependencyCondition, Platform},
+    plan::Cause,
+    spec::{DependencyCondition, Platform, ProbeSpec},
 };
 
 use crate::sim::engine::{Container, Engine, State};
@@ -81,6 +82,7 @@ pub fn target(action: &Action) -> Option<&str> {
         | Action::RenameContainer { id, .. }
         | Action::Connect { id, .. }
         | Action::Disconnect { id, .. }
+        | Action::HandBack { id }
         | Action::UpdateLimits { id, .. } => Some(&id.0),
         Action::CreateNetwork { .. }
         | Action::RemoveNetwork { .. }
@@ -120,6 +122,12 @@ fn is_alive(container: &Container) -> bool {
 /// S2.
 fn one_running(call: &Call<'_>) -> Option<String> {
     let Action::StartContainer { id } = call.action else { return None };
+    let beside =
+        call.desired.containers.get(call.id).is_some_and(aiplat_core::spec::ContainerSpec::starts_first);
+    let running = members(call.before, call.desired, call.id).filter(|other| is_alive(other)).count();
+    if beside && running <= 1 {
+        return None;
+    }
     let other =
         members(call.before, call.desired, call.id).find(|other| other.id != id.0 && is_alive(other))?;
     Some(format!("S2: {} still runs", other.name))
@@ -166,6 +174,16 @@ fn gate_open(call: &Call<'_>) -> Option<String> {
     })
 }
 
+/// S14: what does not answer is not restarted while a dependency does not run.
+#[must_use]
+pub fn blamed(engine: &Engine, desired: &Platform, id: &ResourceId, cause: &Cause) -> Option<String> {
+    let Cause::Unresponsive { .. } = cause else { return None };
+    let spec = desired.containers.get(id)?;
+    let mut required = spec.policy.dependencies.iter().filter(|(_, edge)| edge.required);
+    let (on, _) = required.find(|(on, _)| !satisfied(engine, desired, on, DependencyCondition::Started))?;
+    Some(format!("S14: {id} is restarted for {on}, which does not run"))
+}
+
 /// Whether `on` satisfies `condition`, in truth.
 #[must_use]
 pub fn satisfied(
@@ -178,12 +196,16 @@ pub fn satisfied(
     let done = |container: &Container| {
         container.state == State::Exited && container.exit_code == 0 && container.started.is_some()
     };
-    let probed = desired.containers.get(on).is_some_and(|spec| spec.policy.probe.is_some());
+    let probe = desired.containers.get(on).and_then(|spec| spec.policy.probe.as_ref());
+    // That a program has ceased to answer is known when it has failed often enough, and one interval later at most.
+    let is_well =
+        |probe: &ProbeSpec, container: &Container| engine.is_up(container, probe.budget() + probe.interval);
     let any = |holds: &dyn Fn(&Container) -> bool| members(engine, desired, on).any(holds);
     match condition {
         DependencyCondition::Started => any(&|container| is_alive(container) || done(container)),
         DependencyCondition::Healthy => any(&|container| {
-            done(container) || (container.state == State::Running && (!probed || engine.answers(container)))
+            done(container)
+                || (container.state == State::Running && probe.is_none_or(|probe| is_well(probe, container)))
         }),
         DependencyCondition::CompletedSuccessfully => any(&|container| done(container)),
     }

@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, net::IpAddr, time::Duration};
 
 use aiplat_core::{
     Kind, ResourceId, Timestamp,
+    classify::FailureClass,
     condition::{ErrorClass, Reason},
     ledger::{Failure, Ledger, Record, Restart},
     observed::{
@@ -11,7 +12,7 @@ use aiplat_core::{
         ObservedContainer, ObservedImage, ObservedMount, ObservedNetwork, ObservedState, ObservedVolume,
         Ownership, ProbeFacts, PublishedPort,
     },
-    spec::{FailureAction, InstanceId, Limits, OnExhausted, Protocol, RestartMode, Settings},
+    spec::{FailureAction, InstanceId, Limits, OnExhausted, Protocol, RestartMode, Role, Settings},
 };
 use proptest::{collection::vec, option, prelude::*, sample::select};
 
@@ -20,7 +21,7 @@ use crate::{
         Service, Sketch, completed, healthy, instance, optional, restarting, service, sketch, started,
         tcp_probe,
     },
-    sim::App,
+    sim::{App, Hang},
 };
 
 /// Names of services.
@@ -43,6 +44,11 @@ struct Choices {
     memory: i64,
     renamed: bool,
     stop_exit: i64,
+    start_first: bool,
+    liveness: bool,
+    startup: bool,
+    hangs: u32,
+    relies: bool,
 }
 
 fn choices() -> impl Strategy<Value = Choices> {
@@ -70,11 +76,19 @@ fn choices() -> impl Strategy<Value = Choices> {
         select(vec![0_i64, 1 << 28, 1 << 29]),
         prop::bool::weighted(0.1),
         select(vec![0, 143]),
+        prop::bool::weighted(0.3),
+        (
+            any::<bool>(),
+            prop::bool::weighted(0.2),
+            prop_oneof![3 => Just(0_u32), 1 => 1..3_u32],
+            any::<bool>(),
+        ),
     );
     (running, mode, shape, rest).prop_map(|(running, restart, shape, rest)| {
         let (probe, boot_ms, one_shot, crashes) = running;
         let (edges, networks, volume, anonymous, port) = shape;
-        let (version, image, memory, renamed, stop_exit) = rest;
+        let (version, image, memory, renamed, stop_exit, start_first, (liveness, startup, hangs, relies)) =
+            rest;
         Choices {
             version,
             image,
@@ -91,6 +105,11 @@ fn choices() -> impl Strategy<Value = Choices> {
             memory,
             renamed,
             stop_exit,
+            start_first,
+            liveness,
+            startup,
+            hangs,
+            relies,
         }
     })
 }
@@ -133,10 +152,20 @@ fn one(
     let program = if choices.one_shot { "-job" } else { "" };
     service.image = format!("{name}{program}:{}", choices.image);
     service.probe = (choices.probe && !choices.one_shot).then(tcp_probe);
+    // What hangs is healed only where it is asked whether it still answers.
+    if choices.liveness && !choices.one_shot {
+        service = service.liveness();
+        let hang = Hang { after: Duration::from_millis(choices.boot_ms + 900), times: choices.hangs };
+        service.app.hangs = (choices.hangs > 0).then_some(hang);
+    }
+    if choices.startup && !choices.one_shot {
+        service = service.startup();
+    }
     service.networks = choices.networks.iter().map(|network| (*network).to_owned()).collect();
     service.limits.memory = choices.memory;
     // Taken back or not, a platform with a bad edit does not end as its file says.
     service.on_failure = Some(FailureAction::Pause);
+    service.start_first = choices.start_first;
     service.volumes =
         choices.volume.iter().map(|volume| ((*volume).to_owned(), "/data".to_owned())).collect();
     if choices.anonymous {
@@ -156,6 +185,9 @@ fn one(
             2 => optional(healthy()),
             _ => healthy(),
         };
+        if choices.relies && edge.required && !other.one_shot {
+            service.app.upstream = Some(NAMES[*on].to_owned());
+        }
         service.needs.insert(NAMES[*on].to_owned(), edge);
     }
     service
@@ -204,11 +236,12 @@ fn details() -> impl Strategy<Value = ContainerDetail> {
     let health =
         option::of(select(vec![EngineHealth::Starting, EngineHealth::Healthy, EngineHealth::Unhealthy]));
     let limits = (select(vec![0, 1 << 28, -1, i64::MAX]), select(vec![0, 1, -1]))
-        .prop_map(|(memory, pids)| Limits { memory, nano_cpus: 0, pids });
+        .prop_map(|(memory, pids)| Limits { memory, pids, ..Limits::default() });
     let code = select(vec![0, 1, 127, 128, 137, 139, 143, 255, i64::MIN]);
     let text = select(vec!["", "0001-01-01T00:00:00Z", "t1", "t2"]);
-    (text, code, any::<bool>(), health, limits).prop_map(
-        |(started_at, exit_code, oom_killed, health, limits)| ContainerDetail {
+    let line = select(vec!["", "Error: Cannot find module 'x'", "nginx: [emerg] unknown directive", "bye"]);
+    (text, code, any::<bool>(), health, limits, line).prop_map(
+        |(started_at, exit_code, oom_killed, health, limits, line)| ContainerDetail {
             started_at: started_at.to_owned(),
             finished_at: String::new(),
             exit_code,
@@ -216,8 +249,9 @@ fn details() -> impl Strategy<Value = ContainerDetail> {
             oom_killed,
             health,
             limits,
+            joins: std::collections::BTreeSet::new(),
             engine_restarts: false,
-            last_line: None,
+            tail: Some(line.to_owned()).filter(|line| !line.is_empty()).into_iter().collect(),
         },
     )
 }
@@ -262,6 +296,7 @@ fn containers(fingerprints: Vec<String>) -> impl Strategy<Value = ObservedContai
         id: ContainerId(id),
         name: name.to_owned(),
         image: "x".to_owned(),
+        image_id: String::new(),
         state,
         owner,
         compose: None,
@@ -326,7 +361,9 @@ pub fn observations(fingerprints: Vec<String>) -> impl Strategy<Value = Observed
             let incarnation = members.first().and_then(ObservedContainer::incarnation);
             let incarnation = incarnation.unwrap_or_else(|| Incarnation(run.to_owned()));
             let facts = ProbeFacts { healthy: Some(healthy), ..ProbeFacts::new(incarnation, then) };
-            observed.probes.insert(id.clone(), facts);
+            for role in Role::ALL {
+                observed.probes.insert((id.clone(), role), facts.clone());
+            }
         }
         observed
     })
@@ -334,11 +371,13 @@ pub fn observations(fingerprints: Vec<String>) -> impl Strategy<Value = Observed
 
 /// Any ledger.
 pub fn ledgers(fingerprints: Vec<String>) -> impl Strategy<Value = Ledger> {
-    let restart = (times(), 0_u64..4_000).prop_map(|(at, ran)| Restart {
+    let classes = select(FailureClass::ALL.to_vec());
+    let restart = (times(), 0_u64..4_000, classes).prop_map(|(at, ran, class)| Restart {
         of: None,
         at,
         ran: Duration::from_secs(ran),
         ending: "exit 1".to_owned(),
+        class,
     });
     let failure = (
         select(vec!["start", "create", "pull", "stop"]),

@@ -217,8 +217,12 @@ async fn save_each_second(shared: Arc<Shared>, dead: CancellationToken) {
 pub fn compiled(sketch: &Sketch) -> Platform {
     struct One(String);
     impl Files for One {
-        fn read(&self, _path: &std::path::Path) -> Result<Option<Vec<u8>>, String> {
-            Ok(Some(self.0.clone().into_bytes()))
+        fn read(&self, path: &std::path::Path) -> Result<Option<Vec<u8>>, String> {
+            Ok((path == std::path::Path::new(ROOT)).then(|| self.0.clone().into_bytes()))
+        }
+
+        fn list(&self, _folder: &std::path::Path) -> Result<Option<Vec<PathBuf>>, String> {
+            Ok(None)
         }
     }
     let facts = Facts {

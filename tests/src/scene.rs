@@ -12,9 +12,9 @@ use aiplat_core::{
     fingerprint,
     ledger::{Failure, Ledger},
     observed::{Incarnation, ObservedState, ProbeFacts, ProbeOutcome},
-    plan::{Requeue, Step, Verdict, World, entries, plan},
+    plan::{Planned, Requeue, Step, Verdict, World, entries, plan, waits_for},
     preview::resources,
-    spec::{Platform, ProbeSpec},
+    spec::{Platform, ProbeSpec, Role},
     watch::{ProbeSchedule, watch},
 };
 use aiplat_host::{HostError, Target};
@@ -38,7 +38,7 @@ pub struct Scene {
     pub ledger: Ledger,
     /// When the next probe of each service is due, of which run. A first probe is due so long after the first pass that
     /// asked for it: `watch` counts from now, so the earliest answer stands.
-    pub probes_due: BTreeMap<ResourceId, (Incarnation, Timestamp)>,
+    pub probes_due: BTreeMap<(ResourceId, Role), (Incarnation, Timestamp)>,
     /// Nothing happens behind our back: gates are checked against the truth.
     pub exact_gates: bool,
 }
@@ -158,6 +158,10 @@ impl Scene {
             let now = self.now();
             self.observed.record_start(container, now);
         }
+        if let Some(Planned { cause, action: _ }) = &step.action {
+            let found = check::blamed(&self.engine, &self.desired, id, cause);
+            assert_eq!(found, None, "{id}: {}", self.text());
+        }
         let outcome = step.action.as_ref().map(|planned| self.apply(id, &planned.action));
         if let (Some(planned), Some(outcome)) = (&step.action, &outcome) {
             self.remember(id, &planned.action, outcome);
@@ -218,29 +222,34 @@ impl Scene {
 
     /// Makes every probe that is due; how long until the next one is.
     pub fn probe(&mut self) -> Option<Duration> {
-        for id in self.desired.containers.keys().cloned().collect::<Vec<_>>() {
-            let Some((schedule, due)) = self.arm(&id) else { continue };
+        let ids: Vec<ResourceId> = self.desired.containers.keys().cloned().collect();
+        for key in ids.into_iter().flat_map(|id| Role::ALL.map(|role| (id.clone(), role))) {
+            let Some((schedule, due)) = self.arm(&key) else { continue };
             if due <= self.now() {
                 let passed =
                     self.engine.containers.get(&schedule.container.0).is_some_and(|c| self.engine.answers(c));
-                self.record_probe(&id, schedule.incarnation, &schedule.probe, passed);
-                self.probes_due.remove(&id);
-                self.arm(&id);
+                self.record_probe(&key, schedule.incarnation, &schedule.probe, passed);
+                self.probes_due.remove(&key);
+                self.arm(&key);
             }
         }
         let Self { probes_due, desired, .. } = self;
-        probes_due.retain(|id, _| desired.containers.contains_key(id));
+        probes_due.retain(|(id, _), _| desired.containers.contains_key(id));
         self.probes_due.values().map(|(_, due)| self.now().until(*due)).min()
     }
 
-    fn arm(&mut self, id: &ResourceId) -> Option<(ProbeSchedule, Timestamp)> {
-        let Some(schedule) = watch(&self.world(), id) else {
-            self.probes_due.remove(id);
+    fn arm(&mut self, key: &(ResourceId, Role)) -> Option<(ProbeSchedule, Timestamp)> {
+        let Some(schedule) = watch(&self.world(), &key.0, key.1) else {
+            self.probes_due.remove(key);
+            // As the daemon does: what failed before a dependency was seen to be down does not count.
+            if key.1 == Role::Liveness {
+                self.observed.probes.remove(key);
+            }
             return None;
         };
         let now = self.now();
         let fresh = (schedule.incarnation.clone(), now + schedule.after);
-        let due = self.probes_due.entry(id.clone()).or_insert_with(|| fresh.clone());
+        let due = self.probes_due.entry(key.clone()).or_insert_with(|| fresh.clone());
         if due.0 != fresh.0 || fresh.1 < due.1 {
             *due = fresh;
         }
@@ -248,15 +257,26 @@ impl Scene {
         Some((schedule, due))
     }
 
-    fn record_probe(&mut self, id: &ResourceId, incarnation: Incarnation, spec: &ProbeSpec, passed: bool) {
+    fn record_probe(
+        &mut self,
+        key: &(ResourceId, Role),
+        incarnation: Incarnation,
+        spec: &ProbeSpec,
+        passed: bool,
+    ) {
         let now = self.now();
+        let waits_for = if passed { Vec::new() } else { waits_for(&self.world(), &key.0) };
         let transcript = if passed { "connected" } else { "connection refused" }.to_owned();
         let fresh = || ProbeFacts::new(incarnation.clone(), now);
-        let facts = self.observed.probes.entry(id.clone()).or_insert_with(fresh);
+        let facts = self.observed.probes.entry(key.clone()).or_insert_with(fresh);
         if facts.incarnation != incarnation {
             *facts = fresh();
         }
-        facts.record(ProbeOutcome { at: now, passed, transcript, took: Duration::from_millis(1) }, spec);
+        facts.record(
+            ProbeOutcome { at: now, passed, transcript, took: Duration::from_millis(1) },
+            spec,
+            waits_for,
+        );
     }
 
     /// Passes over everything, in order, until nothing is due for `quiet`: probes are made, time is let pass. Panics

@@ -16,6 +16,7 @@ pub fn shape(observed: &ObservedState, instance: &InstanceId, id: &ResourceId, a
             id: _,
             name,
             image,
+            image_id: _,
             state,
             owner,
             compose: _,
@@ -33,7 +34,7 @@ pub fn shape(observed: &ObservedState, instance: &InstanceId, id: &ResourceId, a
             mounts.iter().map(|m| format!("{} {} {:?}", m.target, m.writable, m.bind)).collect();
         mounts.sort();
         let ports = if alive { format!("{ports:?}") } else { String::new() };
-        let limits = detail.as_ref().map(|detail| detail.limits);
+        let limits = detail.as_ref().map(|detail| &detail.limits);
         format!("{name} {image} {state} {owner:?} {aliases:?} {mounts:?} {ports} {limits:?}")
     };
     let members = observed.owned.get(id).map(Vec::as_slice).unwrap_or_default();

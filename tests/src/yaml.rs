@@ -57,10 +57,14 @@ impl Service {
         if !self.networks.is_empty() {
             let _ = writeln!(out, "    networks: {:?}", self.networks);
         }
-        let mounts = self.volumes.iter().map(|(key, target)| format!("{key}:{target}"));
-        let mounts: Vec<String> = mounts.chain(self.anonymous.iter().cloned()).collect();
+        let volumes = self.volumes.iter().map(|(key, target)| format!("\"{key}:{target}\""));
+        let anonymous = self.anonymous.iter().map(|target| format!("\"{target}\""));
+        let binds = self.binds.iter().map(|(path, make)| {
+            format!("{{type: bind, source: {path}, target: {path}, bind: {{create_host_path: {make}}}}}")
+        });
+        let mounts: Vec<String> = volumes.chain(anonymous).chain(binds).collect();
         if !mounts.is_empty() {
-            let _ = writeln!(out, "    volumes: {mounts:?}");
+            let _ = writeln!(out, "    volumes: [{}]", mounts.join(", "));
         }
         if !self.ports.is_empty() {
             let ports: Vec<String> = self.ports.iter().map(|port| format!("{port}:80")).collect();
@@ -79,16 +83,27 @@ impl Service {
         }
         let limits = (self.limits.memory > 0)
             .then(|| format!("resources: {{limits: {{memory: \"{}\"}}}}", self.limits.memory));
-        let update = self.on_failure.map(|action| match action {
-            FailureAction::Rollback => "update_config: {failure_action: rollback}".to_owned(),
-            FailureAction::Pause => "update_config: {failure_action: pause}".to_owned(),
+        let action = self.on_failure.map(|action| match action {
+            FailureAction::Rollback => "failure_action: rollback",
+            FailureAction::Pause => "failure_action: pause",
         });
+        let order = self.start_first.then_some("order: start-first");
+        let update: Vec<&str> = action.into_iter().chain(order).collect();
+        let update = (!update.is_empty()).then(|| format!("update_config: {{{}}}", update.join(", ")));
         let deploy: Vec<String> = limits.into_iter().chain(update).collect();
         if !deploy.is_empty() {
             let _ = writeln!(out, "    deploy: {{{}}}", deploy.join(", "));
         }
-        if self.probe.is_some() {
-            out.push_str("    healthcheck: {tcp: {port: 80}, interval: 1s, timeout: 1s, retries: 3}\n");
+        let patient = "{tcp: {port: 80}, retries: 5}";
+        let probes = [
+            self.probe.is_some().then(|| "tcp: {port: 80}".to_owned()),
+            self.startup.is_some().then(|| format!("startup: {patient}")),
+            self.liveness.is_some().then(|| format!("liveness: {patient}")),
+        ];
+        let probes: Vec<String> = probes.into_iter().flatten().collect();
+        if !probes.is_empty() {
+            let probes = probes.join(", ");
+            let _ = writeln!(out, "    healthcheck: {{{probes}, interval: 1s, timeout: 1s, retries: 3}}");
         }
         if !self.needs.is_empty() {
             out.push_str("    depends_on:\n");

@@ -203,7 +203,9 @@ proptest! {
             scene.pass(Duration::from_millis(50));
         }
         // Crashes are not foreseen.
-        let crash = |service: &aiplat_tests::build::Service| service.app.ends.as_ref().is_some_and(|end| end.exit_code != 0);
+        let crash = |service: &aiplat_tests::build::Service| {
+            service.app.hangs.is_some() || service.app.ends.as_ref().is_some_and(|end| end.exit_code != 0)
+        };
         if !sketch.services.iter().any(crash) {
             planned.sort();
             done.sort();
@@ -244,7 +246,7 @@ proptest! {
             let step = plan(&world, &id);
             prop_assert_eq!(&step, &plan(&world, &id));
             harmless(&world, &id, step.action.as_ref().map(|planned| &planned.action))?;
-            drop((entries(&world, &id, &step), watch(&world, &id), readiness(&world, &id), status::why(&world, &id)));
+            drop((entries(&world, &id, &step), aiplat_core::spec::Role::ALL.map(|role| watch(&world, &id, role)), readiness(&world, &id), status::why(&world, &id)));
             if id.kind == Kind::Container {
                 drop(status::summary(&world, &id, &step));
             }

@@ -19,7 +19,8 @@ use tokio::{net::UnixStream, task::JoinHandle, time::timeout};
 use aiplat_core::plan::Command;
 
 use crate::v1::{
-    ApplyReply, ApplyRequest, DiffReply, DiffRequest, Done, Error, Event, LogRecord, StatusDoc, Version,
+    ApplyReply, ApplyRequest, DiffReply, DiffRequest, Done, Error, Event, LogRecord, PruneReply,
+    PruneRequest, PullReply, RevisionInfo, RevisionText, RollbackRequest, ServiceUsage, StatusDoc, Version,
 };
 
 /// No answer that is read as a whole may be larger: the status of 2,000 services is 20 MB.
@@ -28,6 +29,12 @@ const ANSWER_MAX: usize = 64 << 20;
 const LINE_MAX: usize = 4 << 20;
 /// What a daemon that is alive answers within; planning 2,000 services on a loaded machine is the slowest of it.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// As long as the daemon gives a pull.
+const LONGEST_PULL: Duration = Duration::from_secs(3_600);
+
+/// As long as somebody waits for volumes to be removed.
+const LONGEST_PRUNE: Duration = Duration::from_secs(3_600);
 
 /// The daemon behind one socket.
 #[derive(Debug, Clone)]
@@ -161,6 +168,8 @@ pub struct LogQuery {
     pub tail: Option<u64>,
     /// Not before, RFC 3339.
     pub since: Option<String>,
+    /// The run before the present one, also when its container is gone: its last 200 lines.
+    pub previous: bool,
 }
 
 /// The lines of a log as they come. Dropping it closes the connection.
@@ -267,6 +276,31 @@ impl Client {
         self.json(Call::post("/v1/apply", request)).await
     }
 
+    /// `GET /v1/usage`
+    pub async fn usage(&self) -> Result<Vec<ServiceUsage>, ClientError> {
+        self.json(Call::get("/v1/usage")).await
+    }
+
+    /// `GET /v1/history`
+    pub async fn history(&self) -> Result<Vec<RevisionInfo>, ClientError> {
+        self.json(Call::get("/v1/history")).await
+    }
+
+    /// `GET /v1/history/{revision}`
+    pub async fn revision(&self, revision: u64) -> Result<RevisionText, ClientError> {
+        self.json(Call::get(format!("/v1/history/{revision}"))).await
+    }
+
+    /// `POST /v1/rollback`
+    pub async fn rollback(&self, request: &RollbackRequest) -> Result<ApplyReply, ClientError> {
+        self.json(Call::post("/v1/rollback", request)).await
+    }
+
+    /// `POST /v1/prune`: as long as the engine takes to remove what may be large.
+    pub async fn prune(&self, request: &PruneRequest) -> Result<PruneReply, ClientError> {
+        self.json(Call::post("/v1/prune", request).held_for(LONGEST_PRUNE)).await
+    }
+
     /// `POST /v1/reload`
     pub async fn reload(&self) -> Result<Done, ClientError> {
         self.json(Call { body: None, ..Call::post("/v1/reload", &()) }).await
@@ -279,15 +313,31 @@ impl Client {
         self.json(Call { body: None, ..Call::post(path, &()) }).await
     }
 
+    /// `POST /v1/services/{service}/pull`: as long as a pull takes.
+    pub async fn pull(&self, service: &str) -> Result<PullReply, ClientError> {
+        let call = Call::post(format!("/v1/services/{}/pull", escape(service)), &());
+        self.json(Call { body: None, ..call }.held_for(LONGEST_PULL)).await
+    }
+
+    /// `POST /v1/services/{service}/suspend`, for a while or until it is resumed.
+    pub async fn suspend(&self, service: &str, lasts: Option<Duration>) -> Result<Done, ClientError> {
+        let terms = lasts.map(|lasts| format!("?for={}", lasts.as_secs())).unwrap_or_default();
+        let path = format!("/v1/services/{}/suspend{terms}", escape(service));
+        self.json(Call { body: None, ..Call::post(path, &()) }).await
+    }
+
     /// `GET /v1/logs/{service}`
     pub async fn logs(&self, service: &str, query: &LogQuery) -> Result<LogStream, ClientError> {
-        let LogQuery { follow, tail, since } = query;
+        let LogQuery { follow, tail, since, previous } = query;
         let mut path = format!("/v1/logs/{}?follow={follow}", escape(service));
         if let Some(tail) = tail {
             path.push_str(&format!("&tail={tail}"));
         }
         if let Some(since) = since {
             path.push_str(&format!("&since={}", escape(since)));
+        }
+        if *previous {
+            path.push_str("&previous=true");
         }
         let call = Call::get(path);
         let what = call.what();

@@ -8,8 +8,15 @@
 //! | `POST /v1/diff` ([`DiffRequest`]) | read | [`DiffReply`] |
 //! | `GET /v1/logs/{service}?follow=&tail=&since=&previous=` | read | lines of JSON, one [`LogRecord`] each |
 //! | `POST /v1/apply` ([`ApplyRequest`]) | administer | [`ApplyReply`] |
+//! | `GET /v1/usage` | read | [`Vec<ServiceUsage>`] of what runs, after a second or two |
+//! | `GET /v1/history` | read | [`Vec<RevisionInfo>`], the one in force last |
+//! | `GET /v1/history/{revision}` | administer | [`RevisionText`] |
+//! | `POST /v1/rollback` ([`RollbackRequest`]) | administer | [`ApplyReply`] |
+//! | `POST /v1/prune` ([`PruneRequest`]) | administer | [`PruneReply`] |
 //! | `POST /v1/reload` | operate | [`Done`] |
-//! | `POST /v1/services/{service}/{start,stop,restart,reset-failed}` | operate | [`Done`] |
+//! | `POST /v1/services/{service}/{start,stop,restart,reset-failed,update,resume,release}` | operate | [`Done`] |
+//! | `POST /v1/services/{service}/pull` | operate | [`PullReply`], when the engine has pulled |
+//! | `POST /v1/services/{service}/suspend?for=SECS` | operate | [`Done`]; without `for` until `resume` |
 //!
 //! Errors have a status of 4xx or 5xx and an [`Error`] as their body.
 
@@ -18,6 +25,7 @@ use aiplat_core::{
     condition::{Condition, Word},
     observed::{ProbeOutcome, PullProgress},
     preview::Preview,
+    spec::Role,
 };
 use serde::{Deserialize, Serialize};
 
@@ -108,6 +116,9 @@ pub struct ServiceStatus {
 pub struct ServiceDetail {
     /// Image as written.
     pub image: String,
+    /// Content id of what its container was made from, if there is one.
+    #[serde(default)]
+    pub image_id: Option<String>,
     /// Container name on the host.
     pub container: String,
     /// Engine id of the current container, if any.
@@ -133,12 +144,38 @@ pub struct ServiceDetail {
     pub last_probe: Option<ProbeOutcome>,
     /// Probes made of this run.
     pub probe_attempts: u32,
+    /// Of these, failures in a row up to now.
+    #[serde(default)]
+    pub probe_failures: u32,
+    /// Failures in a row that make it unhealthy.
+    #[serde(default)]
+    pub probe_retries: u32,
+    /// Its startup and liveness probes.
+    #[serde(default)]
+    pub checks: Vec<CheckDetail>,
     /// How its last runs ended, oldest first.
     pub endings: Vec<String>,
     /// What is done next and when, or empty.
     pub next: String,
     /// Fingerprint of the current container.
     pub fingerprint: Option<String>,
+}
+
+/// A startup or liveness probe.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CheckDetail {
+    /// What it is for.
+    pub role: Role,
+    /// What is asked, how often, and what follows.
+    pub what: String,
+    /// Probes made of this run.
+    pub attempts: u32,
+    /// Of these, failures in a row up to now.
+    pub failures: u32,
+    /// Failures in a row that count.
+    pub retries: u32,
+    /// The last exchange.
+    pub last: Option<ProbeOutcome>,
 }
 
 /// One resource.
@@ -189,6 +226,18 @@ pub struct Event {
     pub resource: String,
     /// A sentence.
     pub message: String,
+    /// How often it has happened: the same again within an hour is one event, with the newest sentence and number.
+    #[serde(default = "once", skip_serializing_if = "is_once")]
+    pub count: u32,
+}
+
+fn once() -> u32 {
+    1
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference")]
+fn is_once(count: &u32) -> bool {
+    *count == 1
 }
 
 /// Whether an event is good or bad news.
@@ -255,6 +304,96 @@ pub struct ApplyReply {
     pub invalid: bool,
     /// Why it needs `--confirm`, if it does and was not given: nothing was written.
     pub needs_confirmation: Option<String>,
+}
+
+/// What a running service uses.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct ServiceUsage {
+    /// Its name in the file.
+    pub service: String,
+    /// Of one CPU, in percent: 250 are two and a half.
+    pub cpu_percent: f64,
+    /// Bytes, without what the kernel would give up.
+    pub memory: u64,
+    /// Bytes that it may use: its own limit, or all of the machine.
+    pub memory_limit: u64,
+    /// Bytes received since its start.
+    pub received: u64,
+    /// Bytes sent.
+    pub sent: u64,
+    /// Bytes read from disks.
+    pub read: u64,
+    /// Bytes written to disks.
+    pub written: u64,
+    /// Processes and threads.
+    pub pids: u64,
+}
+
+/// A file that was in force.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RevisionInfo {
+    /// Its generation.
+    pub revision: u64,
+    /// RFC 3339: when it came into force.
+    pub time: String,
+    /// What it changed, in a line.
+    pub change: String,
+    /// What its services ran in the end, by name: content ids of images.
+    pub images: std::collections::BTreeMap<String, String>,
+    /// It is the present one.
+    pub in_force: bool,
+}
+
+/// The file itself. It may hold secrets, as the file does.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RevisionText {
+    /// Its generation.
+    pub revision: u64,
+    /// `platform.yaml` as it was.
+    pub text: String,
+    /// Files that it named and that are different now; going back leaves them as they are.
+    pub others: Vec<String>,
+}
+
+/// Puts an earlier file in force.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RollbackRequest {
+    /// Which.
+    pub revision: u64,
+    /// Removing more than half of the services, or renaming the platform, is meant.
+    pub confirm: bool,
+}
+
+/// Removes volumes, with their data, that the file no longer has.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PruneRequest {
+    /// As the engine names them. None is removed unless all of them may be.
+    pub volumes: Vec<String>,
+    /// Only say whether they may be.
+    #[serde(default)]
+    pub dry_run: bool,
+}
+
+/// Volumes that were removed, or would have been.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PruneReply {
+    /// As the engine names them.
+    pub volumes: Vec<String>,
+}
+
+/// What a pull found out about one service.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PullReply {
+    /// The reference as written.
+    pub image: String,
+    /// What its container was made from, by content id; absent where there is none.
+    pub runs: Option<String>,
+    /// What the tag means on this machine now, by content id.
+    pub now: Option<String>,
+    /// `update` would make it anew.
+    pub moved: bool,
+    /// Why the registry could not be asked, if it could not: the above is of this machine alone.
+    pub failure: Option<String>,
 }
 
 /// Versions.

@@ -1,6 +1,6 @@
 //! What can be done to a host: each action is one call of it, and carries its cause.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
 use crate::{
     ResourceId,
@@ -83,6 +83,11 @@ pub enum Action {
         /// The network's name.
         network: String,
     },
+    /// Let the engine restart it (`unless-stopped`), which is otherwise ours to do. It runs on.
+    HandBack {
+        /// Which.
+        id: ContainerId,
+    },
     /// Change limits while it runs; the engine's own restart policy becomes `no` with it.
     UpdateLimits {
         /// Which.
@@ -105,6 +110,8 @@ pub struct CreateContainer {
     pub network: Option<Attachment>,
     /// Anonymous volumes of the container that it replaces: (volume name, target).
     pub inherit: Vec<(String, String)>,
+    /// The containers of the services whose namespaces it joins.
+    pub joins: BTreeMap<ResourceId, ContainerId>,
 }
 
 /// The labels that make an object ours.
@@ -186,6 +193,7 @@ impl Action {
             | Self::RenameContainer { .. }
             | Self::Connect { .. }
             | Self::Disconnect { .. }
+            | Self::HandBack { .. }
             | Self::UpdateLimits { .. } => None,
         }
     }
@@ -206,6 +214,7 @@ impl Action {
             | Self::RenameContainer { .. }
             | Self::Connect { .. }
             | Self::Disconnect { .. }
+            | Self::HandBack { .. }
             | Self::UpdateLimits { .. } => Duration::from_secs(60),
         }
     }
@@ -223,6 +232,7 @@ impl Action {
             Self::RenameContainer { .. } => "rename",
             Self::Connect { .. } => "connect",
             Self::Disconnect { .. } => "disconnect",
+            Self::HandBack { .. } => "release",
             Self::UpdateLimits { .. } => "update",
         }
     }
@@ -248,6 +258,7 @@ impl fmt::Display for Action {
                 write!(f, "{verb} container {id} to network {}", attachment.host_name)
             }
             Self::Disconnect { id, network } => write!(f, "{verb} container {id} from network {network}"),
+            Self::HandBack { id } => write!(f, "{verb} container {id} to the engine"),
             Self::UpdateLimits { id, .. } => write!(f, "{verb} limits of container {id}"),
         }
     }

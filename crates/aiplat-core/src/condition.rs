@@ -33,9 +33,22 @@ impl fmt::Display for Status {
     }
 }
 
+macro_rules! vocabulary {
+    ($(#[doc = $about:literal])+ enum $type:ident { $($(#[doc = $doc:literal])+ $name:ident,)+ }) => {
+        $(#[doc = $about])+
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+        pub enum $type { $($(#[doc = $doc])+ $name,)+ }
+
+        impl $type {
+            /// Every one with its explanation, for the generated reference and `aiplatctl explain`.
+            pub const ALL: &'static [(Self, &'static str)] = &[$((Self::$name, concat!($($doc),+)),)+];
+        }
+    };
+}
+
+vocabulary! {
 /// What is said of a resource, in the order of cure: `describe` prints the first abnormal one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub enum ConditionType {
+enum ConditionType {
     /// The engine answers.
     DockerReachable,
     /// The file in force is valid.
@@ -46,6 +59,8 @@ pub enum ConditionType {
     InstanceMismatch,
     /// The resource is part of the desired state.
     Accepted,
+    /// A person keeps aiplatd's hands off it (abnormal when True).
+    Suspended,
     /// A foreign object has its name (abnormal when True).
     NameTaken,
     /// The image is on this machine.
@@ -71,6 +86,7 @@ pub enum ConditionType {
     /// It does what the file says.
     Ready,
 }
+}
 
 impl ConditionType {
     /// Whether `True` is the abnormal status.
@@ -79,6 +95,7 @@ impl ConditionType {
         match self {
             Self::LedgerLost
             | Self::InstanceMismatch
+            | Self::Suspended
             | Self::NameTaken
             | Self::CrashLoop
             | Self::Drifted
@@ -166,6 +183,20 @@ reasons! {
     CrashLoop,
     /// Its program is not in the image.
     ExecutableMissing,
+    /// Its program, a library or a module of it is not in the image, or is not for this machine.
+    ImageDefect,
+    /// It refuses its configuration.
+    ConfigInvalid,
+    /// A server refuses its password or key.
+    WrongCredentials,
+    /// Its data is of another version of the program.
+    DataIncompatible,
+    /// Driver and library of the GPU disagree.
+    GPUDriverMismatch,
+    /// It cannot reach its GPU any more.
+    GPULost,
+    /// The certificate authority limits us.
+    ACMELimited,
     /// The process has ended.
     Exited,
     /// The kernel killed it for memory.
@@ -178,6 +209,10 @@ reasons! {
     Starting,
     /// A person keeps it stopped with `aiplatctl stop`.
     StoppedByHand,
+    /// A person keeps aiplatd's hands off it with `aiplatctl suspend`.
+    Suspended,
+    /// A person has handed it back to the engine with `aiplatctl release`.
+    Released,
     /// It has done its work.
     Completed,
     /// It has ended badly and its restart policy leaves it so.
@@ -188,12 +223,16 @@ reasons! {
     ProbePending,
     /// Its probe fails.
     ProbeFailed,
+    /// It runs and fails its liveness probe: it is restarted.
+    Unresponsive,
     /// It has no probe: running is healthy.
     NoProbe,
     /// It differs from the file.
     FingerprintDiffers,
     /// An edit did not become ready; what served before was brought back.
     TakenBack,
+    /// Somebody undoes, again and again, what aiplatd puts right.
+    FoughtOver,
     /// A disruptive change waits for another one.
     ReplacementPending,
     /// A removal waits until the file has been unchanged for two seconds.
@@ -281,9 +320,11 @@ pub enum ErrorClass {
     Bug,
 }
 
+vocabulary! {
 /// The one word that a table prints: the first that holds, in this order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub enum Word {
+enum Word {
+    /// A person keeps aiplatd's hands off it.
+    Suspended,
     /// No further attempt until something changes.
     Held,
     /// The source cannot be reached.
@@ -310,6 +351,7 @@ pub enum Word {
     Failed,
     /// As desired.
     Ready,
+}
 }
 
 impl fmt::Display for Word {

@@ -1,11 +1,14 @@
 //! What requires a recreate, as one short hash that is written on the container.
 
-use std::{collections::BTreeMap, fmt, str::FromStr};
+use std::{collections::BTreeMap, fmt, str::FromStr, time::Duration};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::spec::{ContainerRuntime, Mount, MountSource, NetworkSpec, Subnet, VolumeSpec};
+use crate::spec::{
+    ContainerRuntime, EngineCheck, Mount, MountOptions, MountSource, NetworkSpec, Recursive, Subnet,
+    VolumeSpec,
+};
 
 /// What has a fingerprint: a spec whose every change of these fields needs the object to be made anew.
 pub trait Fingerprinted {
@@ -99,6 +102,8 @@ impl Fingerprinted for ContainerRuntime {
             ports,
             mounts,
             engine_health_off,
+            engine_check,
+            options,
         } = self;
         let mut out = vec![("image".to_owned(), image.clone())];
         let mut push =
@@ -112,6 +117,7 @@ impl Fingerprinted for ContainerRuntime {
         ports.sort();
         push("ports", (!ports.is_empty()).then(|| list(&ports)));
         push("healthcheck", engine_health_off.then(|| "off".to_owned()));
+        push("healthcheck", engine_check.as_ref().map(check_text));
         for (name, value) in environment {
             push(&format!("environment.{name}"), Some(value.clone()));
         }
@@ -120,6 +126,9 @@ impl Fingerprinted for ContainerRuntime {
         }
         for mount in mounts {
             push(&format!("volumes.{}", mount.target), Some(mount_text(mount)));
+        }
+        for (key, value) in options.words() {
+            push(key, Some(value.to_string()));
         }
         out
     }
@@ -135,23 +144,30 @@ impl Fingerprinted for NetworkSpec {
             driver_opts,
             internal,
             enable_ipv6,
+            ipv4_off,
             attachable,
             labels,
             subnets,
+            ipam_driver,
+            ipam_options,
         } = self;
         let mut out = Vec::new();
         let mut flag = |name: &str, set: bool| out.extend(set.then(|| (name.to_owned(), "true".to_owned())));
         flag("internal", *internal);
         flag("enable_ipv6", *enable_ipv6);
+        flag("enable_ipv4.off", *ipv4_off);
         flag("attachable", *attachable);
         out.extend(driver.iter().map(|driver| ("driver".to_owned(), driver.clone())));
         out.extend(entries("driver_opts", driver_opts));
         out.extend(entries("labels", labels));
-        for Subnet { subnet, gateway, ip_range } in subnets {
+        for Subnet { subnet, gateway, ip_range, aux_addresses } in subnets {
             let parts = [Some(subnet), gateway.as_ref(), ip_range.as_ref()];
             let parts = parts.map(|part| part.cloned().unwrap_or_default());
             out.push((format!("ipam.{subnet}"), list(&parts)));
+            out.extend(entries("ipam.aux_addresses", aux_addresses));
         }
+        out.extend(ipam_driver.iter().map(|driver| ("ipam.driver".to_owned(), driver.clone())));
+        out.extend(entries("ipam.options", ipam_options));
         out
     }
 }
@@ -172,8 +188,16 @@ fn entries<'a>(
     map.iter().map(move |(name, value)| (format!("{field}.{name}"), value.clone()))
 }
 
+fn check_text(check: &EngineCheck) -> String {
+    let EngineCheck { test, interval, timeout, retries, start_period } = check;
+    let nanos = |time: &Option<Duration>| time.map(|time| time.as_nanos().to_string());
+    let retries = retries.map(|retries| retries.to_string());
+    let rest = [nanos(interval), nanos(timeout), retries, nanos(start_period)].map(Option::unwrap_or_default);
+    format!("{};{}", list(test), list(&rest))
+}
+
 fn mount_text(mount: &Mount) -> String {
-    let Mount { target: _, source, read_only } = mount;
+    let Mount { target: _, source, read_only, options } = mount;
     let source = match source {
         MountSource::Volume { volume: _, host_name } => format!("volume:{host_name}"),
         // Whether a missing folder is made first says nothing about the container that then runs.
@@ -181,7 +205,30 @@ fn mount_text(mount: &Mount) -> String {
         MountSource::Anonymous => "anonymous".to_owned(),
         MountSource::Tmpfs { size } => format!("tmpfs:{}", size.unwrap_or(0)),
     };
-    if *read_only { format!("{source}:ro") } else { source }
+    let source = if *read_only { format!("{source}:ro") } else { source };
+    format!("{source}{}", option_text(options))
+}
+
+/// `:name=value` for each that is set.
+fn option_text(options: &MountOptions) -> String {
+    let MountOptions { propagation, recursive, nocopy, subpath, labels, mode } = options;
+    let recursive = match recursive {
+        Recursive::Enabled => None,
+        Recursive::Disabled => Some("disabled".to_owned()),
+        Recursive::Writable => Some("writable".to_owned()),
+        Recursive::Readonly => Some("readonly".to_owned()),
+    };
+    let labels = (!labels.is_empty())
+        .then(|| list(&labels.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>()));
+    let set = [
+        ("propagation", propagation.clone()),
+        ("recursive", recursive),
+        ("nocopy", nocopy.then(|| "true".to_owned())),
+        ("subpath", subpath.clone()),
+        ("labels", labels),
+        ("mode", mode.map(|mode| format!("{mode:o}"))),
+    ];
+    set.into_iter().filter_map(|(name, value)| Some(format!(":{name}={}", value?))).collect()
 }
 
 fn list(items: &[String]) -> String {

@@ -6,10 +6,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     ResourceId, Timestamp,
+    classify::FailureClass,
     condition::{ConditionType, ErrorClass, Reason, Status},
     fingerprint::{FieldHashes, Fingerprint},
-    observed::Incarnation,
-    spec::{ProbeSpec, RestartSettings},
+    observed::{FileStamp, Incarnation},
+    spec::{ProbeSpec, RestartSettings, Role},
 };
 
 /// Everything remembered, by resource.
@@ -32,6 +33,8 @@ pub struct Record {
     pub failure: Option<Failure>,
     /// Runs that we have ended ourselves, newest last: their end is no crash, also when an edit is undone.
     pub stopped: Vec<Incarnation>,
+    /// The last run that ended while a dependency was down: no crash of its own.
+    pub excused: Option<Incarnation>,
     /// What ran when its present container was started: an edge with `restart: true` compares.
     pub dependencies: BTreeMap<ResourceId, Incarnation>,
     /// Field hashes by fingerprint, of the containers that exist: so that a change can be named.
@@ -44,8 +47,21 @@ pub struct Record {
     pub taken_back: Option<TakenBack>,
     /// What a person has ordered by hand.
     pub orders: Orders,
+    /// What was put right of late, oldest first; bounded.
+    pub reverts: Vec<Revert>,
     /// When each condition last changed its status.
     pub transitions: BTreeMap<ConditionType, Transition>,
+}
+
+/// Drift that was put right.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Revert {
+    /// What was found: the sentence of the cause.
+    pub what: String,
+    /// When it was put right.
+    pub at: Timestamp,
+    /// Under which file: what an edit asks for is no drift.
+    pub generation: u64,
 }
 
 /// When a condition took its present status.
@@ -67,6 +83,33 @@ pub struct Orders {
     pub stopped: Option<Order>,
     /// This run is to end, and another to follow. Void once it has ended.
     pub restart: Option<Incarnation>,
+    /// aiplatd's hands are off it.
+    pub suspended: Option<Suspension>,
+    /// It is to be made from this image, by content id: its tag meant that when the update was ordered.
+    pub image: Option<String>,
+}
+
+/// For how long a service is left alone, and by whose word.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Suspension {
+    /// Who ordered it.
+    pub order: Order,
+    /// When it ends by itself; `None`: with `resume` alone.
+    pub until: Option<Until>,
+    /// Handed back to the engine, which restarts it meanwhile.
+    #[serde(default)]
+    pub released: bool,
+}
+
+/// A moment that outlives the boot it was given in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Until {
+    /// In this boot: what decides.
+    pub at: Timestamp,
+    /// Milliseconds since 1970: for display, and for telling `at` anew after a boot.
+    pub wall_ms: i64,
+    /// The same as a person reads it.
+    pub text: String,
 }
 
 /// Who ordered it, and when.
@@ -85,6 +128,24 @@ pub struct Proven {
     pub fingerprint: Fingerprint,
     /// How that was found out: what is brought back is asked in the same way.
     pub probe: Option<ProbeSpec>,
+    /// As `probe`.
+    #[serde(default)]
+    pub startup: Option<ProbeSpec>,
+    /// As `probe`.
+    #[serde(default)]
+    pub liveness: Option<ProbeSpec>,
+}
+
+impl Proven {
+    /// The probe for `role`, if it was asked any.
+    #[must_use]
+    pub fn probe_for(&self, role: Role) -> Option<&ProbeSpec> {
+        match role {
+            Role::Startup => self.startup.as_ref(),
+            Role::Readiness => self.probe.as_ref(),
+            Role::Liveness => self.liveness.as_ref(),
+        }
+    }
 }
 
 /// An edit that did not become Ready, and is not tried again.
@@ -92,6 +153,9 @@ pub struct Proven {
 pub struct TakenBack {
     /// What it asked for.
     pub fingerprint: Fingerprint,
+    /// The image that was ordered with it by `aiplatctl update`, by content id.
+    #[serde(default)]
+    pub image: Option<String>,
     /// What was wrong with it.
     pub why: String,
 }
@@ -106,6 +170,31 @@ pub struct RestartWindow {
     pub total: u32,
     /// The spec they happened under: another one is tried at once.
     pub fingerprint: Option<Fingerprint>,
+    /// What the last of them was started on.
+    pub basis: Basis,
+}
+
+/// What a run was started on, besides its spec: a change of it may be the cure. Only what is known.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Basis {
+    /// The paths of the host that it mounts.
+    pub files: BTreeMap<String, FileStamp>,
+    /// The runs of its dependencies.
+    pub dependencies: BTreeMap<ResourceId, Incarnation>,
+}
+
+impl Basis {
+    /// The first thing that is known to be another than it was, in words.
+    #[must_use]
+    pub fn change(&self, now: &Self) -> Option<String> {
+        let file = self.files.iter().find(|(path, was)| now.files.get(*path).is_some_and(|is| is != *was));
+        let run =
+            |(on, was): &(&ResourceId, &Incarnation)| now.dependencies.get(*on).is_some_and(|is| is != *was);
+        let dependency = self.dependencies.iter().find(run);
+        file.map(|(path, _)| format!("{path} has changed"))
+            .or_else(|| dependency.map(|(on, _)| format!("{} runs anew", on.key())))
+    }
 }
 
 /// A start that followed a crash.
@@ -119,6 +208,9 @@ pub struct Restart {
     pub ran: Duration,
     /// How that run ended: `exit 1`.
     pub ending: String,
+    /// What is thought to have ended it.
+    #[serde(default)]
+    pub class: FailureClass,
 }
 
 /// An action that failed.
@@ -168,7 +260,24 @@ impl Ledger {
         for record in self.records.values_mut() {
             record.restarts.recent.clear();
             record.failure = None;
+            record.reverts.clear();
         }
+    }
+
+    /// After a boot, what ends at a moment of the wall clock ends then still.
+    pub fn tell_moments_anew(&mut self, now: Timestamp, wall_ms: i64) {
+        let suspended = self.records.values_mut().filter_map(|record| record.orders.suspended.as_mut());
+        for until in suspended.filter_map(|suspended| suspended.until.as_mut()) {
+            let left = u64::try_from(until.wall_ms.saturating_sub(wall_ms)).unwrap_or(0);
+            until.at = now + Duration::from_millis(left);
+        }
+    }
+
+    /// Who keeps our hands off `id` at `now`, if anybody does.
+    #[must_use]
+    pub fn suspension(&self, id: &ResourceId, now: Timestamp) -> Option<&Suspension> {
+        let suspended = self.get(id)?.orders.suspended.as_ref()?;
+        suspended.until.as_ref().is_none_or(|until| until.at > now).then_some(suspended)
     }
 
     /// The engine went away: restarts of the last ten seconds were its doing and are not counted.
@@ -188,6 +297,9 @@ impl Ledger {
     }
 }
 
+/// Reverts kept in `Record::reverts`: more than make a fight, of several things.
+pub(crate) const REVERTS_KEPT: usize = 32;
+
 /// Runs kept in `Record::stopped`: more than one service has containers.
 pub(crate) const STOPPED_MAX: usize = 8;
 
@@ -195,8 +307,9 @@ pub(crate) const STOPPED_MAX: usize = 8;
 pub const ENGINE_STOP_WINDOW: Duration = Duration::from_secs(10);
 
 impl RestartWindow {
-    /// Counts a restart under `fingerprint`.
-    pub fn count(&mut self, restart: Restart, fingerprint: &Fingerprint) {
+    /// Counts a restart under `fingerprint`, on `basis`.
+    pub fn count(&mut self, restart: Restart, fingerprint: &Fingerprint, basis: Basis) {
+        self.basis = basis;
         if self.fingerprint.as_ref() != Some(fingerprint) {
             self.recent.clear();
             self.fingerprint = Some(fingerprint.clone());

@@ -9,6 +9,8 @@
 //! crate keeps it so.
 
 pub mod action;
+pub mod changes;
+pub mod classify;
 pub mod condition;
 pub mod fingerprint;
 pub mod id;

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     ResourceId, Timestamp,
     fingerprint::Fingerprint,
-    spec::{InstanceId, Limits, ProbeSpec, Protocol},
+    spec::{InstanceId, Limits, ProbeSpec, Protocol, Role},
 };
 
 /// A container's id in the engine (64 hex digits).
@@ -57,13 +57,20 @@ pub struct ObservedState {
     pub volumes: BTreeMap<String, ObservedVolume>,
     /// Images by reference as written. Absent: not looked at yet.
     pub images: BTreeMap<String, ObservedImage>,
-    /// Readiness, by container resource, of one incarnation each.
-    pub probes: BTreeMap<ResourceId, ProbeFacts>,
+    /// What probes have found out, by container resource and by what they are for, of one incarnation each.
+    pub probes: BTreeMap<(ResourceId, Role), ProbeFacts>,
     /// Bytes of a pull in progress, by image resource.
     pub pulls: BTreeMap<ResourceId, PullProgress>,
     /// When we saw each of our containers run, and end.
     pub sightings: BTreeMap<ContainerId, Sighting>,
+    /// Paths of the host that troubled services mount. Absent: not looked at.
+    pub files: BTreeMap<String, FileStamp>,
 }
+
+/// What a path of the host was like: another stamp is another content, owner or mode. Opaque; only compared.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct FileStamp(pub String);
 
 /// The engine's reachability. A broken socket makes nothing dead.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -117,6 +124,8 @@ pub struct ObservedContainer {
     pub name: String,
     /// Image reference or id it was made from.
     pub image: String,
+    /// Content id of that image; empty where the engine does not say.
+    pub image_id: String,
     /// The engine's state.
     pub state: ContainerState,
     /// Our labels, if it carries any.
@@ -216,11 +225,13 @@ pub struct ContainerDetail {
     pub health: Option<EngineHealth>,
     /// Limits in force.
     pub limits: Limits,
+    /// The containers whose namespaces it has joined, for as long as it lives.
+    pub joins: BTreeSet<ContainerId>,
     /// The engine has a restart policy for it: somebody gave it one by hand, for ours is `no`.
     pub engine_restarts: bool,
-    /// The last line that it wrote before it ended badly: the evidence that a person asks for first. Hostile bytes:
-    /// printable and short when it comes from an adapter.
-    pub last_line: Option<String>,
+    /// The last lines of a run that ended badly, oldest first, 40 at most: the evidence that a person asks for first.
+    /// Hostile bytes: printable and short when it comes from an adapter.
+    pub tail: Vec<String>,
 }
 
 /// The result of the engine's own health check.
@@ -303,13 +314,15 @@ pub struct Sighting {
     pub started_by_us: Option<Timestamp>,
 }
 
-/// Readiness of one incarnation as probed by us.
+/// One incarnation as probed by us.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ProbeFacts {
     /// What was probed.
     pub incarnation: Incarnation,
     /// When its first probe was made.
     pub since: Timestamp,
+    /// From when its time to become ready runs: since its first probe, or since it last waited for a dependency.
+    pub budget_from: Timestamp,
     /// Probes made.
     pub attempts: u32,
     /// Failures in a row.
@@ -318,6 +331,8 @@ pub struct ProbeFacts {
     pub has_passed: bool,
     /// The verdict so far: `None` until it has passed, or failed often enough.
     pub healthy: Option<bool>,
+    /// The dependencies that were not ready when the last probe failed: it is not to blame.
+    pub waits_for: Vec<ResourceId>,
     /// The last exchange.
     pub last: Option<ProbeOutcome>,
 }
@@ -342,10 +357,12 @@ impl ProbeFacts {
         Self {
             incarnation,
             since: now,
+            budget_from: now,
             attempts: 0,
             failures: 0,
             has_passed: false,
             healthy: None,
+            waits_for: Vec::new(),
             last: None,
         }
     }
@@ -353,18 +370,26 @@ impl ProbeFacts {
     /// Counts one exchange. One pass makes it healthy. A service that has never passed has its whole budget
     /// ([`ProbeSpec::budget`]), however often it was asked meanwhile; after that, `retries` failures in a row make
     /// it unhealthy. Neither verdict is final.
-    pub fn record(&mut self, outcome: ProbeOutcome, spec: &ProbeSpec) {
+    ///
+    /// A failure while dependencies are not ready (`waits_for`) costs it nothing: its tries and its time begin anew. It is
+    /// not healthy meanwhile, and not until it has passed again.
+    pub fn record(&mut self, outcome: ProbeOutcome, spec: &ProbeSpec, waits_for: Vec<ResourceId>) {
         self.attempts = self.attempts.saturating_add(1);
+        self.waits_for = if outcome.passed { Vec::new() } else { waits_for };
         if outcome.passed {
             self.failures = 0;
             self.has_passed = true;
             self.healthy = Some(true);
+        } else if !self.waits_for.is_empty() {
+            self.failures = 0;
+            self.budget_from = outcome.at;
+            self.healthy = None;
         } else {
             self.failures = self.failures.saturating_add(1);
             let exhausted = if self.has_passed {
                 self.failures >= spec.retries.max(1)
             } else {
-                outcome.at.since(self.since) >= spec.budget()
+                outcome.at.since(self.budget_from) >= spec.budget()
             };
             if exhausted {
                 self.healthy = Some(false);
@@ -516,7 +541,7 @@ impl ObservedState {
         }
         self.sightings.retain(|id, _| present.contains(id));
         let owned = &self.owned;
-        self.probes.retain(|id, _| owned.contains_key(id));
+        self.probes.retain(|(id, _), _| owned.contains_key(id));
     }
 }
 

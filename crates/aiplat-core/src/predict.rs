@@ -10,7 +10,7 @@ use crate::{
         ObservedMount, ObservedNetwork, ObservedState, ObservedVolume, Ownership, ProbeFacts, ProbeOutcome,
         PublishedPort,
     },
-    spec::{Attachment, DependencyCondition, MountSource, Platform},
+    spec::{Attachment, DependencyCondition, MountSource, Platform, Role},
 };
 
 /// What the engine will only tell afterwards.
@@ -84,9 +84,14 @@ pub fn predict(
         Action::Disconnect { id: container, network } => change(observed, id, container, |c| {
             c.networks.retain(|name, endpoint| name != network && endpoint.network_id != *network);
         }),
+        Action::HandBack { id: container } => change(observed, id, container, |c| {
+            if let Some(detail) = &mut c.detail {
+                detail.engine_restarts = true;
+            }
+        }),
         Action::UpdateLimits { id: container, limits } => change(observed, id, container, |c| {
             if let Some(detail) = &mut c.detail {
-                detail.limits = *limits;
+                detail.limits = limits.clone();
                 detail.engine_restarts = false;
             }
         }),
@@ -115,7 +120,7 @@ fn network_id(observed: &ObservedState, desired: &Platform, attachment: &Attachm
 }
 
 fn created(observed: &mut ObservedState, desired: &Platform, id: &ResourceId, create: &CreateContainer) {
-    let CreateContainer { name, labels, spec, network, inherit } = create;
+    let CreateContainer { name, labels, spec, network, inherit, joins } = create;
     let newest = observed.owned.values().flatten().map(|container| container.created).max().unwrap_or(0);
     let networks: BTreeMap<String, Endpoint> = network
         .iter()
@@ -127,6 +132,10 @@ fn created(observed: &mut ObservedState, desired: &Platform, id: &ResourceId, cr
         id: ContainerId(format!("(new {name})")),
         name: name.clone(),
         image: spec.runtime.image.clone(),
+        image_id: match observed.images.get(&spec.runtime.image) {
+            Some(ObservedImage::Present { id, .. }) => id.clone(),
+            Some(ObservedImage::Absent) | None => String::new(),
+        },
         state: ContainerState::Created,
         owner: Some(ownership(labels)),
         compose: None,
@@ -134,7 +143,11 @@ fn created(observed: &mut ObservedState, desired: &Platform, id: &ResourceId, cr
         networks,
         mounts: mounts(spec, inherit),
         ports: Vec::new(),
-        detail: Some(ContainerDetail { limits: spec.live.limits, ..ContainerDetail::default() }),
+        detail: Some(ContainerDetail {
+            limits: spec.live.limits.clone(),
+            joins: joins.values().cloned().collect(),
+            ..ContainerDetail::default()
+        }),
         as_of: AsOf::default(),
     };
     observed.owned.entry(id.clone()).or_default().push(container);
@@ -226,6 +239,8 @@ fn started(
             last: Some(passed),
             ..ProbeFacts::new(incarnation, now)
         };
-        observed.probes.insert(id.clone(), facts);
+        for role in Role::ALL {
+            observed.probes.insert((id.clone(), role), facts.clone());
+        }
     }
 }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Kind, ResourceId, Timestamp,
-    condition::Reason,
+    condition::{ConditionType, Reason, Status},
     ledger::Ledger,
     observed::{ContainerState, ObservedImage, ObservedState},
     plan::{Requeue, Step, Verdict, World, entries, plan},
@@ -110,6 +110,14 @@ impl Future<'_> {
             let present = ObservedImage::Present { id: String::new(), has_healthcheck: false };
             self.observed.images.entry(image.reference.clone()).or_insert(present);
         }
+        // A person's word does not pass by waiting for it.
+        for suspended in
+            self.ledger.records.values_mut().filter_map(|record| record.orders.suspended.as_mut())
+        {
+            if let Some(until) = suspended.until.as_mut().filter(|until| until.at > self.now) {
+                until.at = Timestamp::from_boot(Duration::MAX);
+            }
+        }
         for members in self.observed.owned.values_mut() {
             members.retain(|member| member.state != ContainerState::Removing);
         }
@@ -151,11 +159,14 @@ impl Future<'_> {
 pub fn without_action(before: &Platform, after: &Platform) -> Vec<(ResourceId, String)> {
     let both = after.containers.iter().filter_map(|(id, new)| Some((id, before.containers.get(id)?, new)));
     let changes = both.filter_map(|(id, old, new)| {
-        let ContainerPolicy { restart, dependencies, probe, stop_grace, update } = &old.policy;
+        let ContainerPolicy { restart, dependencies, probe, startup, liveness, stop_grace, update } =
+            &old.policy;
+        let same_probes =
+            (probe, startup, liveness) == (&new.policy.probe, &new.policy.startup, &new.policy.liveness);
         let changed = [
             ("restart", *restart != new.policy.restart),
             ("depends_on", *dependencies != new.policy.dependencies),
-            ("healthcheck", *probe != new.policy.probe),
+            ("healthcheck", !same_probes),
             ("stop_grace_period", *stop_grace != new.policy.stop_grace),
             ("update_config", *update != new.policy.update),
         ];
@@ -182,10 +193,15 @@ fn wave(steps: &[(ResourceId, Step)]) -> Wave {
 }
 
 fn next_wait(steps: &[(ResourceId, Step)]) -> Option<Duration> {
-    let waits = steps.iter().filter_map(|(_, step)| match step.requeue {
-        Requeue::After(wait) => Some(wait),
-        Requeue::Now | Requeue::OnChange => None,
-    });
+    let suspended = |step: &Step| {
+        let mut conditions = step.conditions.iter();
+        conditions.any(|it| it.kind == ConditionType::Suspended && it.status == Status::True)
+    };
+    let waits =
+        steps.iter().filter(|(_, step)| !suspended(step)).filter_map(|(_, step)| match step.requeue {
+            Requeue::After(wait) => Some(wait),
+            Requeue::Now | Requeue::OnChange => None,
+        });
     waits.min()
 }
 

@@ -38,6 +38,7 @@ pub fn summary(world: &World<'_>, id: &ResourceId, step: &Step) -> Summary {
             let next = message_of(step, ConditionType::Started);
             if next.is_empty() { looping } else { format!("{looping}; {next}") }
         }
+        Word::Suspended => suspended(step),
         Word::Held
         | Word::Unknown
         | Word::BackOff
@@ -52,12 +53,31 @@ pub fn summary(world: &World<'_>, id: &ResourceId, step: &Step) -> Summary {
     Summary { word, message }
 }
 
+/// Who keeps our hands off it, and what is wrong with it besides.
+fn suspended(step: &Step) -> String {
+    match &step.verdict {
+        Verdict::Unsatisfied { reason: Reason::Suspended | Reason::Released, message } => message.clone(),
+        Verdict::Converged
+        | Verdict::Progressing
+        | Verdict::Blocked { .. }
+        | Verdict::Unsatisfied { .. }
+        | Verdict::Held { .. } => {
+            let said = message_of(step, ConditionType::Suspended);
+            let wrong = message_of(step, ConditionType::Ready);
+            if wrong.is_empty() { said } else { format!("{said}; {wrong}") }
+        }
+    }
+}
+
 fn word(world: &World<'_>, id: &ResourceId, step: &Step) -> Word {
+    if status_of(step, ConditionType::Suspended) == Some(Status::True) {
+        return Word::Suspended;
+    }
     let ready = status_of(step, ConditionType::Ready);
     let alive = current(world, id).is_some_and(|current| current.state.is_alive());
     match &step.verdict {
-        // What was brought back serves.
-        Verdict::Held { reason: Reason::TakenBack, .. } if alive => {}
+        // What was brought back serves, and so does what somebody meddles with.
+        Verdict::Held { reason: Reason::TakenBack | Reason::FoughtOver, .. } if alive => {}
         Verdict::Held { .. } => return Word::Held,
         Verdict::Unsatisfied { reason: Reason::StoppedByHand, .. } => return Word::Stopped,
         Verdict::Blocked { on } if on.iter().any(|gate| matches!(gate, Gate::EngineAway { .. })) => {

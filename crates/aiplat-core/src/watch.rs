@@ -6,7 +6,7 @@ use crate::{
     ResourceId,
     observed::{ContainerId, ContainerState, Incarnation, ObservedContainer},
     plan::{self, Members, World},
-    spec::{ProbeKind, ProbeSpec},
+    spec::{ProbeKind, ProbeSpec, Role, Via},
 };
 
 /// The next probe of one container.
@@ -14,9 +14,11 @@ use crate::{
 pub struct ProbeSchedule {
     /// Which container.
     pub container: ContainerId,
+    /// What it is for.
+    pub role: Role,
     /// Which run of it: facts of another run are void.
     pub incarnation: Incarnation,
-    /// Where it listens; `None`: it has no address to reach.
+    /// Where it listens; `None`: it is asked inside its network namespace.
     pub address: Option<IpAddr>,
     /// What to ask.
     pub probe: ProbeSpec,
@@ -32,21 +34,37 @@ const FIRST_EXEC: Duration = Duration::from_millis(250);
 /// is found ready at most an eighth of its boot time late, at a logarithmic number of probes.
 const EAGERNESS: u32 = 8;
 
-/// The next probe of `id`, or `None` when there is nothing to probe.
+/// The next probe of `id` for `role`, or `None` when there is nothing to probe: no such probe in the file, nothing runs,
+/// `startup` has passed or holds the others back, or, for liveness, a dependency is down.
 #[must_use]
-pub fn watch(world: &World<'_>, id: &ResourceId) -> Option<ProbeSchedule> {
+pub fn watch(world: &World<'_>, id: &ResourceId, role: Role) -> Option<ProbeSchedule> {
     let spec = world.desired.containers.get(id)?;
     let current = Members::of(world, id, spec).current.filter(|c| c.state == ContainerState::Running)?;
-    let probe = plan::probe(world, id, spec, current)?;
+    let probe = plan::probe(world, id, spec, current, role)?;
     let incarnation = current.incarnation()?;
-    let facts = world.observed.probes.get(id).filter(|facts| facts.incarnation == incarnation);
+    let facts =
+        world.observed.probes.get(&(id.clone(), role)).filter(|facts| facts.incarnation == incarnation);
+    let is_due = match role {
+        Role::Startup => facts.is_none_or(|facts| !facts.has_passed),
+        Role::Readiness => !plan::is_starting(world, id, spec, current),
+        Role::Liveness => {
+            !plan::is_starting(world, id, spec, current) && plan::waits_for(world, id).is_empty()
+        }
+    };
+    if !is_due {
+        return None;
+    }
     let last = facts.and_then(|facts| Some((facts, facts.last.as_ref()?)));
     let first = match probe.kind {
         ProbeKind::Exec { .. } => FIRST_EXEC,
-        ProbeKind::Http(_) | ProbeKind::Tcp { .. } => FIRST,
+        ProbeKind::Http(_) | ProbeKind::Tcp { .. } | ProbeKind::Redis(_) | ProbeKind::Postgres(_) => FIRST,
     };
     let after = match last {
         None => first.min(probe.interval),
+        // What it waited for is ready: no reason to wait any longer.
+        Some((facts, _)) if !facts.waits_for.is_empty() && plan::waits_for(world, id).is_empty() => {
+            Duration::ZERO
+        }
         Some((facts, last)) => {
             let gap = if facts.has_passed {
                 probe.interval
@@ -56,8 +74,19 @@ pub fn watch(world: &World<'_>, id: &ResourceId) -> Option<ProbeSchedule> {
             gap.saturating_sub(world.now.since(last.at))
         }
     };
-    let address = address(current, spec.live.networks.values().map(|network| network.host_name.as_str()));
-    Some(ProbeSchedule { container: current.id.clone(), incarnation, address, probe: probe.clone(), after })
+    let networks = spec.live.networks.values().map(|network| network.host_name.as_str());
+    let address = match probe.via {
+        Via::Address => address(current, networks),
+        Via::Namespace => None,
+    };
+    Some(ProbeSchedule {
+        container: current.id.clone(),
+        role,
+        incarnation,
+        address,
+        probe: probe.clone(),
+        after,
+    })
 }
 
 /// The container's address on the first of its networks that has one.

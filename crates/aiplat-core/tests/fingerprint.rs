@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use aiplat_core::{
     ResourceId,
     fingerprint::{self, Fingerprint},
-    spec::{ContainerRuntime, Mount, MountSource, PortBinding, Protocol},
+    spec::{ContainerRuntime, EngineCheck, Mount, MountOptions, MountSource, Options, PortBinding, Protocol},
 };
 
 type Edit = fn(&mut ContainerRuntime);
@@ -32,8 +32,11 @@ fn full() -> ContainerRuntime {
                 host_name: "p_pgdata".to_owned(),
             },
             read_only: false,
+            options: MountOptions::default(),
         }],
         engine_health_off: true,
+        engine_check: None,
+        options: Options::default(),
     }
 }
 
@@ -48,7 +51,7 @@ fn v1_is_what_it_always_was() {
 #[test]
 fn every_field_counts() {
     let base = full();
-    let edits: [(&str, Edit); 10] = [
+    let edits: [(&str, Edit); 11] = [
         ("image", |r| r.image.push('x')),
         ("command", |r| r.command = None),
         ("entrypoint", |r| r.entrypoint = Some(Vec::new())),
@@ -59,6 +62,10 @@ fn every_field_counts() {
         ("ports", |r| r.ports.clear()),
         ("volumes./var/lib/postgresql/data", |r| r.mounts[0].read_only = true),
         ("healthcheck", |r| r.engine_health_off = false),
+        ("healthcheck", |r| {
+            let check = EngineCheck { retries: Some(3), ..EngineCheck::default() };
+            (r.engine_health_off, r.engine_check) = (false, Some(check));
+        }),
     ];
     for (field, edit) in edits {
         let mut edited = base.clone();

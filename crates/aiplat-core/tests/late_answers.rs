@@ -20,6 +20,7 @@ fn web(as_of: u64, state: ContainerState, detail: Option<ContainerDetail>) -> Ob
         id: ContainerId("c1".to_owned()),
         name: "web".to_owned(),
         image: "web:1".to_owned(),
+        image_id: String::new(),
         state,
         owner: Some(Ownership {
             instance: instance(),

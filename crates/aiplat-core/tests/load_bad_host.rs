@@ -8,7 +8,9 @@ use aiplat_core::load::load;
 use load_support::{Disk, codes, facts, seen, with_services};
 
 fn mount(volume: &str, allow: &str) -> String {
-    with_services(&format!("  a:\n    image: x\n    volumes: [{volume}]\n    allow_host_access: [{allow}]\n"))
+    with_services(&format!(
+        "  a:\n    image: x:1\n    lint: {{allow: [single-file-bind]}}\n    volumes: [{volume}]\n    allow_host_access: [{allow}]\n"
+    ))
 }
 
 #[test]
@@ -157,7 +159,7 @@ fn a_volume_that_is_a_bind_in_disguise_is_a_bind() {
 #[test]
 fn what_a_person_sees() {
     let text = with_services(
-        "  a:\n    image: x\n    volumes:\n      - /var/run/docker.sock:/var/run/docker.sock\n      - /:/host:ro\n      - /var:/v\n      - /etc/app:/etc/app\n      - /var/lib/aiplatd:/state\n      - sneaky:/e\nvolumes: {sneaky: {driver_opts: {type: none, o: bind, device: /etc}}}\n",
+        "  a:\n    image: x:1\n    volumes:\n      - /var/run/docker.sock:/var/run/docker.sock\n      - /:/host:ro\n      - /var:/v\n      - /etc/app:/etc/app\n      - /var/lib/aiplatd:/state\n      - sneaky:/e\nvolumes: {sneaky: {driver_opts: {type: none, o: bind, device: /etc}}}\n",
     );
     insta::assert_snapshot!(seen(&Disk::with(text)));
 }

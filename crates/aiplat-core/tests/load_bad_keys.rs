@@ -42,11 +42,11 @@ services:
     camel_case: with_services("  web: {image: nginx, dependsOn: [db], containerName: x, envFile: a}\n  db: {image: postgres}\n");
     a_key_at_the_wrong_level: "apiVersion: aiplat/v1\nname: home\nimage: nginx\nservices:\n  web:\n    image: nginx\n    interval: 10s\n    memory: 1g\n";
     a_key_that_nobody_knows: with_services("  web: {image: nginx, florbl: 1}\n");
-    keys_of_a_later_version: with_services("  web:\n    image: nginx\n    gpus: all\n    mem_limit: 1g\n    hostname: web\n    secrets: [key]\n    network_mode: host\n    privileged: true\n");
+    keys_of_a_later_version: with_services("  web:\n    image: nginx\n    models: {chat: {}}\n    secrets: [key]\n    provider: {type: systemd}\n    gpus: [{count: 1, min_vram: 8GiB}]\n    pull_refresh_after: 24h\n");
     sections_of_a_later_version: "apiVersion: aiplat/v1\nname: home\nhost: {domain: x.org}\nsecrets: {key: {file: ./key}}\nmodels: {chat: {model: llama3}}\ninclude: [other.yaml]\nservices: {}\n";
     refused_keys: with_services("  web:\n    build: .\n    links: [db]\n    scale: 3\n    post_start: [{command: ls}]\n    use_api_socket: true\n  db:\n    image: postgres\n    deploy: {replicas: 2}\n    extends: {service: web}\n");
     ignored_keys: "apiVersion: aiplat/v1\nversion: '3.8'\nname: home\nservices:\n  web:\n    image: nginx\n    deploy: {mode: global, placement: {constraints: [node.role==manager]}}\n    ports: [{target: 80, published: 8080, mode: ingress}]\n";
-    keys_of_a_healthcheck_of_a_later_version: with_services("  db:\n    image: postgres\n    healthcheck: {postgres: {user: postgres}, liveness: {tcp: {port: 5432}}}\n");
+    keys_of_a_healthcheck_at_the_wrong_level: with_services("  db:\n    image: postgres\n    healthcheck: {postgres: {user: postgres}, password: x, liveness: {tcp: {port: 5432}, start_period: 1m}, probe: {}}\n");
     a_mistake_in_an_anchor_is_shown_with_its_use: "apiVersion: aiplat/v1\nname: home\nx-base: &base\n  imgae: nginx\nservices:\n  web: *base\n  db: {<<: *base, image: postgres}\n";
     a_reserved_label: with_services("  web: {image: nginx, labels: [io.aiplat.instance=other]}\n");
 }

@@ -39,7 +39,7 @@ bad! {
     an_unknown_escape: "apiVersion: aiplat/v1\nname: \"a\\home\"\nservices: {}\n";
     an_unknown_anchor: "apiVersion: aiplat/v1\nname: home\nservices:\n  web: *base\n";
     a_glob_without_quotes: "apiVersion: aiplat/v1\nname: home\nservices:\n  web: {image: nginx, command: [ls, *.txt]}\n";
-    a_tag_of_an_overlay: "apiVersion: aiplat/v1\nname: home\nservices:\n  web: {image: nginx, ports: !reset []}\n";
+    a_tag_of_an_overlay_in_a_list: "apiVersion: aiplat/v1\nname: home\nservices:\n  web: {image: nginx, ports: [!reset \"80:80\"]}\n";
     a_tag_that_means_nothing: "apiVersion: aiplat/v1\nname: home\nservices:\n  web: !Ref {image: nginx}\n";
     a_key_given_twice: "apiVersion: aiplat/v1\nname: home\nservices:\n  web:\n    image: nginx\n    restart: always\n    image: httpd\n";
     a_service_given_twice: "apiVersion: aiplat/v1\nname: home\nservices:\n  web: {image: nginx}\n  db: {image: postgres}\n  web: {image: httpd}\n";

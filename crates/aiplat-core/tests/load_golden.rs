@@ -81,7 +81,7 @@ fn names_on_the_host_are_compose_s_but_for_the_container() {
 
 #[test]
 fn a_compose_file_is_taken_with_a_warning_where_the_caller_says_so() {
-    let disk = Disk::with("services:\n  web: {image: nginx}\n");
+    let disk = Disk::with("services:\n  web: {image: nginx:1}\n");
     let facts = aiplat_core::load::Facts { accept_compose: true, ..load_support::facts() };
     let loaded = aiplat_core::load::load(std::path::Path::new("/srv/home/platform.yaml"), &disk, &facts);
     assert_eq!(loaded.platform.expect("taken").name, "home");

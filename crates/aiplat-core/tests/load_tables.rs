@@ -7,7 +7,10 @@ use std::time::Duration;
 use aiplat_core::{
     ResourceId,
     load::ByteSize,
-    spec::{ContainerSpec, MountSource, RestartMode},
+    spec::{
+        ContainerSpec, EngineCheck, MountSource, PostgresProbe, ProbeKind, ProbeSpec, RestartMode, Scheme,
+        Trust,
+    },
 };
 use load_support::{Disk, codes, platform, with_services};
 
@@ -347,6 +350,18 @@ fn health_checks() {
             "{tcp: {port: 1}, interval: 5s, timeout: 1s, retries: 9, start_period: 2m, start_interval: 1s}",
             "tcp :1 every 5s in 1s, 9 times, after 120s".to_owned(),
         ),
+        ("{exec: {command: [pg_isready, -U, me]}}", format!("exec pg_isready -U me {rest}")),
+        ("{https: {port: 443}}", format!("GET https :443/ {rest}")),
+        ("{http: {port: 443, scheme: https, tls: {verify: false}}}", format!("GET https :443/ {rest}")),
+        ("{redis: {}}", format!("redis :6379 {rest}")),
+        ("{redis: {port: 1, username: a, password: b, tls: true}}", format!("redis :1 {rest}")),
+        ("{postgres: {user: a}}", format!("postgres :5432 {rest}")),
+        (
+            "{readiness: {tcp: {port: 1}, interval: 1s}}",
+            "tcp :1 every 1s in 30s, 3 times, after 0ns".to_owned(),
+        ),
+        ("{liveness: {tcp: {port: 1}}}", "none".to_owned()),
+        ("{startup: {tcp: {port: 1}}}", "none".to_owned()),
         ("{test: [NONE]}", "none".to_owned()),
         ("{disable: true}", "none".to_owned()),
         ("{disable: true, test: [CMD, a]}", "none".to_owned()),
@@ -355,6 +370,80 @@ fn health_checks() {
         assert_eq!(probe(yaml), (expected, true), "{yaml}");
     }
     assert!(!service("labels: {}").expect("right").runtime.engine_health_off);
+}
+
+#[test]
+fn what_a_probe_asks() {
+    let kind = |yaml: &str| {
+        let service = service(&format!("healthcheck: {yaml}")).unwrap_or_else(|| panic!("{yaml}"));
+        service.policy.probe.expect("a probe").kind
+    };
+    let ProbeKind::Http(http) = kind(
+        "{http: {port: 1, scheme: https, status: [200, 301-308], body: ok, tls: {ca: certs/ca.pem}, host: x.org}}",
+    ) else {
+        panic!("not http")
+    };
+    assert_eq!(http.scheme, Scheme::Https(Trust::Authority("/srv/home/certs/ca.pem".to_owned())));
+    assert_eq!((http.status, http.body), (vec![(200, 200), (301, 308)], Some("ok".to_owned())));
+    let env = "REDIS=hunter2\nEMPTY=\n";
+    let with_env = |yaml: &str| service_with_env(&format!("healthcheck: {yaml}"), env).expect("right");
+    let asked = with_env("{redis: {password: \"${REDIS}\"}}").policy.probe.expect("a probe");
+    assert_eq!(
+        format!("{:?}", asked.kind),
+        "Redis(RedisProbe { port: 6379, username: None, password: Some(Password(***)), tls: None })"
+    );
+    let asked =
+        with_env("{postgres: {user: a, database: b, password: \"${EMPTY}\"}}").policy.probe.expect("a probe");
+    let expected =
+        PostgresProbe { port: 5432, user: "a".to_owned(), database: Some("b".to_owned()), password: None };
+    assert_eq!(asked.kind, ProbeKind::Postgres(expected), "an empty password is none");
+}
+
+#[test]
+fn probes_inside_a_healthcheck_have_its_times_unless_they_say_their_own() {
+    let said = |yaml: &str| {
+        let policy = service(&format!("healthcheck: {yaml}")).unwrap_or_else(|| panic!("{yaml}")).policy;
+        [policy.startup, policy.probe, policy.liveness].map(|probe| {
+            probe.map_or("-".to_owned(), |probe| {
+                let ProbeSpec { kind, interval, timeout, retries, start_period, via } = probe;
+                format!("{kind} {interval:?} {timeout:?} {retries} {start_period:?} {via:?}")
+            })
+        })
+    };
+    assert_eq!(
+        said(
+            "{tcp: {port: 1}, interval: 5s, timeout: 2s, start_period: 1m, liveness: {tcp: {port: 2}, retries: 9}}"
+        ),
+        ["-", "tcp :1 5s 2s 3 60s Address", "tcp :2 5s 2s 9 60s Address"]
+    );
+    assert_eq!(
+        said(
+            "{startup: {tcp: {port: 3}, interval: 1s}, readiness: {tcp: {port: 1}, via: namespace}, start_period: 1m}"
+        ),
+        ["tcp :3 1s 30s 3 60s Address", "tcp :1 30s 30s 3 0ns Namespace", "-"],
+        "the time to start belongs to what is asked first"
+    );
+}
+
+#[test]
+fn a_check_of_the_engine_is_passed_on() {
+    let runtime = |yaml: &str| service(&format!("healthcheck: {yaml}")).unwrap_or_else(|| panic!("{yaml}"));
+    let own = runtime("{source: engine}");
+    assert!(
+        !own.runtime.engine_health_off && own.runtime.engine_check.is_none() && own.policy.probe.is_none()
+    );
+    let given = runtime("{source: engine, test: curl -f x, interval: 5s, retries: 2}");
+    let check = EngineCheck {
+        test: vec!["CMD-SHELL".to_owned(), "curl -f x".to_owned()],
+        interval: Some(Duration::from_secs(5)),
+        retries: Some(2),
+        ..EngineCheck::default()
+    };
+    assert_eq!((given.runtime.engine_check, given.policy.probe), (Some(check), None));
+    let live = runtime("{source: engine, liveness: {tcp: {port: 1}}}");
+    assert!(!live.runtime.engine_health_off && live.policy.liveness.is_some());
+    assert!(runtime("{source: engine, test: [NONE]}").runtime.engine_health_off);
+    assert!(runtime("{source: aiplatd, tcp: {port: 1}}").policy.probe.is_some());
 }
 
 #[test]
@@ -389,7 +478,7 @@ fn environments_are_texts_just_as_written() {
 #[test]
 fn env_files() {
     let file = "\u{feff}# a comment\n\nPLAIN=a b  \nexport EXPORTED=1\n  INDENTED = spaced\nHASH=a#b # c\nONLY=# nothing\nSINGLE='a $X # \\n'\nDOUBLE=\"a\\n\\$b \\\"c\\\"\"\nREF=${PLAIN}!\nDEF=${NOPE:-d}\nMULTI=\"one\ntwo\"\nCOLON: yes\nEMPTY=\nBASE=$TOP\nURL=http://x:1/?a=b&c\r\nNAMED\nABSENT\nLAST=end";
-    let disk = Disk::with(with_services("  a: {image: x, env_file: app.env}\n"))
+    let disk = Disk::with(with_services("  a: {image: x:1, env_file: app.env}\n"))
         .and("app.env", file)
         .and(".env", "TOP=top\nNAMED=n\n");
     let loaded = disk.load();
@@ -422,7 +511,7 @@ fn env_files() {
 
 #[test]
 fn a_raw_env_file_is_taken_literally() {
-    let text = with_services("  a: {image: x, env_file: [{path: raw.env, format: raw}]}\n");
+    let text = with_services("  a: {image: x:1, env_file: [{path: raw.env, format: raw}]}\n");
     let disk = Disk::with(text).and("raw.env", "# c\nA=\"q\" $X # y\nB='z'\n");
     let platform = disk.load().platform.expect("right");
     let environment = &platform.containers[&ResourceId::container("a")].runtime.environment;
@@ -432,7 +521,7 @@ fn a_raw_env_file_is_taken_literally() {
 
 #[test]
 fn later_env_files_and_the_environment_win() {
-    let text = with_services("  a: {image: x, env_file: [one.env, ./two.env], environment: {C: three}}\n");
+    let text = with_services("  a: {image: x:1, env_file: [one.env, ./two.env], environment: {C: three}}\n");
     let disk = Disk::with(text).and("one.env", "A=one\nB=one\nC=one\n").and("two.env", "B=two\nC=two\n");
     let platform = disk.load().platform.expect("right");
     let environment = &platform.containers[&ResourceId::container("a")].runtime.environment;
@@ -441,7 +530,7 @@ fn later_env_files_and_the_environment_win() {
 
 #[test]
 fn missing_env_files_are_errors_unless_they_may_be() {
-    let missing = |yaml: &str| codes(&with_services(&format!("  a: {{image: x, env_file: {yaml}}}\n")));
+    let missing = |yaml: &str| codes(&with_services(&format!("  a: {{image: x:1, env_file: {yaml}}}\n")));
     assert_eq!(missing("no.env"), ["file-missing"]);
     assert_eq!(missing("[no.env, {path: no2.env}, {path: no3.env, required: true}]"), ["file-missing"; 3]);
     assert_eq!(missing("[{path: no.env, required: false}]"), Vec::<&str>::new());

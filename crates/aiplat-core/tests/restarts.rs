@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use aiplat_core::{
     ResourceId, Timestamp,
+    classify::FailureClass,
     fingerprint::Fingerprint,
-    ledger::{Ledger, Restart, RestartWindow},
+    ledger::{Basis, Ledger, Restart, RestartWindow},
     spec::RestartSettings,
 };
 
@@ -18,7 +19,13 @@ fn at(secs: u64) -> Timestamp {
 }
 
 fn restart(at_secs: u64, ran_secs: u64) -> Restart {
-    Restart { of: None, at: at(at_secs), ran: Duration::from_secs(ran_secs), ending: "exit 1".to_owned() }
+    Restart {
+        of: None,
+        at: at(at_secs),
+        ran: Duration::from_secs(ran_secs),
+        ending: "exit 1".to_owned(),
+        class: FailureClass::Unknown,
+    }
 }
 
 #[test]
@@ -43,7 +50,7 @@ fn a_run_of_reset_after_starts_the_count_anew() {
     let settings = RestartSettings::default();
     let mut window = RestartWindow::default();
     for second in 0..4 {
-        window.count(restart(second, 0), &print("a"));
+        window.count(restart(second, 0), &print("a"), Basis::default());
     }
     assert_eq!(window.in_a_row(&settings, &print("a"), Duration::ZERO), 4);
     assert_eq!(
@@ -51,7 +58,7 @@ fn a_run_of_reset_after_starts_the_count_anew() {
         0,
         "the present run is long"
     );
-    window.count(restart(700, 600), &print("a"));
+    window.count(restart(700, 600), &print("a"), Basis::default());
     assert_eq!(
         window.in_a_row(&settings, &print("a"), Duration::ZERO),
         1,
@@ -64,7 +71,7 @@ fn another_spec_is_tried_at_once() {
     let settings = RestartSettings::default();
     let mut window = RestartWindow::default();
     for second in 0..6 {
-        window.count(restart(second, 0), &print("a"));
+        window.count(restart(second, 0), &print("a"), Basis::default());
     }
     assert_eq!(window.within_window(&settings, &print("a"), at(10)), 6);
     assert_eq!(window.in_a_row(&settings, &print("b"), Duration::ZERO), 0);
@@ -77,7 +84,7 @@ fn the_window_forgets_what_is_older_than_it() {
     let settings = RestartSettings::default();
     let mut window = RestartWindow::default();
     for second in [0, 100, 590] {
-        window.count(restart(second, 0), &print("a"));
+        window.count(restart(second, 0), &print("a"), Basis::default());
     }
     assert_eq!(window.within_window(&settings, &print("a"), at(600)), 3);
     assert_eq!(window.within_window(&settings, &print("a"), at(701)), 1);
@@ -87,8 +94,8 @@ fn the_window_forgets_what_is_older_than_it() {
 fn restarts_shortly_before_the_engine_was_lost_are_forgiven() {
     let id = ResourceId::container("x");
     let mut ledger = Ledger::default();
-    ledger.entry(&id).restarts.count(restart(100, 0), &print("a"));
-    ledger.entry(&id).restarts.count(restart(195, 0), &print("a"));
+    ledger.entry(&id).restarts.count(restart(100, 0), &print("a"), Basis::default());
+    ledger.entry(&id).restarts.count(restart(195, 0), &print("a"), Basis::default());
     assert_eq!(ledger.forgive_restarts_since(at(200)), std::slice::from_ref(&id));
     let window = &ledger.get(&id).expect("it has a record").restarts;
     assert_eq!(window.total, 1);
@@ -100,7 +107,7 @@ fn restarts_shortly_before_the_engine_was_lost_are_forgiven() {
 fn boot_times_of_another_boot_mean_nothing() {
     let id = ResourceId::container("x");
     let mut ledger = Ledger::default();
-    ledger.entry(&id).restarts.count(restart(100, 0), &print("a"));
+    ledger.entry(&id).restarts.count(restart(100, 0), &print("a"), Basis::default());
     ledger.forget_boot_times();
     let window = &ledger.get(&id).expect("it has a record").restarts;
     assert!(window.recent.is_empty());

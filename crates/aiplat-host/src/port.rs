@@ -1,12 +1,12 @@
 //! The `Backend` port: what the daemon asks of a machine, real or simulated.
 
-use std::{fmt, net::IpAddr, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, fmt, net::IpAddr, sync::Arc, time::Duration};
 
 use aiplat_core::{
     ResourceId,
     action::Action,
     condition::{ErrorClass, Reason},
-    observed::{ContainerId, Listing, Observed, ObservedContainer, PullProgress},
+    observed::{ContainerId, FileStamp, Listing, Observed, ObservedContainer, PullProgress},
     spec::{InstanceId, ProbeKind},
 };
 use futures_util::{future::BoxFuture, stream::BoxStream};
@@ -65,6 +65,27 @@ pub struct LogLine {
     pub text: String,
 }
 
+/// What a running container uses, measured over about a second.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Usage {
+    /// Of one CPU, in percent: 250 are two and a half.
+    pub cpu_percent: f64,
+    /// Bytes, without what the kernel would give up (inactive pages of files).
+    pub memory: u64,
+    /// Bytes that it may use: its own limit, or all of the machine.
+    pub memory_limit: u64,
+    /// Bytes received since its start, over all networks.
+    pub received: u64,
+    /// Bytes sent.
+    pub sent: u64,
+    /// Bytes read from disks.
+    pub read: u64,
+    /// Bytes written to disks.
+    pub written: u64,
+    /// Processes and threads.
+    pub pids: u64,
+}
+
 /// The kinds of thing that can go wrong with a host call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HostErrorKind {
@@ -116,6 +137,11 @@ pub trait Backend: Send + Sync + 'static {
         cancel: CancellationToken,
     ) -> BoxFuture<'a, Result<(), HostError>>;
 
+    /// Removes a volume and its data: a person's word, which no plan gives. It is looked at by name first, and refused
+    /// (`Changed`) if it does not carry our instance's label. Never by force: one that any container names stays. One that
+    /// is gone is a success.
+    fn remove_volume<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<(), HostError>>;
+
     /// Hints, from now on, for ever: it reconnects by itself. Its reader never blocks the host.
     fn hints(&self) -> BoxStream<'static, Hint>;
 
@@ -134,6 +160,12 @@ pub trait Backend: Send + Sync + 'static {
         container: &'a ContainerId,
         options: &'a LogOptions,
     ) -> BoxFuture<'a, Result<LogStream, HostError>>;
+
+    /// What these paths of the host look like now; a path that cannot be looked at in time is left out.
+    fn stamps(&self, paths: Vec<String>) -> BoxFuture<'_, BTreeMap<String, FileStamp>>;
+
+    /// What a running container uses. Takes a second or two: the engine measures.
+    fn usage<'a>(&'a self, container: &'a ContainerId) -> BoxFuture<'a, Result<Usage, HostError>>;
 
     /// Whose objects are ours.
     fn instance(&self) -> &InstanceId;

@@ -128,9 +128,17 @@ pub(crate) enum Verb {
         /// The file; without it, the platform file
         #[arg(short, long, value_name = "FILE")]
         file: Option<PathBuf>,
+        /// The values as they are written, each with the file and the line that set it
+        #[arg(long)]
+        origin: bool,
         /// How to print it
         #[arg(short, long, value_enum, default_value_t = DataFormat::Yaml)]
         output: DataFormat,
+    },
+    /// What a key of the file, a condition, a reason or a lint means; works without the daemon
+    Explain {
+        /// As in services.healthcheck, CrashLoop, floating-tag; without it, what there is
+        topic: Option<String>,
     },
     /// The JSON schema of the platform file, for editors
     Schema,
@@ -145,6 +153,34 @@ pub(crate) enum Verb {
         #[arg(long)]
         confirm: bool,
     },
+    /// The files that were in force; with REVISION, how the present one differs from it
+    History {
+        /// One of them
+        #[arg(value_name = "REVISION")]
+        revision: Option<u64>,
+        /// How to print the list
+        #[arg(short, long, value_enum, default_value_t = DocFormat::Text)]
+        output: DocFormat,
+    },
+    /// Put an earlier file in force; what that does is printed first
+    Rollback {
+        /// Which, as in `history`; without it, the one before the present one
+        #[arg(value_name = "REVISION")]
+        revision: Option<u64>,
+        /// Do not ask
+        #[arg(short, long)]
+        yes: bool,
+        /// Removing more than half of the services, or renaming the platform, is meant
+        #[arg(long)]
+        confirm: bool,
+    },
+    /// What is ours and no longer in the file: shows it, and removes the volumes that are named
+    #[command(
+        after_help = "Containers and networks that left the file aiplatd removes by itself; what is shown of them is what \
+                      they wait for. A volume goes, with its data, only by name, and only root may say so.\n\n\
+                      Images are the engine's: `docker image prune` removes those that nobody uses."
+    )]
+    Prune(PruneArgs),
     /// Start services that were stopped, and wait until they are Ready
     Start(OperateArgs),
     /// Stop services and keep them stopped, over restarts of the daemon and the machine too
@@ -153,6 +189,40 @@ pub(crate) enum Verb {
     Restart(OperateArgs),
     /// Forget failures, back-off and taken-back edits, and try at once
     ResetFailed(OperateArgs),
+    /// Ask the registry whether tags mean other images now than what runs; changes no container
+    Pull(ServicesArgs),
+    /// Make services anew from what their tags mean now; an image that does not become Ready is taken back
+    Update(UpdateArgs),
+    /// Run a program in a service's container; its exit code is this command's
+    #[command(
+        after_help = "On a terminal the program gets it; otherwise its input, output and errors are this command's.\n\n\
+                      It asks the engine itself: whoever may use the engine's socket may run programs, and is root."
+    )]
+    Exec(ExecArgs),
+    /// Who depends on whom, and how each of them does
+    Graph {
+        /// How to print it
+        #[arg(short, long, value_enum, default_value_t = GraphFormat::Text)]
+        output: GraphFormat,
+    },
+    /// What running services use: CPU, memory, network, disk
+    Top {
+        /// Only these
+        #[arg(value_name = "NAME")]
+        names: Vec<Target>,
+        /// Go on, and measure again and again
+        #[arg(short, long)]
+        watch: bool,
+        /// How to print it
+        #[arg(short, long, value_enum, default_value_t = DocFormat::Text, conflicts_with = "watch")]
+        output: DocFormat,
+    },
+    /// Leave services alone: they run on, are looked at and spoken of, and nothing is done to them until `resume`
+    Suspend(SuspendArgs),
+    /// Take services back that were suspended or released
+    Resume(ServicesArgs),
+    /// Hand services back to the engine, which restarts them from now on (`unless-stopped`), and leave them alone
+    Release(ServicesArgs),
     /// Check this machine; each problem comes with the command that cures it
     Doctor,
     /// A script that completes commands in a shell
@@ -234,6 +304,94 @@ pub(crate) struct OperateArgs {
     pub(crate) timeout: Duration,
 }
 
+/// Services, or all of them.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct ServicesArgs {
+    /// Services
+    #[arg(value_name = "NAME", required_unless_present = "all", conflicts_with = "all")]
+    pub(crate) names: Vec<Target>,
+    /// Every service
+    #[arg(long)]
+    pub(crate) all: bool,
+}
+
+/// `prune`.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct PruneArgs {
+    /// Remove this volume and its data, by the engine's name for it
+    #[arg(long = "volume", value_name = "NAME")]
+    pub(crate) volumes: Vec<String>,
+    /// Change nothing; say whether it may be done
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Do not ask
+    #[arg(short, long)]
+    pub(crate) yes: bool,
+}
+
+/// `update`.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct UpdateArgs {
+    #[command(flatten)]
+    pub(crate) services: ServicesArgs,
+    /// Give the order, and do not wait
+    #[arg(long)]
+    pub(crate) no_wait: bool,
+    /// How long to wait for each to be Ready
+    #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = duration)]
+    pub(crate) timeout: Duration,
+}
+
+/// `exec`.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct ExecArgs {
+    /// The service
+    #[arg(value_name = "NAME")]
+    pub(crate) name: Target,
+    /// The program and its arguments, behind `--`
+    #[arg(value_name = "ARGV", required = true, last = true)]
+    pub(crate) argv: Vec<String>,
+    /// As this user of the container
+    #[arg(short, long, value_name = "USER")]
+    pub(crate) user: Option<String>,
+    /// In this folder of the container
+    #[arg(short, long, value_name = "DIR")]
+    pub(crate) workdir: Option<String>,
+    /// With this in its environment
+    #[arg(short, long, value_name = "NAME=VALUE")]
+    pub(crate) env: Vec<String>,
+    /// The engine's socket
+    #[arg(
+        long,
+        value_name = "PATH",
+        env = "AIPLATD_DOCKER_SOCKET",
+        default_value = "/var/run/docker.sock",
+        hide_env_values = true
+    )]
+    pub(crate) docker_socket: PathBuf,
+}
+
+/// How `graph` prints.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum GraphFormat {
+    /// A tree, for people
+    Text,
+    /// For Graphviz
+    Dot,
+    /// For Markdown
+    Mermaid,
+}
+
+/// `suspend`.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct SuspendArgs {
+    #[command(flatten)]
+    pub(crate) services: ServicesArgs,
+    /// End it by itself after this long: 90s, 20m, 2h, 3d
+    #[arg(long = "for", value_name = "DURATION", value_parser = some_duration)]
+    pub(crate) lasts: Option<Duration>,
+}
+
 /// `wait`.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct WaitArgs {
@@ -269,6 +427,9 @@ pub(crate) struct LogsArgs {
     /// Only of services that are not well
     #[arg(long, conflicts_with = "names")]
     pub(crate) failed: bool,
+    /// What was logged before the present run, also when its container is gone: the last 200 lines
+    #[arg(short, long, conflicts_with_all = ["follow", "since"])]
+    pub(crate) previous: bool,
 }
 
 /// `apply`.
@@ -449,6 +610,15 @@ fn duration(text: &str) -> Result<Duration, String> {
         }
     };
     Ok(Duration::from_secs(days.saturating_mul(86_400)).saturating_add(rest).min(DURATION_MAX))
+}
+
+/// A duration that is not over at once.
+fn some_duration(text: &str) -> Result<Duration, String> {
+    duration(text)?
+        .as_secs()
+        .checked_sub(1)
+        .map(|less| Duration::from_secs(less + 1))
+        .ok_or_else(|| "write a duration of a second or more, like 90s, 20m, 2h or 3d".to_owned())
 }
 
 fn tail(text: &str) -> Result<Tail, String> {

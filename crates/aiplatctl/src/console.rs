@@ -1,11 +1,14 @@
 //! The terminal, or what is there instead of it: the only file that reads or writes one.
 
 use std::{
-    io::{self, BufRead as _, IsTerminal as _, Write as _},
+    io::{self, BufRead as _, IsTerminal as _, Read as _, Write as _},
     sync::atomic::{AtomicBool, Ordering},
 };
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::mpsc,
+};
 
 use crate::exit::{Code, Failure};
 
@@ -68,6 +71,30 @@ pub(crate) fn control(text: &str) -> Result<(), Failure> {
     stdout.write_all(text.as_bytes())?;
     stdout.flush()?;
     Ok(())
+}
+
+/// Bytes of a program in a container, as they are: to stdout, or to stderr.
+pub(crate) fn bytes(bytes: &[u8], errors: bool) -> Result<(), Failure> {
+    let mut out: Box<dyn io::Write> =
+        if errors { Box::new(io::stderr().lock()) } else { Box::new(io::stdout().lock()) };
+    out.write_all(bytes)?;
+    out.flush()?;
+    Ok(())
+}
+
+/// What is typed, or comes through the pipe, piece by piece; it ends with the input. A thread waits for it: whoever
+/// does not want it any more leaves that thread behind, and it ends with the process.
+pub(crate) fn input() -> mpsc::Receiver<Vec<u8>> {
+    let (sender, receiver) = mpsc::channel(4);
+    std::thread::spawn(move || {
+        let mut buffer = vec![0; 16 << 10];
+        while let Ok(read @ 1..) = io::stdin().lock().read(&mut buffer) {
+            if sender.blocking_send(buffer[..read].to_vec()).is_err() {
+                return;
+            }
+        }
+    });
+    receiver
 }
 
 /// Prints a line to stderr. If that fails there is nobody left to tell.

@@ -35,6 +35,8 @@ pub(crate) type Outcome = Result<Code, Failure>;
 #[derive(Debug)]
 pub(crate) struct Failure {
     code: Code,
+    /// Of `exec`: the program's own, which is the command's then.
+    program: Option<u8>,
     /// `None`: everything has been said, or there is nobody to say it to.
     message: Option<String>,
     tip: Option<String>,
@@ -42,7 +44,7 @@ pub(crate) struct Failure {
 
 impl Failure {
     pub(crate) fn new(code: Code, message: impl Into<String>) -> Self {
-        Self { code, message: Some(message.into()), tip: None }
+        Self { code, program: None, message: Some(message.into()), tip: None }
     }
 
     /// The operation failed.
@@ -57,7 +59,12 @@ impl Failure {
 
     /// Ends with `code` and says nothing more.
     pub(crate) fn quiet(code: Code) -> Self {
-        Self { code, message: None, tip: None }
+        Self { code, program: None, message: None, tip: None }
+    }
+
+    /// Ends as a program in a container ended.
+    pub(crate) fn program(code: u8) -> Self {
+        Self { program: Some(code), ..Self::quiet(Code::Done) }
     }
 
     /// What to try next.
@@ -101,16 +108,16 @@ impl From<io::Error> for Failure {
 
 /// Says what is left to say, and turns the outcome into the code.
 pub(crate) fn report(outcome: Outcome) -> ExitCode {
-    let code = match outcome {
-        Ok(code) => code,
-        Err(Failure { code, message, tip }) => {
+    let (code, program) = match outcome {
+        Ok(code) => (code, None),
+        Err(Failure { code, program, message, tip }) => {
             if let Some(message) = message {
                 console::note(&format!("{} {message}", style::paint(style::ERROR, "error:")));
             }
             if let Some(tip) = tip {
                 console::note(&format!("  {} {tip}", style::paint(style::GOOD, "tip:")));
             }
-            code
+            (code, program)
         }
     };
     if code == Code::Interrupted {
@@ -118,5 +125,5 @@ pub(crate) fn report(outcome: Outcome) -> ExitCode {
     }
     // Colours and the cursor are as they were, whatever was going on.
     console::restore();
-    ExitCode::from(code as u8)
+    ExitCode::from(program.unwrap_or(code as u8))
 }

@@ -163,13 +163,19 @@ pub(crate) fn names(doc: &StatusDoc, listed: Option<Listed>) -> Vec<&str> {
     }
 }
 
+/// Each name once: a service is also a container.
+fn once(names: Vec<&str>) -> Vec<&str> {
+    let mut seen = std::collections::BTreeSet::new();
+    names.into_iter().filter(|name| seen.insert(*name)).collect()
+}
+
 /// Nothing has this name; the nearest one that something has.
 pub(crate) fn no_such(shown: &str, name: &str, known: Vec<&str>) -> Failure {
     let failure = Failure::new(Code::NoSuch, format!("there is no `{}`", crate::render::text::clean(shown)));
     match nearest(name, known.iter().copied()) {
         Some(near) => failure.tip(format!("did you mean `{near}`?")),
         None if known.is_empty() => failure,
-        None => failure.tip(format!("there are: {}", some(&known))),
+        None => failure.tip(format!("there are: {}", some(&once(known)))),
     }
 }
 

@@ -13,6 +13,7 @@ mod console;
 mod exit;
 mod find;
 mod offline;
+pub mod reference;
 pub mod render;
 mod source;
 

@@ -9,7 +9,7 @@ use std::{
 
 use aiplat_api::v1::SpecUpload;
 use aiplat_core::{
-    load::{Diagnostic, Facts, Files, Loaded, load, render},
+    load::{Diagnostic, Facts, Files, Loaded, Origin, load, origins, render},
     spec::InstanceId,
 };
 
@@ -25,6 +25,7 @@ pub(crate) struct Offline {
     pub(crate) path: PathBuf,
     pub(crate) loaded: Loaded,
     contents: BTreeMap<PathBuf, String>,
+    disk: Disk,
 }
 
 /// By whose rules a file is read.
@@ -56,6 +57,16 @@ impl Files for Disk {
             self.read.borrow_mut().insert(path.to_owned(), text.to_owned());
         }
         Ok(Some(bytes))
+    }
+
+    fn list(&self, folder: &Path) -> Result<Option<Vec<PathBuf>>, String> {
+        let entries = match std::fs::read_dir(folder) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error.to_string()),
+        };
+        let paths: io::Result<Vec<PathBuf>> = entries.map(|entry| entry.map(|entry| entry.path())).collect();
+        paths.map(Some).map_err(|error| error.to_string())
     }
 }
 
@@ -92,7 +103,8 @@ pub(crate) fn read(
         accept_compose: rules == Rules::Newcomer,
     };
     let loaded = load(&path, &disk, &facts);
-    Ok(Offline { path, loaded, contents: disk.read.into_inner() })
+    let contents = disk.read.borrow().clone();
+    Ok(Offline { path, loaded, contents, disk })
 }
 
 impl Offline {
@@ -107,6 +119,11 @@ impl Offline {
         let shown = |path: &Path| path.to_string_lossy().into_owned();
         let files = self.contents.iter().map(|(path, text)| (shown(path), text.clone()));
         SpecUpload { root: shown(&self.path), files: files.collect() }
+    }
+
+    /// Which file and line set each value.
+    pub(crate) fn origins(&self) -> Vec<Origin> {
+        origins(&self.path, &self.disk)
     }
 
     /// The content of the file itself.

@@ -1,6 +1,7 @@
 //! A backend that ends the process at a chosen point, for tests of "the last pass died anywhere". Debug builds only.
 
 use std::{
+    collections::BTreeMap,
     net::IpAddr,
     sync::atomic::{AtomicU64, Ordering},
     time::Duration,
@@ -9,10 +10,10 @@ use std::{
 use aiplat_core::{
     ResourceId,
     action::Action,
-    observed::{ContainerId, Listing, Observed},
+    observed::{ContainerId, FileStamp, Listing, Observed},
     spec::{InstanceId, ProbeKind},
 };
-use aiplat_host::{Backend, Hint, HostError, LogOptions, LogStream, Progress, Target};
+use aiplat_host::{Backend, Hint, HostError, LogOptions, LogStream, Progress, Target, Usage};
 use futures_util::{future::BoxFuture, stream::BoxStream};
 use tokio_util::sync::CancellationToken;
 
@@ -61,6 +62,15 @@ impl<B: Backend> Backend for CrashAt<B> {
         })
     }
 
+    fn remove_volume<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<(), HostError>> {
+        Box::pin(async move {
+            self.point();
+            let result = self.inner.remove_volume(name).await;
+            self.point();
+            result
+        })
+    }
+
     fn hints(&self) -> BoxStream<'static, Hint> {
         self.inner.hints()
     }
@@ -81,6 +91,14 @@ impl<B: Backend> Backend for CrashAt<B> {
         options: &'a LogOptions,
     ) -> BoxFuture<'a, Result<LogStream, HostError>> {
         self.inner.logs(container, options)
+    }
+
+    fn stamps(&self, paths: Vec<String>) -> BoxFuture<'_, BTreeMap<String, FileStamp>> {
+        self.inner.stamps(paths)
+    }
+
+    fn usage<'a>(&'a self, container: &'a ContainerId) -> BoxFuture<'a, Result<Usage, HostError>> {
+        self.inner.usage(container)
     }
 
     fn instance(&self) -> &InstanceId {

@@ -112,11 +112,15 @@ impl Daemon {
             ..Limits::default()
         };
         let config = Config { limits, ..Config::default() };
+        let mut ledger = stored.ledger.clone();
+        if ledger.rebooted {
+            ledger.tell_moments_anew(ports.clock.now(), ports.clock.wall_ms());
+        }
         let shared = Arc::new(Shared::new(
             ports,
             options.instance.clone(),
             options.state_dir.clone(),
-            stored.ledger.clone(),
+            ledger,
             stored.lost.clone(),
         ));
         let passes = Passes {
@@ -126,6 +130,7 @@ impl Daemon {
         };
         let controller = Controller::new(Arc::new(passes), &config);
         shared.set_controller(controller.handle());
+        shared.lock().history.clone_from(&stored.history);
         spec::resume(&shared, stored.last_good.as_ref());
         Self { shared, controller, options, shutdown }
     }
@@ -138,6 +143,8 @@ impl Daemon {
         spec::reload(&shared, Intent { immediate, confirmed: options.confirm, ..Intent::default() }).await;
         tasks.spawn(hints::follow(Arc::clone(&shared)));
         tasks.spawn(hints::resync(Arc::clone(&shared)));
+        let files = Arc::clone(&shared);
+        tasks.spawn(async move { files.follow_files().await });
         if !options.once {
             tasks.spawn(spec::follow(Arc::clone(&shared)));
             tasks.spawn(notify::follow_status(Arc::clone(&shared)));

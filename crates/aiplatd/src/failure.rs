@@ -46,6 +46,10 @@ fn retry_at(id: &ResourceId, error: &HostError, attempts: u32, now: Timestamp) -
     ) {
         return Some(now + backoff::delay(&OBSERVABLE, attempts, seed));
     }
+    // It may have been looked at while its image was being replaced.
+    if error.reason == Reason::ExecutableMissing && attempts < 2 {
+        return Some(now + Duration::from_secs(1));
+    }
     let class = match error.class {
         ErrorClass::Transient => backoff::ErrorClass::Transient,
         ErrorClass::Changed => backoff::ErrorClass::Changed,

@@ -1,7 +1,7 @@
 //! The real spec source: files, watched through their folders.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     fs,
     io::Write,
     os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt},
@@ -28,7 +28,8 @@ pub struct DiskSource {
 
 struct Watched {
     watcher: Option<notify::RecommendedWatcher>,
-    folders: BTreeSet<PathBuf>,
+    /// With device and inode: a folder of the same name may be another one.
+    folders: BTreeMap<PathBuf, (u64, u64)>,
 }
 
 /// What the watcher's thread and the daemon share.
@@ -38,6 +39,8 @@ struct News {
     whole: Notify,
     /// The watched files, as named and as resolved: a neighbour's writes are no news.
     names: Mutex<BTreeSet<PathBuf>>,
+    /// The folders of overlays, as named and as resolved: whatever is written in them is news.
+    folders: Mutex<BTreeSet<PathBuf>>,
 }
 
 impl DiskSource {
@@ -53,7 +56,7 @@ impl DiskSource {
                 |error| tracing::error!(error = %error, "Files cannot be watched; send SIGHUP after an edit."),
             )
             .ok();
-        Self { root, watched: Mutex::new(Watched { watcher, folders: BTreeSet::new() }), news }
+        Self { root, watched: Mutex::new(Watched { watcher, folders: BTreeMap::new() }), news }
     }
 }
 
@@ -70,7 +73,7 @@ impl News {
                 // is always looked at.
                 EventKind::Modify(ModifyKind::Name(_)) | EventKind::Remove(_) => true,
                 // A plain new file is news when it is closed; a link is never opened.
-                EventKind::Create(_) => event.paths.iter().any(|path| is_link(path)),
+                EventKind::Create(_) => event.paths.iter().any(|path| is_link(path) || self.is_folder(path)),
                 EventKind::Modify(_) | EventKind::Access(_) | EventKind::Any | EventKind::Other => false,
             },
         };
@@ -81,7 +84,13 @@ impl News {
 
     fn names_one_of(&self, event: &notify::Event) -> bool {
         let names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
-        event.paths.iter().any(|path| names.contains(path))
+        let inside = |path: &PathBuf| path.parent().is_some_and(|folder| self.is_folder(folder));
+        event.paths.iter().any(|path| names.contains(path) || inside(path))
+    }
+
+    /// Whether `path` is a folder of overlays.
+    fn is_folder(&self, path: &Path) -> bool {
+        self.folders.lock().unwrap_or_else(PoisonError::into_inner).contains(path)
     }
 }
 
@@ -97,6 +106,17 @@ impl Files for DiskSource {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(format!("{error}")),
         }
+    }
+
+    fn list(&self, folder: &Path) -> Result<Option<Vec<PathBuf>>, String> {
+        let entries = match fs::read_dir(folder) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error.to_string()),
+        };
+        let paths: std::io::Result<Vec<PathBuf>> =
+            entries.map(|entry| entry.map(|entry| entry.path())).collect();
+        paths.map(Some).map_err(|error| error.to_string())
     }
 }
 
@@ -122,31 +142,42 @@ impl SpecSource for DiskSource {
         &self.root
     }
 
-    fn watch(&self, paths: &[PathBuf]) {
-        let mut names: BTreeSet<PathBuf> = paths.iter().chain([&self.root]).cloned().collect();
-        // A symlink's target is edited elsewhere, and events name it as the folder was given.
-        let resolved: Vec<PathBuf> = names.iter().filter_map(|path| fs::canonicalize(path).ok()).collect();
-        names.extend(resolved);
-        let wanted: BTreeSet<PathBuf> = names.iter().filter_map(|path| path.parent().map(folder)).collect();
+    fn watch(&self, files: &[PathBuf], folders: &[PathBuf]) {
+        let names = with_targets(files.iter().chain([&self.root]));
+        let overlays = with_targets(folders);
+        // The folder of a folder shows how that one comes and goes.
+        let around = names.iter().chain(&overlays).filter_map(|path| path.parent().map(folder));
+        let wanted: BTreeSet<PathBuf> =
+            around.chain(overlays.iter().filter(|it| it.is_dir()).cloned()).collect();
         *self.news.names.lock().unwrap_or_else(PoisonError::into_inner) = names;
+        *self.news.folders.lock().unwrap_or_else(PoisonError::into_inner) = overlays;
         let mut watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
         let Watched { watcher, folders } = &mut *watched;
         let Some(watcher) = watcher else { return };
-        for gone in folders.difference(&wanted) {
+        for gone in folders.keys().filter(|path| !wanted.contains(*path)) {
             // It may have gone by itself.
             drop(watcher.unwatch(gone));
         }
-        let mut now = BTreeSet::new();
+        let mut now = BTreeMap::new();
         for path in wanted {
-            let known = folders.contains(&path);
-            if known || watcher.watch(&path, RecursiveMode::NonRecursive).is_ok() {
-                if !known {
+            let identity = identity(&path);
+            let known = folders.get(&path).copied();
+            if known.is_some() && known == identity {
+                now.extend(identity.map(|identity| (path, identity)));
+                continue;
+            }
+            if known.is_some() {
+                drop(watcher.unwatch(&path)); // Another folder has its name by now.
+            }
+            match identity.filter(|_| watcher.watch(&path, RecursiveMode::NonRecursive).is_ok()) {
+                Some(identity) => {
                     // What was written between the read that named the file and this moment is read now.
                     self.news.whole.notify_one();
+                    now.insert(path, identity);
                 }
-                now.insert(path);
-            } else {
-                tracing::warn!(folder = %path.display(), "The folder cannot be watched; send SIGHUP after an edit.");
+                None => {
+                    tracing::warn!(folder = %path.display(), "The folder cannot be watched; send SIGHUP after an edit.")
+                }
             }
         }
         *folders = now;
@@ -159,6 +190,18 @@ impl SpecSource for DiskSource {
     fn changed(&self) -> BoxFuture<'_, ()> {
         Box::pin(self.news.whole.notified())
     }
+}
+
+/// These paths, and what they are links to: a target is edited elsewhere, and events name it as its folder was given.
+fn with_targets<'p>(paths: impl IntoIterator<Item = &'p PathBuf>) -> BTreeSet<PathBuf> {
+    let mut paths: BTreeSet<PathBuf> = paths.into_iter().cloned().collect();
+    let resolved: Vec<PathBuf> = paths.iter().filter_map(|path| fs::canonicalize(path).ok()).collect();
+    paths.extend(resolved);
+    paths
+}
+
+fn identity(folder: &Path) -> Option<(u64, u64)> {
+    fs::metadata(folder).ok().map(|metadata| (metadata.dev(), metadata.ino()))
 }
 
 fn folder(path: &Path) -> PathBuf {

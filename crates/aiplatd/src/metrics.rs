@@ -2,7 +2,8 @@
 
 use std::{net::SocketAddr, sync::Arc};
 
-use aiplat_core::condition::{Status, Word};
+use aiplat_api::metrics;
+use aiplat_core::condition::Status;
 use axum::{Router, extract::State, http::header, response::IntoResponse, routing::get};
 use prometheus_client::{
     encoding::{EncodeLabelSet, text::encode},
@@ -46,7 +47,7 @@ pub async fn serve(
     shared: Arc<Shared>,
     cancel: CancellationToken,
 ) -> std::io::Result<()> {
-    let router = Router::new().route("/metrics", get(metrics)).with_state(shared);
+    let router = Router::new().route("/metrics", get(answer)).with_state(shared);
     axum::serve(listener, router).with_graceful_shutdown(async move { cancel.cancelled().await }).await
 }
 
@@ -58,7 +59,7 @@ pub async fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
     TcpListener::bind(address).await
 }
 
-async fn metrics(State(shared): State<Arc<Shared>>) -> impl IntoResponse {
+async fn answer(State(shared): State<Arc<Shared>>) -> impl IntoResponse {
     ([(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], render(&shared))
 }
 
@@ -83,13 +84,12 @@ fn services(shared: &Shared, registry: &mut Registry) {
         words
             .get_or_create(&StatusLabels { service: name.clone(), status: service.status.to_string() })
             .set(1);
-        let is_ready = matches!(service.status, Word::Ready | Word::Completed | Word::Degraded);
-        ready.get_or_create(&Service { service: name.clone() }).set(i64::from(is_ready));
+        ready.get_or_create(&Service { service: name.clone() }).set(i64::from(status::is_well(service)));
         restarts.get_or_create(&Service { service: name }).set(i64::from(service.restarts));
     }
-    registry.register("service_status", "1 for the printed word of each service", words);
-    registry.register("service_ready", "1 if the service does what it is there for", ready);
-    registry.register("service_restarts", "Restarts that were counted", restarts);
+    registry.register("service_status", metrics::help("service_status"), words);
+    registry.register("service_ready", metrics::help("service_ready"), ready);
+    registry.register("service_restarts", metrics::help("service_restarts"), restarts);
     let conditions = Family::<ConditionLabels, Gauge>::default();
     for condition in &document.platform.conditions {
         let labels = ConditionLabels {
@@ -98,10 +98,10 @@ fn services(shared: &Shared, registry: &mut Registry) {
         };
         conditions.get_or_create(&labels).set(i64::from(condition.condition.status != Status::Unknown));
     }
-    registry.register("platform_condition", "Conditions of the platform; 1 where known", conditions);
+    registry.register("platform_condition", metrics::help("platform_condition"), conditions);
     let generation: Gauge = Gauge::default();
     generation.set(i64::try_from(document.platform.generation).unwrap_or(i64::MAX));
-    registry.register("spec_generation", "Accepted versions of the file", generation);
+    registry.register("spec_generation", metrics::help("spec_generation"), generation);
 }
 
 fn controller(shared: &Shared, registry: &mut Registry) {
@@ -111,21 +111,17 @@ fn controller(shared: &Shared, registry: &mut Registry) {
         let labels = ActionLabels { action: (*action).to_owned(), result: result.to_owned() };
         actions.get_or_create(&labels).inc_by(*count);
     }
-    registry.register("actions", "Calls that change a host, since the start", actions);
+    registry.register("actions", metrics::help("actions"), actions);
     let stats = shared.controller().stats();
     let passes: Counter = Counter::default();
     passes.inc_by(stats.totals.passes);
-    registry.register("passes", "Reconcile passes since the start", passes);
-    let mut gauge = |name: &str, help: &str, value: usize| {
+    registry.register("passes", metrics::help("passes"), passes);
+    let mut gauge = |name: &str, value: usize| {
         let gauge: Gauge = Gauge::default();
         gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
-        registry.register(name, help, gauge);
+        registry.register(name, metrics::help(name), gauge);
     };
-    gauge("controller_scheduled", "Resources with a pass ahead", stats.scheduled);
-    gauge("controller_running", "Passes that run", stats.running);
-    gauge(
-        "controller_waiting_for_permit",
-        "Resources that wait for a place to start or pull",
-        stats.waiting_for_permit,
-    );
+    gauge("controller_scheduled", stats.scheduled);
+    gauge("controller_running", stats.running);
+    gauge("controller_waiting_for_permit", stats.waiting_for_permit);
 }

@@ -27,6 +27,10 @@ pub trait StateStore: Send + Sync + 'static {
     fn load(&self) -> BoxFuture<'_, Result<Stored, StoreError>>;
     /// Writes a batch, all of it or nothing. Durable when it resolves.
     fn commit(&self, batch: Batch) -> BoxFuture<'_, Result<(), StoreError>>;
+    /// Keeps the last lines of a container of `service` that is about to be removed, instead of those of an earlier one.
+    fn keep_log(&self, service: &str, lines: Vec<Vec<u8>>) -> BoxFuture<'_, Result<(), StoreError>>;
+    /// The lines that are kept of `service`; none if there are none.
+    fn kept_log(&self, service: &str) -> BoxFuture<'_, Result<Vec<Vec<u8>>, StoreError>>;
 }
 
 /// What a store holds.
@@ -36,6 +40,8 @@ pub struct Stored {
     pub ledger: Ledger,
     /// The last good spec: every file that it was read from.
     pub last_good: Option<SpecFiles>,
+    /// The good specs that were in force, the present one last.
+    pub history: Vec<Revision>,
     /// Why the ledger had to be given up for an older one, if it was.
     pub lost: Option<String>,
 }
@@ -47,6 +53,23 @@ pub struct Batch {
     pub records: BTreeMap<ResourceId, Option<Record>>,
     /// A new last good spec.
     pub last_good: Option<SpecFiles>,
+    /// The good specs, all of those that are kept.
+    pub history: Option<Vec<Revision>>,
+}
+
+/// A spec that was in force.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Revision {
+    /// Its generation.
+    pub number: u64,
+    /// When it came into force, in milliseconds since 1970.
+    pub wall_ms: i64,
+    /// What it changed, in a line.
+    pub change: String,
+    /// What its services ran when the next one came, by name: content ids of images.
+    pub images: BTreeMap<String, String>,
+    /// Contents by path; `None`: did not exist.
+    pub files: BTreeMap<PathBuf, Option<Vec<u8>>>,
 }
 
 /// The files of a spec, as they were when it was found good.
@@ -65,6 +88,12 @@ impl Files for SpecFiles {
     fn read(&self, path: &Path) -> Result<Option<Vec<u8>>, String> {
         Ok(self.files.get(path).cloned().flatten())
     }
+
+    fn list(&self, folder: &Path) -> Result<Option<Vec<PathBuf>>, String> {
+        let there = self.files.iter().filter(|(_, content)| content.is_some()).map(|(path, _)| path);
+        let inside: Vec<PathBuf> = there.filter(|path| path.parent() == Some(folder)).cloned().collect();
+        Ok((!inside.is_empty()).then_some(inside))
+    }
 }
 
 /// A store that failed.
@@ -76,8 +105,9 @@ pub struct StoreError(pub String);
 pub trait SpecSource: Files + Send + Sync + 'static {
     /// The path of `platform.yaml`.
     fn root(&self) -> &Path;
-    /// Watches these files (through their folders) from now on, instead of those of the last call.
-    fn watch(&self, paths: &[PathBuf]);
+    /// Watches these files (through their folders), and whatever comes and goes in these folders, from now on instead of
+    /// those of the last call.
+    fn watch(&self, files: &[PathBuf], folders: &[PathBuf]);
     /// Replaces the content of `platform.yaml` atomically.
     ///
     /// # Errors

@@ -1,4 +1,4 @@
-//! Executes the probes that `watch` asks for: one task a probed service, ended when there is nothing to probe.
+//! Executes the probes that `watch` asks for: one task a probe of a service, ended when there is nothing to probe.
 
 use std::{
     collections::BTreeMap,
@@ -9,10 +9,14 @@ use std::{
 use aiplat_core::{
     ResourceId,
     observed::{Incarnation, ProbeFacts, ProbeOutcome},
-    spec::ProbeSpec,
+    plan,
+    spec::{ProbeSpec, Role},
     watch::{ProbeSchedule, watch},
 };
-use tokio::task::{AbortHandle, JoinSet};
+use tokio::{
+    sync::Notify,
+    task::{AbortHandle, JoinSet},
+};
 
 use crate::shared::Shared;
 
@@ -25,7 +29,7 @@ pub struct Prober {
 
 #[derive(Default)]
 struct Tasks {
-    running: BTreeMap<ResourceId, Following>,
+    running: BTreeMap<(ResourceId, Role), Following>,
     set: JoinSet<()>,
 }
 
@@ -34,6 +38,8 @@ struct Following {
     incarnation: Incarnation,
     probe: ProbeSpec,
     task: AbortHandle,
+    /// Something that `watch` looks at may have changed: the next probe may be due sooner.
+    again: Arc<Notify>,
 }
 
 impl Prober {
@@ -43,46 +49,70 @@ impl Prober {
         Self { shared, tasks: Arc::default() }
     }
 
-    /// Probes `id` from now on as `watch` says, if it says so.
+    /// Probes `id` from now on as `watch` says, where it says so.
     pub fn follow(&self, id: &ResourceId) {
-        let schedule = next(&self.shared, id);
+        for role in Role::ALL {
+            self.follow_one(&(id.clone(), role));
+        }
+    }
+
+    fn follow_one(&self, key: &Key) {
+        let schedule = next(&self.shared, key);
         let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
         let tasks = &mut *tasks;
         while tasks.set.try_join_next().is_some() {}
         let Some(schedule) = schedule else {
-            if let Some(old) = tasks.running.remove(id) {
+            if let Some(old) = tasks.running.remove(key) {
                 old.task.abort();
+                suspend(&self.shared, key);
             }
             return;
         };
-        let same = tasks.running.get(id).is_some_and(|following| {
-            following.incarnation == schedule.incarnation
-                && following.probe == schedule.probe
-                && !following.task.is_finished()
-        });
-        if same {
+        if let Some(following) = tasks.running.get(key)
+            && following.incarnation == schedule.incarnation
+            && following.probe == schedule.probe
+            && !following.task.is_finished()
+        {
+            following.again.notify_one();
             return;
         }
-        let task = tasks.set.spawn(run(Arc::clone(&self.shared), id.clone()));
-        let following = Following { incarnation: schedule.incarnation, probe: schedule.probe, task };
-        if let Some(old) = tasks.running.insert(id.clone(), following) {
+        let again = Arc::new(Notify::new());
+        let task = tasks.set.spawn(run(Arc::clone(&self.shared), key.clone(), Arc::clone(&again)));
+        let following = Following { incarnation: schedule.incarnation, probe: schedule.probe, task, again };
+        if let Some(old) = tasks.running.insert(key.clone(), following) {
             old.task.abort();
         }
     }
 }
 
-fn next(shared: &Shared, id: &ResourceId) -> Option<ProbeSchedule> {
+/// Of which service, and what for.
+type Key = (ResourceId, Role);
+
+fn next(shared: &Shared, (id, role): &Key) -> Option<ProbeSchedule> {
     let state = shared.lock();
-    watch(&state.world(shared.now())?, id)
+    watch(&state.world(shared.now())?, id, *role)
 }
 
-async fn run(shared: Arc<Shared>, id: ResourceId) {
-    let Some(first) = next(&shared, &id) else { return };
+/// A liveness probe that is held up begins anew: what failed before a dependency was seen to be down does not count.
+fn suspend(shared: &Shared, (id, role): &Key) {
+    if *role == Role::Liveness && shared.lock().observed.probes.remove(&(id.clone(), *role)).is_some() {
+        shared.schedule([id.clone()]);
+    }
+}
+
+async fn run(shared: Arc<Shared>, key: Key, again: Arc<Notify>) {
+    let Some(first) = next(&shared, &key) else { return };
     let following = first.incarnation.clone();
-    begin(&shared, &id, &following);
-    while let Some(schedule) = next(&shared, &id).filter(|schedule| schedule.incarnation == following) {
-        tokio::time::sleep(schedule.after).await;
-        let ProbeSchedule { container, address, probe, .. } = schedule;
+    begin(&shared, &key, &following);
+    while let Some(schedule) = next(&shared, &key).filter(|schedule| schedule.incarnation == following) {
+        tokio::select! {
+            biased;
+            // Cancel-safe: the time is computed anew.
+            () = tokio::time::sleep(schedule.after) => {}
+            // Cancel-safe: a permit that is not taken stays.
+            () = again.notified() => continue,
+        }
+        let ProbeSchedule { container, role: _, incarnation: _, address, probe, after: _ } = schedule;
         let asked = shared.now();
         // The adapter bounds itself; this bound is for an adapter that does not.
         let call = shared.host.probe(&container, address, &probe.kind, probe.timeout);
@@ -90,23 +120,23 @@ async fn run(shared: Arc<Shared>, id: ResourceId) {
             Ok(result) => result,
             Err(_elapsed) => Err(format!("{}: no answer within {:?}", probe.kind, probe.timeout)),
         };
-        record(&shared, &id, &following, &probe, asked, result);
+        record(&shared, &key, &following, &probe, asked, result);
     }
 }
 
 /// The time to become ready runs from the first look, not from the first answer.
-fn begin(shared: &Shared, id: &ResourceId, incarnation: &Incarnation) {
+fn begin(shared: &Shared, key: &Key, incarnation: &Incarnation) {
     let now = shared.now();
     let mut state = shared.lock();
-    let facts = state.observed.probes.get(id);
+    let facts = state.observed.probes.get(key);
     if facts.is_none_or(|facts| facts.incarnation != *incarnation) {
-        state.observed.probes.insert(id.clone(), ProbeFacts::new(incarnation.clone(), now));
+        state.observed.probes.insert(key.clone(), ProbeFacts::new(incarnation.clone(), now));
     }
 }
 
 fn record(
     shared: &Shared,
-    id: &ResourceId,
+    key: &Key,
     incarnation: &Incarnation,
     probe: &ProbeSpec,
     asked: aiplat_core::Timestamp,
@@ -117,13 +147,19 @@ fn record(
     let transcript = result.unwrap_or_else(|failed| failed);
     let outcome = ProbeOutcome { at: now, passed, transcript, took: now.since(asked) };
     let mut state = shared.lock();
-    let Some(facts) = state.observed.probes.get_mut(id).filter(|facts| facts.incarnation == *incarnation)
+    let (id, _) = key;
+    let waits_for = if passed {
+        Vec::new()
+    } else {
+        state.world(now).map(|world| plan::waits_for(&world, id)).unwrap_or_default()
+    };
+    let Some(facts) = state.observed.probes.get_mut(key).filter(|facts| facts.incarnation == *incarnation)
     else {
         return;
     };
     let first = facts.attempts == 0;
     let before = facts.healthy;
-    facts.record(outcome, probe);
+    facts.record(outcome, probe, waits_for);
     // A steady service costs its probe and nothing else; while a threshold is pending every result is a hint.
     let news = first || before != facts.healthy || facts.healthy != Some(true) || !passed;
     drop(state);

@@ -18,7 +18,7 @@ use futures_util::future::{BoxFuture, FutureExt};
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, info, info_span, warn};
 
-use crate::{failure::failure, probes::Prober, shared::Shared};
+use crate::{failure::failure, kept_logs, probes::Prober, shared::Shared};
 
 /// Places for starts.
 pub const STARTS: Class = Class("starts");
@@ -126,6 +126,10 @@ impl Passes {
         info!(event = event_of(planned), service = id.key(), "{action}: {cause}");
         if let Action::StartContainer { id: container } = action {
             self.shared.lock().observed.record_start(container, self.shared.now());
+        }
+        // Its log goes with it, and is what a person asks for the morning after.
+        if let Action::RemoveContainer { id: container } = action {
+            kept_logs::keep(&self.shared, id, container).await;
         }
         let call = self.shared.host.apply(id, action, self.progress(id), self.shutdown.child_token());
         let result = match tokio::time::timeout(action.deadline(), call).await {

@@ -11,6 +11,7 @@ use aiplat_core::{
     ResourceId, Timestamp,
     ledger::{Ledger, Record},
     observed::{Listing, ObservedContainer},
+    plan,
     spec::InstanceId,
 };
 use aiplat_host::{Backend, HostError, HostErrorKind};
@@ -41,6 +42,8 @@ pub struct Shared {
     version: watch::Sender<u64>,
 }
 
+/// How often the mounted files of services that wait are looked at.
+const FILES_EVERY: Duration = Duration::from_secs(2);
 /// A look takes no longer than this.
 const LOOK_DEADLINE: Duration = Duration::from_secs(30);
 
@@ -132,6 +135,7 @@ impl Shared {
             Ok(observed) => {
                 let waiting = self.lock().record(observed, &self.instance, self.clock.now());
                 self.schedule(waiting);
+                self.look_at_files(id).await;
                 Ok(())
             }
             Err(error) => {
@@ -140,6 +144,35 @@ impl Shared {
                     self.record_loss(&error.message);
                 }
                 Err(error)
+            }
+        }
+    }
+
+    /// Looks at what `id` mounts from the host, while it is in trouble; answers whether anything is another than it was.
+    async fn look_at_files(&self, id: &ResourceId) -> bool {
+        let paths = {
+            let state = self.lock();
+            state.world(self.now()).map(|world| plan::paths_in_doubt(&world, id)).unwrap_or_default()
+        };
+        if paths.is_empty() {
+            return false;
+        }
+        let stamps = self.host.stamps(paths).await;
+        let files = &mut self.lock().observed.files;
+        let is_news = stamps.iter().any(|(path, stamp)| files.get(path).is_some_and(|known| known != stamp));
+        files.extend(stamps);
+        is_news
+    }
+
+    /// Follows the files of services that wait, for ever: who mends a mounted configuration is not made to wait.
+    pub async fn follow_files(&self) {
+        loop {
+            tokio::time::sleep(FILES_EVERY).await;
+            let waiting: Vec<ResourceId> = self.lock().waiting.iter().cloned().collect();
+            for id in waiting {
+                if self.look_at_files(&id).await {
+                    self.schedule([id]);
+                }
             }
         }
     }
@@ -216,7 +249,7 @@ impl Shared {
             let state = self.lock();
             ids.iter().map(|id| (id.clone(), state.ledger.get(id).cloned())).collect()
         };
-        self.commit_batch(Batch { records, last_good: None }).await;
+        self.commit_batch(Batch { records, ..Batch::default() }).await;
     }
 
     /// Writes a batch; when that fails we go on from memory, and say so.

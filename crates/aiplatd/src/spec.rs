@@ -4,7 +4,7 @@
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -17,6 +17,7 @@ use aiplat_core::{
 };
 
 use crate::{
+    history,
     ports::{Batch, SpecFiles},
     shared::Shared,
     state::State,
@@ -33,8 +34,15 @@ pub struct SpecStatus {
     pub generation: u64,
     /// A hash of all that was last read, good or not: whether the file has been changed, or only touched.
     digest: u64,
-    /// The text that was last put in force: a beginning of it may be a file that is being written.
-    text: Vec<u8>,
+    /// The files that were last put in force: a beginning of one of them may be a file that is being written.
+    files: BTreeMap<PathBuf, Option<Vec<u8>>>,
+}
+
+impl SpecStatus {
+    /// Whether this is the text that `root` had when it was last put in force.
+    pub(crate) fn is_text(&self, root: &Path, text: &[u8]) -> bool {
+        self.files.get(root).and_then(Option::as_deref) == Some(text)
+    }
 }
 
 /// A file that was not put in force.
@@ -69,12 +77,21 @@ struct Recording<'a> {
     read: Mutex<BTreeMap<PathBuf, Option<Vec<u8>>>>,
 }
 
+impl Recording<'_> {
+    fn read(&self) -> MutexGuard<'_, BTreeMap<PathBuf, Option<Vec<u8>>>> {
+        self.read.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 impl Files for Recording<'_> {
     fn read(&self, path: &Path) -> Result<Option<Vec<u8>>, String> {
         let bytes = self.files.read(path)?;
-        let mut read = self.read.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        read.insert(path.to_owned(), bytes.clone());
+        self.read().insert(path.to_owned(), bytes.clone());
         Ok(bytes)
+    }
+
+    fn list(&self, folder: &Path) -> Result<Option<Vec<PathBuf>>, String> {
+        self.files.list(folder)
     }
 }
 
@@ -92,12 +109,17 @@ pub fn facts(shared: &Shared) -> Facts {
 /// Reads the file and puts it in force if it is good, and if it is different from the one that is.
 pub async fn reload(shared: &Shared, intent: Intent) {
     let (loaded, files) = read(shared);
-    shared.source.watch(&loaded.read);
+    shared.source.watch(&loaded.read, &loaded.folders);
     let report = load::render(&loaded.diagnostics, &loaded.sources, false, REPORT_WIDTH);
     let missing = files.get(shared.source.root()).is_some_and(Option::is_none);
+    let overlays_gone = overlays_gone(shared, &loaded.folders).filter(|_| !intent.commanded);
     let digest = digest(&files);
     let is_edited = std::mem::replace(&mut shared.lock().spec.digest, digest) != digest;
-    match judge(shared, loaded, missing, intent) {
+    let judged = match overlays_gone {
+        Some(refusal) if !missing => Err(refusal),
+        Some(_) | None => judge(shared, loaded, missing, intent),
+    };
+    match judged {
         Ok(platform) => accept(shared, platform, files, report, intent, is_edited).await,
         Err(refusal) => refuse(shared, refusal, report),
     }
@@ -106,7 +128,26 @@ pub async fn reload(shared: &Shared, intent: Intent) {
 fn read(shared: &Shared) -> (Loaded, BTreeMap<PathBuf, Option<Vec<u8>>>) {
     let recording = Recording { files: &*shared.source, read: Mutex::default() };
     let loaded = load::load(shared.source.root(), &recording, &facts(shared));
-    (loaded, recording.read.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner))
+    (loaded, recording.read.into_inner().unwrap_or_else(PoisonError::into_inner))
+}
+
+/// A folder of overlays that is gone as a whole is more likely a mount that is not there than an edit; one overlay
+/// less is an edit like any other.
+fn overlays_gone(shared: &Shared, folders: &[PathBuf]) -> Option<Refusal> {
+    let state = shared.lock();
+    let held = |folder: &&PathBuf| {
+        let mut overlays = state.spec.files.iter().filter(|(_, content)| content.is_some());
+        overlays.any(|(path, _)| path.parent() == Some(folder.as_path()))
+    };
+    let mut gone = folders.iter().filter(held).filter(|folder| shared.source.list(folder) == Ok(None));
+    gone.next().map(|folder| Refusal {
+        reason: Reason::SpecMissing,
+        message: format!(
+            "{} does not exist any more, and it held overlays: what was last in force stays so; bring it back, or say \
+             with `aiplatctl apply` that it is meant",
+            folder.display()
+        ),
+    })
 }
 
 fn digest(files: &BTreeMap<PathBuf, Option<Vec<u8>>>) -> u64 {
@@ -228,19 +269,26 @@ async fn accept(
             state.events.note(shared.clock.wall_ms(), "SpecAccepted", "platform", text);
         }
         state.spec.generation = platform.generation;
-        state.spec.text = files.get(shared.source.root()).cloned().flatten().unwrap_or_default();
+        state.spec.files.clone_from(&files);
+        let is_news = if unchanged {
+            history::follow(&mut state, &files)
+        } else {
+            history::note(&mut state, &platform, shared.clock.wall_ms(), &files);
+            true
+        };
         let mut ids = state.ids();
         state.accept(Arc::new(platform));
         ids.extend(state.ids());
         let awaits_confirmation =
             state.desired.as_ref().is_some_and(|desired| desired.removals == Removals::AwaitConfirmation);
         let last_good = SpecFiles { generation: state.spec.generation, awaits_confirmation, files };
-        (ids, Batch { records: BTreeMap::new(), last_good: (!unchanged).then_some(last_good) })
+        let history = is_news.then(|| state.history.clone());
+        (ids, Batch { records: BTreeMap::new(), last_good: (!unchanged).then_some(last_good), history })
     };
     shared.changed();
     shared.schedule(ids);
     // Acting does not wait for the disk: what was good is only needed by the next start.
-    if batch.last_good.is_some() {
+    if batch.last_good.is_some() || batch.history.is_some() {
         shared.commit_batch(batch).await;
     }
 }
@@ -313,6 +361,7 @@ pub fn resume(shared: &Shared, last_good: Option<&SpecFiles>) {
     };
     let mut state = shared.lock();
     state.spec.generation = files.generation;
+    state.spec.files.clone_from(&files.files);
     state.accept(Arc::new(platform));
 }
 
@@ -335,9 +384,11 @@ pub async fn follow(shared: Arc<Shared>) {
 }
 
 fn is_cut_short(shared: &Shared) -> bool {
-    let Ok(Some(bytes)) = shared.source.read(shared.source.root()) else { return false };
-    let state = shared.lock();
-    bytes.len() < state.spec.text.len() && state.spec.text.starts_with(&bytes)
+    let in_force = shared.lock().spec.files.clone();
+    in_force.iter().filter_map(|(path, content)| Some((path, content.as_ref()?))).any(|(path, content)| {
+        let now = shared.source.read(path).ok().flatten();
+        now.is_some_and(|now| now.len() < content.len() && content.starts_with(&now))
+    })
 }
 
 /// What a file would do, without putting it in force; without `file`: what the one in force still needs.
@@ -456,5 +507,9 @@ struct Edited<'a> {
 impl Files for Edited<'_> {
     fn read(&self, path: &Path) -> Result<Option<Vec<u8>>, String> {
         if path == self.root { Ok(Some(self.content.to_vec())) } else { self.files.read(path) }
+    }
+
+    fn list(&self, folder: &Path) -> Result<Option<Vec<PathBuf>>, String> {
+        self.files.list(folder)
     }
 }

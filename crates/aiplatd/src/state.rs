@@ -9,14 +9,14 @@ use aiplat_core::{
     Kind, ResourceId, Timestamp,
     condition::{ConditionType, Status},
     ledger::{Ledger, Transition},
-    observed::{Incarnation, Listing, Observed, ObservedState},
+    observed::{Incarnation, Listing, Observed, ObservedImage, ObservedState},
     plan::{self, Step, Verdict, World},
     preview,
     spec::{InstanceId, Platform, Removals},
 };
 use aiplat_host::Target;
 
-use crate::{events::Events, spec::SpecStatus};
+use crate::{events::Events, ports::Revision, spec::SpecStatus};
 
 /// Everything that changes.
 #[derive(Debug, Default)]
@@ -33,6 +33,8 @@ pub struct State {
     pub store_failing: Option<String>,
     /// The file on disk.
     pub spec: SpecStatus,
+    /// The good files that were in force, the present one last.
+    pub history: Vec<Revision>,
     /// What happened.
     pub events: Events,
     /// Actions done since the start, by verb and whether they succeeded.
@@ -80,6 +82,8 @@ pub struct Seen {
     message: String,
     incarnation: Option<Incarnation>,
     pending: bool,
+    /// Of an image: its content.
+    image: Option<ObservedImage>,
 }
 
 impl State {
@@ -147,6 +151,7 @@ impl State {
             message: if readiness.progressing { String::new() } else { readiness.message },
             incarnation: plan::incarnation(&world, id),
             pending: plan::replacement_pending(&world, id),
+            image: world.observed.images.get(id.key()).filter(|_| id.kind == Kind::Image).cloned(),
         };
         let changed = self.seen.get(id) != Some(&seen);
         self.seen.insert(id.clone(), seen);

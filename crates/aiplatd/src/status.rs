@@ -1,14 +1,15 @@
 //! The status document: computed from the state when somebody asks, never stored.
 
 use aiplat_api::v1::{
-    GateStatus, PlatformStatus, ResourceStatus, ServiceDetail, ServiceStatus, StatusCondition, StatusDoc,
+    CheckDetail, GateStatus, PlatformStatus, ResourceStatus, ServiceDetail, ServiceStatus, StatusCondition,
+    StatusDoc,
 };
 use aiplat_core::{
     Kind, ResourceId,
     condition::{Condition, ConditionType, Reason, Status, Word},
-    observed::ObservedContainer,
+    observed::{ObservedContainer, ProbeFacts},
     plan::{self, Members, Requeue, Step, World},
-    spec::{ContainerSpec, DependencyCondition, Mode, MountSource, Platform, Removals},
+    spec::{ContainerSpec, DependencyCondition, Mode, MountSource, Platform, ProbeSpec, Removals, Role},
     status,
     time::human,
 };
@@ -145,11 +146,8 @@ fn ready(state: &State, services: &[ServiceStatus], gates: &[GateStatus]) -> Con
             "no good file has been read yet".to_owned(),
         );
     }
-    let not: Vec<&str> = services
-        .iter()
-        .filter(|service| !is_well(service.status))
-        .map(|service| service.name.as_str())
-        .collect();
+    let not: Vec<&str> =
+        services.iter().filter(|service| !is_well(service)).map(|service| service.name.as_str()).collect();
     if let Some(message) = held_removals(state) {
         return condition(kind, Status::False, Reason::ConfirmationNeeded, message);
     }
@@ -183,10 +181,14 @@ pub fn held_removals(state: &State) -> Option<String> {
     })
 }
 
-/// Whether a service with this word does what it is there for.
+/// Whether a service does what it is there for. One that is suspended may, or may not.
 #[must_use]
-pub fn is_well(word: Word) -> bool {
-    matches!(word, Word::Ready | Word::Completed | Word::Degraded)
+pub fn is_well(service: &ServiceStatus) -> bool {
+    let is_ready = |it: &StatusCondition| {
+        it.condition.kind == ConditionType::Ready && it.condition.status == Status::True
+    };
+    let serves = service.status == Word::Suspended && service.conditions.iter().any(is_ready);
+    serves || matches!(service.status, Word::Ready | Word::Completed | Word::Degraded)
 }
 
 /// One sentence for `systemctl status` and the head of `aiplatctl status`.
@@ -197,9 +199,9 @@ fn sentence(state: &State, services: &[ServiceStatus]) -> String {
             None => "starting".to_owned(),
         };
     };
-    let well = services.iter().filter(|service| is_well(service.status)).count();
+    let well = services.iter().filter(|service| is_well(service)).count();
     let mut text = format!("{}: {well} of {} services ready", desired.name, services.len());
-    let unwell = services.iter().find(|service| !is_well(service.status));
+    let unwell = services.iter().find(|service| !is_well(service));
     let first = unwell.or_else(|| services.iter().find(|service| service.status == Word::Degraded));
     if let Some(reason) = &state.observed.engine.away {
         text.push_str(&format!("; the engine does not answer ({reason})"));
@@ -272,11 +274,13 @@ fn detail(
     step: &Step,
 ) -> ServiceDetail {
     let current = Members::of(world, id, spec).current;
-    let facts = state.observed.probes.get(id);
+    let facts = |role| state.observed.probes.get(&(id.clone(), role));
+    let readiness = facts(Role::Readiness);
     let record = state.ledger.get(id);
     let restarts = record.map(|record| record.restarts.recent.as_slice()).unwrap_or_default();
     ServiceDetail {
         image: spec.runtime.image.clone(),
+        image_id: current.map(|current| current.image_id.clone()).filter(|image| !image.is_empty()),
         container: spec.host_name.clone(),
         container_id: current.map(|current| current.id.short().to_owned()),
         run: current.and_then(|current| current.incarnation()).map(|run| run.0),
@@ -304,8 +308,14 @@ fn detail(
                 human(probe.budget())
             )
         }),
-        last_probe: facts.and_then(|facts| facts.last.clone()),
-        probe_attempts: facts.map_or(0, |facts| facts.attempts),
+        last_probe: readiness.and_then(|facts| facts.last.clone()),
+        probe_attempts: readiness.map_or(0, |facts| facts.attempts),
+        checks: [Role::Startup, Role::Liveness]
+            .into_iter()
+            .filter_map(|role| Some(check(role, spec.policy.probe_for(role)?, facts(role))))
+            .collect(),
+        probe_failures: readiness.map_or(0, |facts| facts.failures),
+        probe_retries: spec.policy.probe.as_ref().map_or(0, |probe| probe.retries),
         endings: restarts
             .iter()
             .rev()
@@ -315,6 +325,25 @@ fn detail(
             .collect(),
         next: next(step),
         fingerprint: current.and_then(|current| current.fingerprint().map(ToString::to_string)),
+    }
+}
+
+fn check(role: Role, probe: &ProbeSpec, facts: Option<&ProbeFacts>) -> CheckDetail {
+    CheckDetail {
+        role,
+        what: match role {
+            Role::Startup => {
+                format!("{} until it passes, within {}", probe.kind, human(probe.budget()))
+            }
+            Role::Readiness | Role::Liveness => {
+                let (every, retries) = (human(probe.interval), probe.retries);
+                format!("{} every {every}, restarted after {retries} failures in a row", probe.kind)
+            }
+        },
+        attempts: facts.map_or(0, |facts| facts.attempts),
+        failures: facts.map_or(0, |facts| facts.failures),
+        retries: probe.retries,
+        last: facts.and_then(|facts| facts.last.clone()),
     }
 }
 
@@ -376,23 +405,21 @@ fn resources(state: &State, world: &World<'_>) -> Vec<ResourceStatus> {
     let is_listed = |id: &&ResourceId| id.kind != Kind::Volume || world.desired.wants(id);
     let mut all: Vec<ResourceStatus> =
         ids.iter().filter(is_listed).map(|id| resource(state, world, id)).collect();
-    all.extend(left_volumes(state, world));
+    all.extend(left_volumes(world));
     all
 }
 
 /// Volumes of ours that no entry of the file names any more: their data stays until a person removes it.
-fn left_volumes(state: &State, world: &World<'_>) -> Vec<ResourceStatus> {
-    let is_named = |name: &str| world.desired.volumes.values().any(|spec| spec.host_name == name);
-    let ours = state.observed.volumes.values().filter_map(|volume| {
-        let owner = volume.owner.as_ref().filter(|owner| owner.instance == world.desired.instance)?;
-        (!is_named(&volume.name)).then_some((volume, owner))
-    });
-    let left = ours.map(|(volume, owner)| ResourceStatus {
+fn left_volumes(world: &World<'_>) -> Vec<ResourceStatus> {
+    let left = plan::left_volumes(world).map(|(volume, owner)| ResourceStatus {
         id: owner.resource.clone(),
         host_name: volume.name.clone(),
         desired: false,
         status: Word::Ready,
-        message: "its data stays".to_owned(),
+        message: match plan::mounted_by(world, &volume.name) {
+            Some(user) => format!("its data stays; it is mounted in {user}"),
+            None => "its data stays".to_owned(),
+        },
         conditions: Vec::new(),
         used_by: Vec::new(),
         pull: None,
@@ -407,7 +434,11 @@ fn resource(state: &State, world: &World<'_>, id: &ResourceId) -> ResourceStatus
             let summary = status::summary(world, id, &step);
             (summary.word, summary.message)
         }
-        Kind::Network | Kind::Volume | Kind::Image => passive(id, &step),
+        Kind::Image => {
+            let (word, message) = passive(id, &step);
+            if message.is_empty() { (word, moved(world, id)) } else { (word, message) }
+        }
+        Kind::Network | Kind::Volume => passive(id, &step),
     };
     let users = world.desired.containers.values().filter(|spec| spec.needs(id));
     ResourceStatus {
@@ -419,6 +450,22 @@ fn resource(state: &State, world: &World<'_>, id: &ResourceId) -> ResourceStatus
         conditions: with_times(state, world.desired, id, &step),
         used_by: users.map(|spec| spec.service.clone()).collect(),
         pull: state.observed.pulls.get(id).copied(),
+    }
+}
+
+/// Who is of an earlier image than the tag `image` means now; empty when nobody is.
+fn moved(world: &World<'_>, image: &ResourceId) -> String {
+    let users = world.desired.containers.iter().filter(|(_, spec)| spec.runtime.image == image.key());
+    let behind = users.filter(|(id, _)| plan::moved(world, id).is_some());
+    let behind: Vec<&str> = behind.map(|(_, spec)| spec.service.as_str()).collect();
+    match behind.as_slice() {
+        [] => String::new(),
+        [one] => format!("it means another image now than {one} runs; `aiplatctl update {one}` moves to it"),
+        many => format!(
+            "it means another image now than {} run; `aiplatctl update {}` moves to it",
+            many.join(", "),
+            many.join(" ")
+        ),
     }
 }
 

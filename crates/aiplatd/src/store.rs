@@ -1,5 +1,7 @@
 //! The real store: redb, on a thread of its own, with a snapshot beside it for the day it is damaged.
 
+mod logs;
+
 use std::{
     fs,
     io::Write,
@@ -17,11 +19,11 @@ use futures_util::future::BoxFuture;
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
 use tokio::sync::oneshot;
 
-use crate::ports::{Batch, SpecFiles, StateStore, StoreError, Stored};
+use crate::ports::{Batch, Revision, SpecFiles, StateStore, StoreError, Stored};
 
 /// One record of the ledger a resource, as JSON.
 const RECORDS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("records");
-/// `boot_id` and `last_good`.
+/// `boot_id`, `last_good` and `history`.
 const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
 
 /// redb's default cache is 1 GiB; the ledger is a few hundred kilobytes.
@@ -153,6 +155,8 @@ pub struct RedbStore {
 enum Request {
     Load(oneshot::Sender<Result<Stored, StoreError>>),
     Commit(Batch, oneshot::Sender<Result<(), StoreError>>),
+    KeepLog(String, Vec<Vec<u8>>, oneshot::Sender<Result<(), StoreError>>),
+    KeptLog(String, oneshot::Sender<Result<Vec<Vec<u8>>, StoreError>>),
 }
 
 impl RedbStore {
@@ -166,23 +170,35 @@ impl RedbStore {
     }
 }
 
-impl StateStore for RedbStore {
-    fn load(&self) -> BoxFuture<'_, Result<Stored, StoreError>> {
+impl RedbStore {
+    fn ask<T: Send + 'static>(
+        &self,
+        request: impl FnOnce(oneshot::Sender<Result<T, StoreError>>) -> Request,
+    ) -> BoxFuture<'_, Result<T, StoreError>> {
         let (reply, answer) = oneshot::channel();
-        let sent = self.requests.send(Request::Load(reply));
+        let sent = self.requests.send(request(reply));
         Box::pin(async move {
             sent.map_err(|_gone| gone())?;
             answer.await.map_err(|_gone| gone())?
         })
     }
+}
+
+impl StateStore for RedbStore {
+    fn load(&self) -> BoxFuture<'_, Result<Stored, StoreError>> {
+        self.ask(Request::Load)
+    }
 
     fn commit(&self, batch: Batch) -> BoxFuture<'_, Result<(), StoreError>> {
-        let (reply, answer) = oneshot::channel();
-        let sent = self.requests.send(Request::Commit(batch, reply));
-        Box::pin(async move {
-            sent.map_err(|_gone| gone())?;
-            answer.await.map_err(|_gone| gone())?
-        })
+        self.ask(|reply| Request::Commit(batch, reply))
+    }
+
+    fn keep_log(&self, service: &str, lines: Vec<Vec<u8>>) -> BoxFuture<'_, Result<(), StoreError>> {
+        self.ask(|reply| Request::KeepLog(service.to_owned(), lines, reply))
+    }
+
+    fn kept_log(&self, service: &str) -> BoxFuture<'_, Result<Vec<Vec<u8>>, StoreError>> {
+        self.ask(|reply| Request::KeptLog(service.to_owned(), reply))
     }
 }
 
@@ -204,6 +220,14 @@ impl Disk {
             match request {
                 Request::Load(reply) => drop(reply.send(self.load())),
                 Request::Commit(batch, reply) => drop(reply.send(self.commit(&batch).map_err(store_error))),
+                Request::KeepLog(service, lines, reply) => {
+                    let kept = logs::write(&self.folder, &service, &lines);
+                    drop(reply.send(kept.map_err(|error| StoreError(error.to_string()))));
+                }
+                Request::KeptLog(service, reply) => {
+                    let kept = logs::read(&self.folder, &service);
+                    drop(reply.send(kept.map_err(|error| StoreError(error.to_string()))));
+                }
             }
         }
     }
@@ -260,7 +284,10 @@ impl Disk {
         let boot_id = meta.get("boot_id")?.map(|value| String::from_utf8_lossy(value.value()).into_owned());
         let last_good: Option<SpecFiles> =
             meta.get("last_good")?.map(|value| serde_json::from_slice(value.value())).transpose()?;
-        Ok(Read { boot_id, content: Stored { ledger, last_good, lost: None } })
+        // What one cannot go back to any more is no reason not to start.
+        let history = meta.get("history")?.and_then(|value| serde_json::from_slice(value.value()).ok());
+        let history = history.unwrap_or_default();
+        Ok(Read { boot_id, content: Stored { ledger, last_good, history, lost: None } })
     }
 
     /// The ledger is damaged: it is put aside, not deleted, and the last snapshot takes its place.
@@ -278,12 +305,14 @@ impl Disk {
         let how = if snapshot.is_some() { "its previous snapshot is used" } else { "it starts anew" };
         let lost =
             format!("the ledger was damaged ({why}): {how}; the damaged one is kept as {}", aside.display());
-        let Snapshot { ledger, last_good } = snapshot.unwrap_or_default();
+        let Snapshot { ledger, last_good, history } = snapshot.unwrap_or_default();
         self.open().map_err(store_error)?;
-        let content = Stored { ledger, last_good, lost: Some(lost) };
+        let content = Stored { ledger, last_good, history, lost: Some(lost) };
         let records =
             content.ledger.records.iter().map(|(id, record)| (id.clone(), Some(record.clone()))).collect();
-        self.commit(&Batch { records, last_good: content.last_good.clone() }).map_err(store_error)?;
+        let batch =
+            Batch { records, last_good: content.last_good.clone(), history: Some(content.history.clone()) };
+        self.commit(&batch).map_err(store_error)?;
         Ok(Read { boot_id: None, content })
     }
 
@@ -318,13 +347,20 @@ impl Disk {
             if let Some(last_good) = &batch.last_good {
                 meta.insert("last_good", serde_json::to_vec(last_good)?.as_slice())?;
             }
+            if let Some(history) = &batch.history {
+                meta.insert("history", serde_json::to_vec(history)?.as_slice())?;
+            }
         }
         transaction.commit()?;
         Ok(())
     }
 
     fn snapshot(&self, content: &Stored) -> std::io::Result<()> {
-        let snapshot = Snapshot { ledger: content.ledger.clone(), last_good: content.last_good.clone() };
+        let snapshot = Snapshot {
+            ledger: content.ledger.clone(),
+            last_good: content.last_good.clone(),
+            history: content.history.clone(),
+        };
         let mut file = tempfile::NamedTempFile::new_in(&self.folder)?;
         serde_json::to_writer(&mut file, &snapshot)?;
         file.as_file().sync_all()?;
@@ -342,6 +378,8 @@ struct Read {
 struct Snapshot {
     ledger: Ledger,
     last_good: Option<SpecFiles>,
+    #[serde(default)]
+    history: Vec<Revision>,
 }
 
 /// Full, read-only, or not ours: an answer of the file system that says nothing of what the ledger holds.

@@ -9,9 +9,13 @@ use aiplatd::{files::DiskSource, ports::SpecSource};
 async fn watching(root: &Path, others: &[&Path]) -> Arc<DiskSource> {
     let source = Arc::new(DiskSource::new(root.to_owned()));
     let others: Vec<_> = others.iter().map(|path| (*path).to_owned()).collect();
-    source.watch(&others);
+    source.watch(&others, &[overlays(root)]);
     source.changed().await;
     source
+}
+
+fn overlays(root: &Path) -> std::path::PathBuf {
+    root.with_extension("yaml.d")
 }
 
 async fn assert_seen(source: &DiskSource, what: &str) {
@@ -121,4 +125,31 @@ async fn a_replaced_file_keeps_owner_and_mode() {
     source.replace(b"name: b\n").expect("it can be replaced");
     assert_eq!(fs::read_to_string(&root).expect("it can be read"), "name: b\n");
     assert_eq!(fs::metadata(&root).expect("it is there").permissions().mode() & 0o777, 0o604);
+}
+
+#[tokio::test]
+async fn a_folder_of_overlays_is_watched_through_its_coming_and_going() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let root = folder.path().join("platform.yaml");
+    fs::write(&root, "name: a\n").expect("it can be written");
+    let source = watching(&root, &[]).await;
+    let overlays = overlays(&root);
+    let watch_again = || source.watch(&[], std::slice::from_ref(&overlays));
+    assert_eq!(source.list(&overlays), Ok(None));
+    for round in ["its coming", "its return"] {
+        fs::create_dir(&overlays).expect("its place is free");
+        assert_seen(&source, round).await;
+        watch_again();
+        assert_seen(&source, "what was written before it was watched").await;
+        fs::write(overlays.join("10-new.yaml"), "name: b\n").expect("it can be written");
+        assert_seen(&source, "a new overlay").await;
+        assert_eq!(source.list(&overlays), Ok(Some(vec![overlays.join("10-new.yaml")])));
+        fs::rename(overlays.join("10-new.yaml"), overlays.join("20-new.yaml")).expect("it can be renamed");
+        assert_seen(&source, "a rename").await;
+        fs::remove_dir_all(&overlays).expect("it can be removed");
+        assert_seen(&source, "its end").await;
+        watch_again();
+    }
+    fs::write(&overlays, "").expect("it can be written");
+    assert!(source.list(&overlays).is_err(), "a file is no folder");
 }

@@ -7,7 +7,7 @@ use aiplat_core::{
     ledger::{Record, Restart},
 };
 use aiplatd::{
-    ports::{Batch, SpecFiles, StateStore, Stored},
+    ports::{Batch, Revision, SpecFiles, StateStore, Stored},
     store::{OpenError, RedbStore, StateFolder},
 };
 
@@ -19,6 +19,7 @@ fn record(total: u32) -> Record {
         at: Timestamp::ZERO,
         ran: std::time::Duration::ZERO,
         ending: "exit 1".to_owned(),
+        class: aiplat_core::classify::FailureClass::ConfigInvalid,
     });
     record
 }
@@ -27,7 +28,8 @@ fn batch(total: u32) -> Batch {
     let files = BTreeMap::from([("/etc/aiplatd/platform.yaml".into(), Some(b"name: x\n".to_vec()))]);
     Batch {
         records: BTreeMap::from([(ResourceId::container("x"), Some(record(total)))]),
-        last_good: Some(SpecFiles { generation: 7, awaits_confirmation: false, files }),
+        last_good: Some(SpecFiles { generation: 7, awaits_confirmation: false, files: files.clone() }),
+        history: Some(vec![Revision { number: 7, files, ..Revision::default() }]),
     }
 }
 
@@ -66,6 +68,8 @@ async fn what_was_committed_is_there_after_a_restart() {
     let stored = reopened(folder.path(), "boot-1").await;
     assert_eq!(total(&stored), Some(3));
     assert_eq!(stored.last_good.map(|files| files.generation), Some(7));
+    assert_eq!(stored.history.iter().map(|it| it.number).collect::<Vec<_>>(), [7]);
+    assert!(stored.history[0].files.values().flatten().any(|text| text == b"name: x\n"));
     assert_eq!(stored.lost, None);
 }
 

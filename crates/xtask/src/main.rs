@@ -11,6 +11,7 @@ mod leaks;
 mod licences;
 mod options;
 mod process;
+mod reference;
 mod sources;
 mod spdx;
 mod step;
@@ -49,6 +50,7 @@ fn run(verb: Verb) -> Result<bool> {
     match verb {
         Verb::Help => println!("{}", options::USAGE),
         Verb::Test { only, yes } => return test::test(&root, &test::select(&only)?, engine::consent(yes)),
+        Verb::Docs => println!("{}", reference::write(&root)?),
         Verb::Check => return test::test(&root, &test::QUICK, engine::consent(false)),
         Verb::Licences => println!("{}", licences::check(&root)?),
         Verb::Image { yes } => {

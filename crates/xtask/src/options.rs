@@ -9,7 +9,8 @@ pub const USAGE: &str = "usage: cargo xtask VERB
   demo --down                     remove all that the demo made
   test [--only a,b] [--yes]       everything that CI checks, step by step
   bench [--quick] [--write]       speed and memory beside the engine's floor and Compose; --write: docs/measurements.md
-  check                           format, clippy and unit tests only
+  docs                            write docs/reference from the tables of the code
+  check                           format, clippy, the reference and unit tests only
   licences                        licences, sources, bans and duplicates of the dependencies
   image [--yes]                   build and import the images aiplat-demo:1 and :2
 
@@ -27,6 +28,8 @@ pub enum Verb {
         /// Install without asking.
         yes: bool,
     },
+    /// `docs`.
+    Docs,
     /// `check`.
     Check,
     /// `licences`.
@@ -74,6 +77,7 @@ pub fn parse(arguments: &[String]) -> Result<Verb, String> {
         "demo" => Verb::Demo(Demo { yes: flags.yes, compose: flags.compose.clone() }),
         "test" => Verb::Test { only: flags.only.clone(), yes: flags.yes },
         "bench" => Verb::Bench(Bench { yes: flags.yes, quick: flags.quick, write: flags.write }),
+        "docs" => Verb::Docs,
         "check" => Verb::Check,
         "licences" | "licenses" => Verb::Licences,
         "image" => Verb::Image { yes: flags.yes },
@@ -120,7 +124,7 @@ impl Flags {
     /// A flag that was given and that this verb does not take.
     fn foreign_to(&self, verb: &Verb) -> Option<&'static str> {
         let taken: &[&str] = match verb {
-            Verb::Help | Verb::Check | Verb::Licences => &[],
+            Verb::Help | Verb::Docs | Verb::Check | Verb::Licences => &[],
             Verb::Test { .. } => &["--yes", "--only"],
             Verb::Image { .. } => &["--yes"],
             Verb::Demo(_) => &["--yes", "--compose"],

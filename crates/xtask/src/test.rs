@@ -12,15 +12,15 @@ use crate::foreign::{self, Foreign};
 use crate::leaks::Snapshot;
 use crate::process::{self, capture, command, run};
 use crate::step::{Outcome, Steps};
-use crate::{image, licences, sources};
+use crate::{image, licences, reference, sources};
 
 /// Every step, in the order in which they run: cheap ones first.
-pub const STEPS: [&str; 13] = [
-    "tools", "fmt", "licences", "sources", "clippy", "engine", "image", "unit", "doc", "binaries",
+pub const STEPS: [&str; 14] = [
+    "tools", "fmt", "licences", "sources", "clippy", "docs", "engine", "image", "unit", "doc", "binaries",
     "contract", "e2e", "leaks",
 ];
 /// The steps of `cargo xtask check`.
-pub const QUICK: [&str; 3] = ["fmt", "clippy", "unit"];
+pub const QUICK: [&str; 4] = ["fmt", "clippy", "docs", "unit"];
 const BYSTANDER: &str = "xtask-test-bystander";
 const TESTS_PACKAGE: &str = "aiplat-tests";
 
@@ -70,6 +70,7 @@ impl Bench {
             "licences" => licences::check(root)?,
             "sources" => sources::check(root)?,
             "clippy" => cargo(root, &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])?,
+            "docs" => reference::check(root)?,
             "unit" => unit(root, self.docker.is_some())?,
             "doc" => cargo(root, &["test", "--workspace", "--doc"])?,
             "binaries" => cargo(root, &["build", "--package", "aiplatd", "--package", "aiplatctl"])?,

@@ -5,13 +5,13 @@ use std::time::Duration;
 
 /// The usage text.
 pub const USAGE: &str = "usage: app [serve|crash|job] [KEY=VALUE...] | app probe URL | app get URL
-keys (environment or KEY=VALUE): NAME MODE PORT TCP_PORT READY_AFTER UPSTREAMS CRASH_AFTER EXIT_CODE LOG_LINE RUN_FOR WRITE_FILE";
+keys (environment or KEY=VALUE): NAME MODE PORT TCP_PORT READY_AFTER BIND REDIS_PORT POSTGRES_PORT PASSWORD UPSTREAMS CRASH_AFTER EXIT_CODE LOG_LINE RUN_FOR WRITE_FILE";
 
 /// What this process does.
 #[derive(Debug, PartialEq)]
 pub enum Role {
     /// A workload, the usual case.
-    Work(Config),
+    Work(Box<Config>),
     /// Exits 0 if the URL answers 2xx (`http://`) or accepts a connection (`tcp://`).
     Probe(String),
     /// Prints the body of the URL.
@@ -44,7 +44,15 @@ pub struct Config {
     pub tcp_port: Option<u16>,
     /// `READY_AFTER` in ms: until then `/health` and `/ready` answer 503 and the TCP port is closed.
     pub ready_after: Duration,
-    /// `UPSTREAMS`: `host:port,...`; `/` reports whether each accepts a connection.
+    /// `BIND`: the address to listen on, 0.0.0.0 by default.
+    pub bind: String,
+    /// `REDIS_PORT`: answers as a Redis would that is asked whether it is there; none by default.
+    pub redis_port: Option<u16>,
+    /// `POSTGRES_PORT`: the same of a PostgreSQL; none by default.
+    pub postgres_port: Option<u16>,
+    /// `PASSWORD`: what those two want to hear first.
+    pub password: Option<String>,
+    /// `UPSTREAMS`: `host:port,...`; `/` reports whether each accepts a connection, and `/deep` is well if all do.
     pub upstreams: Vec<String>,
     /// `CRASH_AFTER` in ms.
     pub crash_after: Duration,
@@ -54,6 +62,8 @@ pub struct Config {
     pub log_line: Option<String>,
     /// `RUN_FOR` in ms: how long a job takes.
     pub run_for: Duration,
+    /// `CONFIG_FILE`: a file of `key = value` lines, without which it does not start.
+    pub config_file: Option<PathBuf>,
     /// `WRITE_FILE`: a file that counts the starts.
     pub write_file: Option<PathBuf>,
 }
@@ -79,7 +89,7 @@ pub fn role(arguments: &[String], environment: impl Fn(&str) -> Option<String>) 
             overrides.iter().rev().find(|(name, _)| *name == key).map(|(_, value)| (*value).to_owned());
         given.or_else(|| environment(key)).filter(|value| !value.is_empty())
     };
-    Config::read(mode.or_else(|| value("MODE")), value).map(Role::Work)
+    Config::read(mode.or_else(|| value("MODE")), value).map(|config| Role::Work(Box::new(config)))
 }
 
 impl Config {
@@ -91,11 +101,16 @@ impl Config {
             port: number(&value, "PORT")?.unwrap_or(8080),
             tcp_port: number(&value, "TCP_PORT")?,
             ready_after: millis(&value, "READY_AFTER")?,
+            bind: value("BIND").unwrap_or_else(|| "0.0.0.0".to_owned()),
+            redis_port: number(&value, "REDIS_PORT")?,
+            postgres_port: number(&value, "POSTGRES_PORT")?,
+            password: value("PASSWORD"),
             upstreams: value("UPSTREAMS").map(|list| split(&list)).unwrap_or_default(),
             crash_after: millis(&value, "CRASH_AFTER")?,
             exit_code: number(&value, "EXIT_CODE")?,
             log_line: value("LOG_LINE"),
             run_for: millis(&value, "RUN_FOR")?,
+            config_file: value("CONFIG_FILE").map(PathBuf::from),
             write_file: value("WRITE_FILE").map(PathBuf::from),
         })
     }
@@ -148,7 +163,7 @@ mod tests {
 
     fn config(arguments: &[&str], environment: &[(&str, &str)]) -> Config {
         match parse(arguments, environment) {
-            Ok(Role::Work(config)) => config,
+            Ok(Role::Work(config)) => *config,
             other => panic!("expected a workload, got {other:?}"),
         }
     }

@@ -6,6 +6,7 @@
 
 mod client;
 mod config;
+mod doubles;
 mod server;
 
 use std::path::Path;
@@ -20,7 +21,7 @@ fn main() -> ExitCode {
     match config::role(&arguments, |key| std::env::var(key).ok()) {
         Ok(Role::Probe(url)) => report(client::probe(&url)),
         Ok(Role::Get(url)) => report(client::get(&url).map(|answer| println!("{}", answer.body.trim_end()))),
-        Ok(Role::Work(config)) => work(config),
+        Ok(Role::Work(config)) => work(*config),
         Err(message) => {
             eprintln!("{message}");
             ExitCode::from(2)
@@ -40,6 +41,9 @@ fn report(outcome: Result<(), String>) -> ExitCode {
 
 fn work(config: Config) -> ExitCode {
     let started = Instant::now();
+    if let Some(Err(message)) = config.config_file.as_deref().map(check_config) {
+        return report(Err(message));
+    }
     let starts = match config.write_file.as_deref().map(count_start).transpose() {
         Ok(starts) => starts,
         Err(message) => return report(Err(message)),
@@ -82,6 +86,21 @@ fn crash(line: &str, code: u8) -> ! {
     // The engine reads the pipe after the exit too, but a reader that polls sees the line before the death.
     thread::sleep(Duration::from_millis(10));
     std::process::exit(code.into())
+}
+
+/// Refuses a file that is not made of `key = value` lines, as servers do.
+fn check_config(path: &Path) -> Result<(), String> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| format!("error loading config {}: {error}", path.display()))?;
+    let is_wrong = |line: &&str| !line.trim().is_empty() && !line.contains(" = ");
+    match text.lines().enumerate().find(|(_, line)| is_wrong(line)) {
+        None => Ok(()),
+        Some((number, line)) => Err(format!(
+            "invalid configuration: {} line {}: `{line}` is no `key = value`",
+            path.display(),
+            number + 1
+        )),
+    }
 }
 
 /// Adds one to the number in the file, so that a volume shows how often its container was started.

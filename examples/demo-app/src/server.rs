@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use crate::client;
 use crate::config::Config;
+use crate::doubles;
 
 const READ_TIMEOUT: Duration = Duration::from_secs(5);
 const HEAD_MAX: u64 = 16 * 1024;
@@ -30,13 +31,27 @@ struct Reply {
 
 /// Serves until the process is killed.
 pub fn serve(config: Config, started: Instant, starts: Option<u64>) -> Result<(), String> {
-    let listener = listen(config.port)?;
-    let tcp_port = config.tcp_port;
+    let listener = listen(&config.bind, config.port)?;
+    let (tcp_port, redis_port, postgres_port) = (config.tcp_port, config.redis_port, config.postgres_port);
     let app = Arc::new(App { config, started, starts, failed: AtomicBool::new(false) });
     println!("{}: HTTP on port {}", app.config.name, app.config.port);
     if let Some(port) = tcp_port {
         let app = Arc::clone(&app);
-        thread::spawn(move || serve_tcp(&app, port));
+        thread::spawn(move || serve_tcp(&app, port, "TCP", drop));
+    }
+    if let Some(port) = redis_port {
+        let app = Arc::clone(&app);
+        thread::spawn(move || {
+            serve_tcp(&app, port, "Redis", |stream| doubles::redis(stream, app.config.password.as_deref()));
+        });
+    }
+    if let Some(port) = postgres_port {
+        let app = Arc::clone(&app);
+        thread::spawn(move || {
+            serve_tcp(&app, port, "PostgreSQL", |stream| {
+                doubles::postgres(stream, app.config.password.as_deref())
+            });
+        });
     }
     for stream in listener.incoming().flatten() {
         let app = Arc::clone(&app);
@@ -45,17 +60,20 @@ pub fn serve(config: Config, started: Instant, starts: Option<u64>) -> Result<()
     Ok(())
 }
 
-fn listen(port: u16) -> Result<TcpListener, String> {
-    TcpListener::bind(("0.0.0.0", port)).map_err(|error| format!("cannot listen on port {port}: {error}"))
+fn listen(address: &str, port: u16) -> Result<TcpListener, String> {
+    TcpListener::bind((address, port)).map_err(|error| format!("cannot listen on port {port}: {error}"))
 }
 
-/// Accepts and closes. It opens only when ready, so that a TCP probe has something to wait for.
-fn serve_tcp(app: &App, port: u16) {
+/// Accepts and serves one after the other. It opens only when ready, so that a probe has something to wait for.
+fn serve_tcp(app: &App, port: u16, what: &str, serve: impl Fn(TcpStream)) {
     thread::sleep(app.config.ready_after.saturating_sub(app.started.elapsed()));
-    match listen(port) {
+    match listen(&app.config.bind, port) {
         Ok(listener) => {
-            println!("{}: TCP on port {port}", app.config.name);
-            listener.incoming().for_each(drop);
+            println!("{}: {what} on port {port}", app.config.name);
+            for stream in listener.incoming().flatten() {
+                let _late = stream.set_read_timeout(Some(READ_TIMEOUT));
+                serve(stream);
+            }
         }
         Err(message) => {
             eprintln!("{message}");
@@ -105,6 +123,14 @@ impl App {
             "/" => plain(200, &self.describe()),
             "/health" | "/ready" if self.ready() => plain(200, "ready"),
             "/health" | "/ready" => plain(503, "not ready"),
+            "/deep" => {
+                let connects = |upstream: &String| client::connect(upstream).is_ok();
+                if self.ready() && self.config.upstreams.iter().all(connects) {
+                    plain(200, "ready, and so is what it needs")
+                } else {
+                    plain(503, "not ready, or what it needs is not")
+                }
+            }
             "/fail" => {
                 self.failed.store(true, Ordering::Relaxed);
                 plain(200, "unready from now on, until /mend")
@@ -117,7 +143,7 @@ impl App {
                 Some(code) => Reply { exit: Some(code), ..plain(200, &format!("exits with {code}")) },
                 None => plain(400, "code=N, 0 to 255"),
             },
-            _ => plain(404, "/ /health /ready /fail /mend /exit?code=N"),
+            _ => plain(404, "/ /health /ready /deep /fail /mend /exit?code=N"),
         }
     }
 
@@ -166,7 +192,7 @@ mod tests {
             |key: &str| environment.iter().find(|(name, _)| *name == key).map(|(_, v)| (*v).to_owned());
         match role(&[], lookup) {
             Ok(Role::Work(config)) => {
-                App { config, started: Instant::now(), starts: None, failed: AtomicBool::new(false) }
+                App { config: *config, started: Instant::now(), starts: None, failed: AtomicBool::new(false) }
             }
             other => panic!("expected a workload, got {other:?}"),
         }

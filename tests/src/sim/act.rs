@@ -33,6 +33,7 @@ impl Engine {
             | Action::RenameContainer { .. }
             | Action::Connect { .. }
             | Action::Disconnect { .. }
+            | Action::HandBack { .. }
             | Action::UpdateLimits { .. } => (Duration::from_millis(5), 0),
         }
     }
@@ -94,7 +95,7 @@ impl Engine {
             }
             Action::Connect { id: container, attachment } => {
                 self.guard(instance, id, container)?;
-                let Attachment { host_name, aliases, ipv4_address: _, ipv6_address: _ } = attachment;
+                let Attachment { host_name, aliases, .. } = attachment;
                 self.connect(host_name, &container.0, aliases.clone()).map_err(host_error)
             }
             Action::Disconnect { id: container, network } => {
@@ -104,11 +105,28 @@ impl Engine {
                 let network = known.map_or(network, |known| &known.id).clone();
                 self.disconnect(&network, &container.0).map_err(host_error)
             }
+            Action::HandBack { id: container } => {
+                self.guard(instance, id, container)?;
+                self.restart_always(&container.0, true).map_err(host_error)
+            }
             Action::UpdateLimits { id: container, limits } => {
                 self.guard(instance, id, container)?;
-                self.update(&container.0, *limits).map_err(host_error)
+                self.update(&container.0, limits.clone()).map_err(host_error)
             }
         }
+    }
+
+    /// Removes the volume `name` with its data.
+    ///
+    /// # Errors
+    /// As the Docker adapter's.
+    pub fn remove_left_volume(&mut self, instance: &InstanceId, name: &str) -> Result<(), HostError> {
+        let Some(volume) = self.volumes.get(name) else { return Ok(()) };
+        if ownership(&volume.labels, Kind::Volume).is_none_or(|owner| owner.instance != *instance) {
+            let message = format!("volume `{name}` does not carry our labels");
+            return Err(refused(ErrorClass::Changed, Reason::NameTaken, message));
+        }
+        self.remove_volume(name).map_err(host_error)
     }
 
     fn guard(
@@ -132,7 +150,7 @@ impl Engine {
     }
 
     fn make(&mut self, instance: &InstanceId, create: &CreateContainer) -> Result<(), HostError> {
-        let CreateContainer { name, labels, spec, network, inherit } = create;
+        let CreateContainer { name, labels, spec, network, inherit, joins } = create;
         let runtime = &spec.runtime;
         let mut mounts = Vec::new();
         for mount in &runtime.mounts {
@@ -169,7 +187,8 @@ impl Engine {
                 .map(|attachment| (attachment.host_name.clone(), attachment.aliases.clone())),
             mounts,
             bindings: runtime.ports.clone(),
-            limits: spec.live.limits,
+            limits: spec.live.limits.clone(),
+            joins: joins.values().cloned().collect(),
             restart_always: false,
             health_off: runtime.engine_health_off,
         });
@@ -260,6 +279,8 @@ fn host_error(refusal: Refusal) -> HostError {
         (ErrorClass::Rejected, Reason::ExecutableMissing)
     } else if says("bind source path does not exist") {
         (ErrorClass::Rejected, Reason::HostPathMissing)
+    } else if says("volume is in use") {
+        (ErrorClass::Changed, Reason::InUse)
     } else {
         match status {
             404 => (ErrorClass::Changed, Reason::Missing),

@@ -9,6 +9,10 @@ pub struct App {
     pub boot: Duration,
     /// It ends by itself.
     pub ends: Option<Ending>,
+    /// It runs on and answers no more.
+    pub hangs: Option<Hang>,
+    /// The service without which it does not answer.
+    pub upstream: Option<String>,
     /// How long it takes to obey a stop signal; longer than the grace means a kill.
     pub stop_takes: Duration,
     /// What it exits with when it obeys.
@@ -26,7 +30,18 @@ pub struct Ending {
     pub exit_code: i64,
     /// The kernel does it, for memory.
     pub oom: bool,
+    /// Its last line before that.
+    pub says: Option<String>,
     /// Only its first so many runs end so; the others stay.
+    pub times: u32,
+}
+
+/// How a program ceases to answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Hang {
+    /// So long after its start.
+    pub after: Duration,
+    /// Only its first so many runs do so.
     pub times: u32,
 }
 
@@ -35,6 +50,8 @@ impl Default for App {
         Self {
             boot: Duration::from_millis(500),
             ends: None,
+            hangs: None,
+            upstream: None,
             stop_takes: Duration::from_millis(100),
             stop_exit: 143,
             missing_executable: false,
@@ -52,13 +69,37 @@ impl App {
     /// Exits with `exit_code` so long after every start.
     #[must_use]
     pub fn crashing(after: Duration, exit_code: i64) -> Self {
-        Self { ends: Some(Ending { after, exit_code, oom: false, times: u32::MAX }), ..Self::default() }
+        Self {
+            ends: Some(Ending { after, exit_code, oom: false, says: None, times: u32::MAX }),
+            ..Self::default()
+        }
     }
 
     /// The same, but only its first `times` runs.
     #[must_use]
     pub fn crashing_times(times: u32, after: Duration, exit_code: i64) -> Self {
-        Self { ends: Some(Ending { after, exit_code, oom: false, times }), ..Self::default() }
+        Self { ends: Some(Ending { after, exit_code, oom: false, says: None, times }), ..Self::default() }
+    }
+
+    /// What it says before it ends by itself.
+    #[must_use]
+    pub fn saying(mut self, line: &str) -> Self {
+        if let Some(ending) = &mut self.ends {
+            ending.says = Some(line.to_owned());
+        }
+        self
+    }
+
+    /// Ceases to answer so long after its start, in its first `times` runs.
+    #[must_use]
+    pub fn hanging(times: u32, after: Duration) -> Self {
+        Self { hangs: Some(Hang { after, times }), ..Self::default() }
+    }
+
+    /// Answers probes while `service` does.
+    #[must_use]
+    pub fn relying_on(service: &str) -> Self {
+        Self { upstream: Some(service.to_owned()), ..Self::default() }
     }
 
     /// Answers probes after `boot`.

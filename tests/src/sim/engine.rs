@@ -7,11 +7,12 @@
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     net::{IpAddr, Ipv4Addr},
+    time::Duration,
 };
 
 use aiplat_core::{
     Timestamp,
-    observed::PublishedPort,
+    observed::{ContainerId, PublishedPort},
     spec::{Limits, PortBinding},
 };
 
@@ -50,14 +51,18 @@ pub struct Engine {
     pub registry: BTreeMap<String, Image>,
     /// How programs behave: by service (the key of our resource label), else by container name, else by image.
     pub apps: BTreeMap<String, App>,
-    /// Folders of the host.
+    /// Files and folders of the host.
     pub paths: BTreeSet<String>,
+    /// How often each of them has been written since.
+    pub writes: BTreeMap<String, u32>,
     /// Host ports that processes outside of containers hold.
     pub processes: Vec<PublishedPort>,
     /// What has happened and nobody has been told yet.
     pub events: VecDeque<Event>,
     /// Starts so far, by name of the program (see `apps`).
     pub runs: BTreeMap<String, u32>,
+    /// Programs that do not answer for now, whatever else holds.
+    pub muted: BTreeSet<String>,
     /// Ids are made from this.
     pub ids_given: u64,
 }
@@ -71,6 +76,8 @@ pub struct Container {
     pub name: String,
     /// Reference.
     pub image: String,
+    /// Content id of what that meant when it was made.
+    pub image_id: String,
     /// All labels.
     pub labels: BTreeMap<String, String>,
     /// Seconds since 1970.
@@ -99,6 +106,8 @@ pub struct Container {
     pub ports: Vec<PublishedPort>,
     /// In force.
     pub limits: Limits,
+    /// The containers whose namespaces it has joined.
+    pub joins: BTreeSet<ContainerId>,
     /// When its program ends by itself, and how.
     pub ends: Option<(Timestamp, i64, bool)>,
     /// The engine starts it again (`always`); ours never have it.
@@ -179,6 +188,19 @@ pub struct Image {
     pub healthcheck: bool,
     /// Its VOLUMEs.
     pub volumes: Vec<String>,
+    /// Which of those that its tag has meant, the first being 0.
+    pub content: u32,
+}
+
+impl Image {
+    /// Its content id, for the tag `reference`.
+    #[must_use]
+    pub fn id(&self, reference: &str) -> String {
+        match self.content {
+            0 => format!("sha256:{reference}"),
+            later => format!("sha256:{reference}#{later}"),
+        }
+    }
 }
 
 /// What is said on the event stream.
@@ -207,6 +229,8 @@ pub struct NewContainer {
     pub bindings: Vec<PortBinding>,
     /// Limits.
     pub limits: Limits,
+    /// The containers whose namespaces it joins.
+    pub joins: BTreeSet<ContainerId>,
     /// The engine restarts it.
     pub restart_always: bool,
     /// The image's health check is switched off.
@@ -243,7 +267,7 @@ impl Engine {
 
     pub(crate) fn app(&self, container: &Container) -> App {
         let program = self.program(container);
-        let of_image = self.apps.get(&program_of(&program, &container.image));
+        let of_image = self.apps.get(&program_of(&program, container.image_id.trim_start_matches("sha256:")));
         of_image.or_else(|| self.apps.get(&program)).cloned().unwrap_or_default()
     }
 
@@ -256,8 +280,23 @@ impl Engine {
     /// Whether the program in `container` answers probes now.
     #[must_use]
     pub fn answers(&self, container: &Container) -> bool {
-        let boot = self.app(container).boot;
-        container.state == State::Running && container.started.is_some_and(|at| self.now.since(at) >= boot)
+        let upstream = self.app(container).upstream;
+        let answers = |name: &String| {
+            let mut others = self.containers.values().filter(|other| self.program(other) == *name);
+            others.any(|other| self.is_up(other, Duration::ZERO))
+        };
+        self.is_up(container, Duration::ZERO) && upstream.as_ref().is_none_or(answers)
+    }
+
+    /// Whether the program in `container` answers, or has ceased to by itself no longer than `ago`, whatever the service does
+    /// that it relies on: what an aiplatd that has missed nothing may still take for well.
+    #[must_use]
+    pub fn is_up(&self, container: &Container, ago: Duration) -> bool {
+        let (app, program) = (self.app(container), self.program(container));
+        let Some(ran) = container.started.map(|at| self.now.since(at)) else { return false };
+        let run = self.runs.get(&program).copied().unwrap_or_default();
+        let hangs = app.hangs.is_some_and(|hang| run <= hang.times && ran >= hang.after + ago);
+        container.state == State::Running && ran >= app.boot && !hangs && !self.muted.contains(&program)
     }
 
     /// The container of that id, or of that name.
@@ -298,6 +337,7 @@ impl Engine {
             mounts,
             bindings,
             limits,
+            joins,
             restart_always,
             health_off,
         } = new;
@@ -342,6 +382,7 @@ impl Engine {
         let container = Container {
             id: id.clone(),
             name,
+            image_id: found.id(&image),
             image,
             labels: labels.clone(),
             created: BOOT_SECS + secs,
@@ -357,6 +398,7 @@ impl Engine {
             bindings,
             ports: Vec::new(),
             limits,
+            joins,
             ends: None,
             restart_always,
             engine_health: found.healthcheck && !health_off,
@@ -364,6 +406,20 @@ impl Engine {
         self.containers.insert(id.clone(), container);
         self.tell("create", labels);
         Ok(id)
+    }
+
+    /// Whom it joins must be there, and run.
+    fn join(&self, container: &Container) -> Answer<()> {
+        for id in &container.joins {
+            match self.containers.get(&id.0).map(|other| other.state) {
+                Some(State::Running | State::Paused) => {}
+                Some(State::Created | State::Exited | State::Dead) => {
+                    return refuse(409, format!("cannot join network of a non running container: {id}"));
+                }
+                None => return refuse(404, format!("No such container: {id}")),
+            }
+        }
+        Ok(())
     }
 
     /// Starts it. 304 (it runs already) is `Ok`.
@@ -377,7 +433,8 @@ impl Engine {
         }
         let program = self.program(&container);
         let app = self.app(&container);
-        let started = self.publish(&container).and_then(|ports| Ok((ports, self.attach(&container)?)));
+        let started = self.join(&container).and_then(|()| self.publish(&container));
+        let started = started.and_then(|ports| Ok((ports, self.attach(&container)?)));
         let started = if app.missing_executable && started.is_ok() {
             refuse(
                 400,

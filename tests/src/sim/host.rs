@@ -14,16 +14,17 @@ use aiplat_core::{
     Kind, ResourceId, Timestamp,
     action::Action,
     condition::{ErrorClass, Reason},
-    observed::{ContainerId, Listing, Observed, PullProgress},
+    observed::{ContainerId, FileStamp, Listing, Observed, PullProgress},
     spec::{InstanceId, Platform, ProbeKind},
 };
-use aiplat_host::{Backend, Hint, HostError, HostErrorKind, LogOptions, LogStream, Progress, Target};
+use aiplat_host::{Backend, Hint, HostError, HostErrorKind, LogOptions, LogStream, Progress, Target, Usage};
 use futures_util::{FutureExt, StreamExt, future::BoxFuture, stream, stream::BoxStream};
 use tokio::{sync::Notify, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use super::{
     Engine, Rng,
+    engine::State,
     faults::{Fate, Faults},
     hints::Hints,
 };
@@ -429,6 +430,33 @@ impl Backend for SimPort {
         self.unless_dead(async move { self.host.act(id, action, &progress).await }).boxed()
     }
 
+    fn remove_volume<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<(), HostError>> {
+        self.unless_dead(async move {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+            let mut inner = self.host.settle();
+            if inner.away {
+                return Err(SimHost::unreachable());
+            }
+            let done = inner.engine.remove_left_volume(&self.host.instance, name);
+            inner.tell(&self.host.instance);
+            self.host.changed.notify_one();
+            done
+        })
+        .boxed()
+    }
+
+    fn stamps(&self, paths: Vec<String>) -> BoxFuture<'_, BTreeMap<String, FileStamp>> {
+        let inner = self.host.settle();
+        let stamp = |path: String| {
+            let writes = inner.engine.writes.get(&path).copied().unwrap_or_default();
+            let stamp =
+                if inner.engine.paths.contains(&path) { writes.to_string() } else { "absent".to_owned() };
+            (path, FileStamp(stamp))
+        };
+        let stamps = paths.into_iter().map(stamp).collect();
+        async move { stamps }.boxed()
+    }
+
     fn hints(&self) -> BoxStream<'static, Hint> {
         let mut inner = self.host.settle();
         let connected = !inner.away;
@@ -465,6 +493,16 @@ impl Backend for SimPort {
         _options: &'a LogOptions,
     ) -> BoxFuture<'a, Result<LogStream, HostError>> {
         async { Ok(stream::empty().boxed()) }.boxed()
+    }
+
+    fn usage<'a>(&'a self, container: &'a ContainerId) -> BoxFuture<'a, Result<Usage, HostError>> {
+        async move {
+            let inner = self.host.settle();
+            let runs = inner.engine.containers.get(&container.0).is_some_and(|it| it.state == State::Running);
+            let memory_limit = 1 << 30;
+            Ok(if runs { Usage { memory_limit, pids: 1, ..Usage::default() } } else { Usage::default() })
+        }
+        .boxed()
     }
 
     fn instance(&self) -> &InstanceId {

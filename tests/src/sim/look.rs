@@ -46,10 +46,7 @@ impl Engine {
             Kind::Volume => Observed::Volume(host_name.clone(), self.volumes.get(host_name).map(volume)),
             Kind::Image => {
                 let image = self.images.get(host_name).map_or(ObservedImage::Absent, |image| {
-                    ObservedImage::Present {
-                        id: format!("sha256:{host_name}"),
-                        has_healthcheck: image.healthcheck,
-                    }
+                    ObservedImage::Present { id: image.id(host_name), has_healthcheck: image.healthcheck }
                 });
                 Observed::Image(host_name.clone(), image)
             }
@@ -102,10 +99,20 @@ impl Engine {
             error: container.error.clone(),
             oom_killed: container.oom_killed,
             health: container.engine_health.then(health),
-            limits: container.limits,
-            engine_restarts: false,
-            last_line: None,
+            limits: container.limits.clone(),
+            joins: container.joins.clone(),
+            engine_restarts: container.restart_always,
+            tail: self.last_words(container),
         });
+    }
+}
+
+impl Engine {
+    /// What the log of an ended run ends with.
+    fn last_words(&self, container: &Container) -> Vec<String> {
+        let ended_badly = container.state == State::Exited && container.exit_code != 0;
+        let says = self.app(container).ends.and_then(|ending| ending.says);
+        says.filter(|_| ended_badly).into_iter().collect()
     }
 }
 
@@ -140,6 +147,7 @@ fn listed(container: &Container, as_of: AsOf) -> ObservedContainer {
         id: ContainerId(container.id.clone()),
         name: container.name.clone(),
         image: container.image.clone(),
+        image_id: container.image_id.clone(),
         state,
         owner: ownership(&container.labels, Kind::Container),
         compose: compose(&container.labels),

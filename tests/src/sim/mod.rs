@@ -12,7 +12,7 @@ pub mod operations;
 pub mod ports;
 pub mod rng;
 
-pub use app::{App, Ending};
+pub use app::{App, Ending, Hang};
 pub use engine::Engine;
 pub use faults::{Fate, Faults};
 pub use host::SimHost;

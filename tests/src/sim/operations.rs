@@ -79,6 +79,17 @@ impl Engine {
     pub fn update(&mut self, id: &str, limits: Limits) -> Answer<()> {
         let container = self.find_mut(id)?;
         container.limits = limits;
+        // As the adapter does: the engine's own policy goes with it.
+        container.restart_always = false;
+        let labels = container.labels.clone();
+        self.tell("update", labels);
+        Ok(())
+    }
+
+    /// Lets the engine restart it when the engine itself starts, or no longer.
+    pub fn restart_always(&mut self, id: &str, restarts: bool) -> Answer<()> {
+        let container = self.find_mut(id)?;
+        container.restart_always = restarts;
         let labels = container.labels.clone();
         self.tell("update", labels);
         Ok(())
@@ -204,6 +215,12 @@ impl Engine {
             }
             None => refuse(404, format!("manifest for {reference} not found: manifest unknown")),
         }
+    }
+
+    /// Somebody pushes another image under the tag; it is on this machine with the next pull.
+    pub fn push(&mut self, reference: &str) {
+        let image = self.registry.entry(reference.to_owned()).or_default();
+        image.content += 1;
     }
 
     /// Puts an image on this machine, and into the registry.

@@ -39,6 +39,7 @@ pub struct Disk {
     stored: Arc<Mutex<Stored>>,
     full: Arc<Mutex<bool>>,
     rebooted: Arc<Mutex<bool>>,
+    logs: Arc<Mutex<BTreeMap<String, Vec<Vec<u8>>>>>,
 }
 
 impl Disk {
@@ -96,7 +97,7 @@ impl StateStore for SimStore {
                 return Err(StoreError("no space left on device".to_owned()));
             }
             let mut stored = lock(&self.disk.stored);
-            let Batch { records, last_good } = batch;
+            let Batch { records, last_good, history } = batch;
             for (id, record) in records {
                 match record {
                     Some(record) => drop(stored.ledger.records.insert(id, record)),
@@ -106,9 +107,22 @@ impl StateStore for SimStore {
             if last_good.is_some() {
                 stored.last_good = last_good;
             }
+            if let Some(history) = history {
+                stored.history = history;
+            }
             Ok(())
         }
         .boxed()
+    }
+
+    fn keep_log(&self, service: &str, lines: Vec<Vec<u8>>) -> BoxFuture<'_, Result<(), StoreError>> {
+        lock(&self.disk.logs).insert(service.to_owned(), lines);
+        async { Ok(()) }.boxed()
+    }
+
+    fn kept_log(&self, service: &str) -> BoxFuture<'_, Result<Vec<Vec<u8>>, StoreError>> {
+        let lines = lock(&self.disk.logs).get(service).cloned().unwrap_or_default();
+        async { Ok(lines) }.boxed()
     }
 }
 
@@ -135,6 +149,18 @@ impl Folder {
     /// Writes the file, and tells.
     pub fn write(&self, content: &[u8]) {
         lock(&self.files).insert(PathBuf::from(ROOT), Ok(content.to_vec()));
+        self.touch();
+    }
+
+    /// Writes another file of the folder, and tells.
+    pub fn write_beside(&self, name: &str, content: &[u8]) {
+        lock(&self.files).insert(Path::new(ROOT).with_file_name(name), Ok(content.to_vec()));
+        self.touch();
+    }
+
+    /// Deletes another file of the folder; a folder in it that holds no more files is gone too.
+    pub fn delete_beside(&self, name: &str) {
+        lock(&self.files).remove(&Path::new(ROOT).with_file_name(name));
         self.touch();
     }
 
@@ -171,6 +197,13 @@ impl Files for SimSpec {
     fn read(&self, path: &Path) -> Result<Option<Vec<u8>>, String> {
         lock(&self.folder.files).get(path).cloned().transpose()
     }
+
+    fn list(&self, folder: &Path) -> Result<Option<Vec<PathBuf>>, String> {
+        let files = lock(&self.folder.files);
+        let inside: Vec<PathBuf> =
+            files.keys().filter(|path| path.parent() == Some(folder)).cloned().collect();
+        Ok((!inside.is_empty()).then_some(inside))
+    }
 }
 
 impl SpecSource for SimSpec {
@@ -178,7 +211,7 @@ impl SpecSource for SimSpec {
         Path::new(ROOT)
     }
 
-    fn watch(&self, _paths: &[PathBuf]) {}
+    fn watch(&self, _files: &[PathBuf], _folders: &[PathBuf]) {}
 
     fn replace(&self, content: &[u8]) -> Result<(), String> {
         self.folder.write(content);

@@ -4,6 +4,8 @@ mod chaos;
 mod converge;
 mod crash_points;
 mod engine;
+mod holds;
+mod prune;
 mod spec_file;
 
 use std::time::Duration;

@@ -32,6 +32,32 @@ fn an_invalid_empty_unreadable_or_deleted_file_changes_nothing() {
 }
 
 #[test]
+fn overlays_are_in_force_and_their_folder_does_not_just_vanish() {
+    const ONE: &str = "platform.yaml.d/10.yaml";
+    const TWO: &str = "platform.yaml.d/20.yaml";
+    simulate(async {
+        let lab = converged(&three(), 1).await;
+        lab.folder.write_beside(ONE, b"services: {fourth: {image: \"web:1\"}}\n");
+        lab.pass(Duration::from_secs(60)).await;
+        let services = || lab.host.settle().engine.containers.len();
+        assert_eq!(services(), 4, "{}", lab.story());
+        lab.folder.write_beside(TWO, b"services: [");
+        lab.pass(Duration::from_secs(10)).await;
+        assert!(lab.shared().lock().spec.refused.is_some(), "an overlay that is no YAML is refused");
+        lab.folder.delete_beside(ONE);
+        lab.folder.delete_beside(TWO);
+        lab.pass(Duration::from_secs(60)).await;
+        let refused = lab.shared().lock().spec.refused.clone().expect("the folder is gone");
+        assert!(refused.message.contains("platform.yaml.d does not exist any more"), "{}", refused.message);
+        assert_eq!(services(), 4, "nobody is removed: {}", lab.story());
+        lab.folder.write_beside(TWO, b"services: {}\n");
+        lab.pass(Duration::from_secs(60)).await;
+        assert!(lab.shared().lock().spec.refused.is_none());
+        assert_eq!(services(), 3, "an overlay less is an edit: {}", lab.story());
+    });
+}
+
+#[test]
 fn no_prefix_of_a_valid_file_stops_or_removes_anything() {
     simulate(async {
         let lab = converged(&three(), 1).await;
@@ -151,6 +177,45 @@ fn a_file_that_goes_back_and_forth_ends_as_it_began() {
             }
             lab.converged_within(Duration::from_secs(60)).await;
         }
+        lab.assert_safe();
+    });
+}
+
+#[test]
+fn the_last_ten_good_files_outlive_a_kill_and_one_of_them_is_gone_back_to() {
+    simulate(async {
+        let mut lab = converged(&three(), 1).await;
+        for version in 2..14 {
+            let mut edited = three();
+            edited.service("web").version = version;
+            lab.write(&edited);
+            lab.pass(Duration::from_secs(3)).await;
+        }
+        // What is not good is none of them.
+        lab.folder.write(b"services: [");
+        lab.pass(Duration::from_secs(3)).await;
+        lab.kill();
+        lab.boot();
+        lab.pass(Duration::from_secs(5)).await;
+        let kept = aiplatd::history::list(lab.shared());
+        let numbers: Vec<u64> = kept.iter().map(|it| it.revision).collect();
+        assert_eq!(numbers, (4..=13).collect::<Vec<_>>());
+        assert_eq!(kept.iter().filter(|it| it.in_force).count(), 1);
+        assert!(kept.iter().all(|it| it.change == "web (environment.VERSION)"), "{kept:#?}");
+        assert!(kept.iter().all(|it| it.images.contains_key("web")), "{kept:#?}");
+
+        let refused = aiplatd::history::rollback(lab.shared(), 5, false).await;
+        assert!(refused.is_err_and(|why| why.contains("going back would lose it")));
+        let mut last = three();
+        last.service("web").version = 13;
+        lab.write(&last);
+        lab.pass(Duration::from_secs(3)).await;
+        let reply = aiplatd::history::rollback(lab.shared(), 5, false).await.expect("it is kept");
+        assert!(!reply.invalid && reply.needs_confirmation.is_none(), "{reply:?}");
+        let mut fifth = three();
+        fifth.service("web").version = 5;
+        assert_eq!(aiplatd::history::text(lab.shared(), reply.generation).expect("kept").text, fifth.yaml());
+        lab.pass(Duration::from_secs(10)).await;
         lab.assert_safe();
     });
 }

@@ -152,3 +152,59 @@ fn another_name_waits_for_a_word() {
         all_ready(status) && has(status, None, ConditionType::SpecValid, Status::True)
     });
 }
+
+#[test]
+fn a_volume_that_the_file_no_longer_has_goes_by_name_and_nothing_else_does() {
+    let Some(mut stage) = converged() else { return };
+    let platform = stage.name.clone();
+    let volume = |name: &str| format!("{platform}_{name}");
+    let (data, theirs) = (volume("data"), volume("theirs"));
+    stage.make_foreign_volume(&theirs);
+    let prune = |stage: &Stage, name: &str, more: &str| stage.ctl(&["prune", "--volume", name, more]);
+    let refused = |stage: &Stage, name: &str, code: i32, because: &str| {
+        for more in ["--dry-run", "--yes"] {
+            let run = prune(stage, name, more);
+            assert_eq!(run.code, Some(code), "{name} {more}: {}", run.said);
+            assert!(run.said.contains(because), "{name} {more}: {}", run.said);
+        }
+    };
+    refused(&stage, &data, 1, "it is in the file (volume/data)");
+    stage.put_in_force(&without_layers());
+    assert!(until(PATIENCE, || stage.runs().len() == 3), "db is removed: {:#?}", stage.runs());
+    stage.settled();
+
+    let list = stage.ctl(&["prune"]);
+    assert_eq!(list.code, Some(0), "{}", list.said);
+    assert!(list.said.contains(&format!("aiplatctl prune --volume {data}")), "{}", list.said);
+    refused(&stage, "data", 4, &format!("name it as the engine does: `{data}`"));
+    refused(&stage, &theirs, 1, "does not carry our labels");
+    // Somebody else's, and not running: its volume is in use all the same.
+    let user = volume("user");
+    let config = json!({"Image": "aiplat-demo:1", "Cmd": ["serve"], "HostConfig": {"Binds": [format!("{data}:/data")]}});
+    let id = stage.run_foreign(&user, config);
+    stage.engine.post(&format!("/containers/{id}/kill"), &json!(null));
+    refused(&stage, &data, 1, &format!("mounted in container `{user}`, which is not ours; remove"));
+    stage.engine.delete(&format!("/containers/{id}?force=1"));
+
+    let dry = prune(&stage, &data, "--dry-run");
+    assert_eq!(
+        (dry.code, dry.said.contains(&format!("would remove volume {data}"))),
+        (Some(0), true),
+        "{}",
+        dry.said
+    );
+    let unasked = stage.ctl(&["prune", "--volume", &data]);
+    assert_eq!(unasked.code, Some(2), "nobody can be asked here: {}", unasked.said);
+    assert_eq!(stage.engine.names("volumes", &stage.label()), std::slice::from_ref(&data), "nothing is gone");
+    let runs = stage.runs();
+    let done = prune(&stage, &data, "--yes");
+    assert_eq!(done.code, Some(0), "{}", done.said);
+    assert!(stage.engine.names("volumes", &stage.label()).is_empty());
+    assert!(stage.engine.try_get(&format!("/volumes/{theirs}")).is_some(), "the foreign one stays");
+    let events = stage.ctl(&["events", "--for", "volume/data"]);
+    assert!(events.said.contains("VolumeRemoved") && events.said.contains("uid "), "{}", events.said);
+    let list = stage.ctl(&["prune"]);
+    assert!(list.said.contains("Nothing of ours is left over"), "{}", list.said);
+    assert_eq!(stage.runs(), runs);
+    refused(&stage, &data, 4, "there is no volume");
+}

@@ -153,7 +153,7 @@ fn an_edit_that_is_taken_back_after_the_old_one_was_stopped_starts_the_old_one_a
     stop container <demo-web> (grace 10s) because environment.VERSION changed; its replacement is made and may start
     rename container <demo-web> to demo-web--<demo-web> because its replacement takes the name
     rename container <demo-web--<demo-web>> to demo-web because it takes its final name
-    start container <demo-web> because aiplatd stopped it to start it again
+    start container <demo-web> because aiplatd had stopped it
     progressing
     remove container <demo-web--66b96829ea4d> because its replacement is ready
     converged

@@ -7,7 +7,7 @@ use aiplat_core::{
     spec::{OnExhausted, RestartMode},
 };
 use aiplat_tests::{
-    build::{Service, completed, service, sketch},
+    build::{Service, completed, instance, service, sketch},
     scene::{Restart, Scene},
     sim::{App, Ending},
 };
@@ -108,7 +108,7 @@ fn five_restarts_in_ten_minutes_are_a_crash_loop_that_is_tried_on() {
 fn a_crash_loop_is_held_where_the_file_says_hold() {
     let mut scene = crashed(web(), 6, Duration::from_secs(1));
     scene.desired.settings.restart.on_exhausted = OnExhausted::Hold;
-    assert_snapshot!(of(&scene, "web"), @"held (CrashLoop): it ended 5 times in a row, last with exit 1; on_exhausted is `hold`: edit its entry in the file to try again");
+    assert_snapshot!(of(&scene, "web"), @"held (CrashLoop): it ended 6 times in a row, last with exit 1; on_exhausted is `hold`; it is tried again when its entry in the file is edited, or with `aiplatctl reset-failed web`");
 }
 
 #[test]
@@ -198,7 +198,7 @@ fn a_kill_by_hand_is_healed_and_counted() {
 
 #[test]
 fn running_out_of_memory_is_named() {
-    let ending = Ending { after: Duration::from_secs(1), exit_code: 137, oom: true, times: 1 };
+    let ending = Ending { after: Duration::from_secs(1), exit_code: 137, oom: true, says: None, times: 1 };
     let scene = ran(web().app(App { ends: Some(ending), ..App::default() }), Duration::from_secs(2));
     assert_snapshot!(of(&scene, "web"), @"start container <demo-web> because it ended with exit 137 (out of memory), restart 1");
 }
@@ -269,4 +269,16 @@ fn a_one_shot_that_completed_shortly_before_the_engine_was_lost_does_not_run_aga
     scene.settle(Duration::from_secs(3));
     scene.restart_engine(Restart::Graceful);
     assert_snapshot!(of(&scene, "migrate"), @"converged");
+}
+
+#[test]
+fn an_end_that_only_a_listing_has_shown_is_looked_at_before_anything_follows() {
+    let mut scene = Scene::new(&sketch([web()]));
+    scene.converge();
+    scene.engine.kill("demo-web").expect("runs");
+    let (listing, now) = (scene.engine.listing(), scene.now());
+    scene.observed.record_listing(listing, &instance(), now);
+    assert_snapshot!(of(&scene, "web"), @"progressing");
+    scene.observe();
+    assert_snapshot!(of(&scene, "web"), @"start container <demo-web> because it ended with exit 137 (SIGKILL), restart 1");
 }

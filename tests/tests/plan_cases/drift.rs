@@ -207,3 +207,61 @@ fn a_container_of_an_older_aiplatd_with_an_unknown_fingerprint_is_left_alone() {
     scene.pass(Duration::from_secs(1));
     assert_snapshot!(check(&scene), @"converged");
 }
+
+/// Somebody disconnects it as often as it is connected, a minute apart.
+fn fought(times: u32) -> Scene {
+    let mut scene = web();
+    for _ in 0..times {
+        scene.by_hand(|engine| {
+            let id = engine.find("demo-web").expect("it is there").id.clone();
+            engine.disconnect("demo-edge", &id).expect("it is connected");
+        });
+        ladder(&mut scene, "web");
+        scene.pass(Duration::from_secs(60));
+    }
+    scene
+}
+
+#[test]
+fn what_is_undone_a_sixth_time_within_ten_minutes_is_a_fight_that_aiplatd_leaves() {
+    let mut scene = fought(5);
+    scene.by_hand(|engine| {
+        let id = engine.find("demo-web").expect("it is there").id.clone();
+        engine.disconnect("demo-edge", &id).expect("it is connected");
+    });
+    assert_snapshot!(of(&scene, "web"), @"held (FoughtOver): somebody undoes what aiplatd does: it is not connected to demo-edge, put right 6 times within 10m; it is left so for 4m: find out who does that, or take the wheel with `aiplatctl suspend web`; `aiplatctl reset-failed web` tries at once (again in 4m)");
+    scene.pass(Duration::from_secs(600));
+    assert_snapshot!(ladder(&mut scene, "web"), @r"
+    connect container <demo-web> to network demo-edge because it is not connected to demo-edge
+    converged
+    ");
+}
+
+#[test]
+fn one_more_hand_or_another_thing_is_no_fight() {
+    let mut scene = fought(4);
+    scene.by_hand(|engine| {
+        let id = engine.find("demo-web").expect("it is there").id.clone();
+        engine.disconnect("demo-edge", &id).expect("it is connected");
+    });
+    assert_snapshot!(ladder(&mut scene, "web"), @r"
+    connect container <demo-web> to network demo-edge because it is not connected to demo-edge
+    converged
+    ");
+    scene.by_hand(|engine| engine.pause("demo-web").expect("it runs"));
+    assert_snapshot!(ladder(&mut scene, "web"), @r"
+    unpause container <demo-web> because it was paused by hand
+    converged
+    ");
+}
+
+#[test]
+fn an_edit_is_no_fight() {
+    let mut scene = Scene::new(&sketch([service("web").with(|s| s.limits.memory = 1)]));
+    scene.converge();
+    for edit in 2..20 {
+        scene.edit(&sketch([service("web").with(|s| s.limits.memory = edit)]));
+        scene.observe();
+        assert!(ladder(&mut scene, "web").contains("update limits"), "edit {edit}");
+    }
+}

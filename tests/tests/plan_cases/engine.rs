@@ -86,7 +86,7 @@ fn a_dependency_that_restarted_takes_its_dependant_along_once_it_is_ready() {
     converged
     converged
     stop container <demo-web> (grace 10s) because container/db was restarted (restart: true)
-    start container <demo-web> because aiplatd stopped it to start it again
+    start container <demo-web> because aiplatd had stopped it
     converged
     ");
 }

@@ -3,6 +3,7 @@
 //! The worlds are made on the model of the engine by the very plans under test, and then disturbed; so they are such as
 //! occur. `check` is the one place that touches the API.
 
+mod beside;
 mod changes;
 mod crashes;
 mod drift;
@@ -10,10 +11,15 @@ mod engine;
 mod first_start;
 mod foreign;
 mod gates;
+mod holds;
 mod impossible;
+mod liveness;
+mod namespaces;
 mod orders;
 mod removal;
 mod returning;
+mod suspended;
+mod updates;
 
 use aiplat_tests::scene::Scene;
 

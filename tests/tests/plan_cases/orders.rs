@@ -29,10 +29,10 @@ fn converged(sketch: &Sketch) -> Scene {
     scene
 }
 
-fn give(scene: &mut Scene, service: &str, command: Command) {
+pub(crate) fn give(scene: &mut Scene, service: &str, command: Command) {
     let id = ResourceId::container(service);
     let by = Order { by: "uid 0".to_owned(), wall_ms: 0 };
-    let entries = order(&scene.world(), &id, command, by);
+    let entries = order(&scene.world(), &id, command, by, None);
     entries.into_iter().for_each(|entry| scene.ledger.enter(&id, entry));
 }
 
@@ -47,7 +47,7 @@ fn stopped_it_stays_stopped_and_its_dependants_stay_up() {
     assert_snapshot!(check(&scene), @"container/db: unsatisfied (StoppedByHand): uid 0 stopped it with `aiplatctl stop`; `aiplatctl start db` starts it");
     give(&mut scene, "db", Command::Start);
     assert_snapshot!(ladder(&mut scene, "db"), @r"
-    start container <demo-db> because aiplatd stopped it to start it again
+    start container <demo-db> because aiplatd had stopped it
     progressing
     converged
     ");
@@ -88,7 +88,7 @@ fn restarted_it_runs_once_more_and_who_follows_follows() {
     give(&mut scene, "db", Command::Restart);
     assert_snapshot!(ladder(&mut scene, "db"), @r"
     stop container <demo-db> (grace 10s) because `aiplatctl restart` was given
-    start container <demo-db> because aiplatd stopped it to start it again
+    start container <demo-db> because aiplatd had stopped it
     progressing
     converged
     ");
@@ -111,7 +111,7 @@ fn an_order_to_restart_starts_what_waits_for_its_next_attempt() {
     give(&mut scene, "web", Command::Restart);
     assert_snapshot!(format!("{waits}\n{}", of(&scene, "web")), @r"
     blocked: it ended with exit 1, restart 3 in 960ms (again in 960ms)
-    start container <demo-web> because it ended with exit 1, restart 1
+    start container <demo-web> because `aiplatctl restart` was given
     ");
 }
 
@@ -134,4 +134,16 @@ fn an_edit_that_was_taken_back_is_tried_again_after_reset_failed() {
     held (TakenBack): the last edit was taken back, what served before serves: it was not ready within 3s: connection refused; edit its entry, or run `aiplatctl reset-failed web`, to try again
     create container demo-web--aa184300 because image changed; made beside the old one
     ");
+}
+
+#[test]
+fn a_restarted_job_does_its_work_again() {
+    let job = service("job").app(App::one_shot(Duration::from_millis(300))).with(|s| s.networks.clear());
+    let mut scene = converged(&sketch([job]));
+    assert_eq!(scene.engine.runs.get("job"), Some(&1));
+    give(&mut scene, "job", Command::Restart);
+    assert_snapshot!(of(&scene, "job"), @"start container <demo-job> because `aiplatctl restart` was given");
+    scene.converge();
+    assert_eq!(check(&scene), "converged");
+    assert_eq!(scene.engine.runs.get("job"), Some(&2), "once more, and no more than that");
 }

@@ -62,7 +62,7 @@ fn one_that_crashes_twice_is_taken_back() {
     progressing
     remove container <demo-web> because it ended 2 times in a row, last with exit 3; what served before is brought back
     rename container <demo-web--<demo-web>> to demo-web because it takes its final name
-    start container <demo-web> because aiplatd stopped it to start it again
+    start container <demo-web> because aiplatd had stopped it
     progressing
     held (TakenBack): the last edit was taken back, what served before serves: it ended 2 times in a row, last with exit 3; edit its entry, or run `aiplatctl reset-failed web`, to try again
     ");

@@ -11,8 +11,9 @@ use super::{
 use crate::{
     Kind, ResourceId, Timestamp,
     spec::{
-        Attachment, ContainerLive, ContainerPolicy, ContainerRuntime, ContainerSpec, Dependency, ImageSpec,
-        InstanceId, Mount, MountSource, NetworkSpec, Platform, PortBinding, PullPolicy, Removals, VolumeSpec,
+        Attachment, ContainerLive, ContainerPolicy, ContainerRuntime, ContainerSpec, Dependency, EngineCheck,
+        ImageSpec, InstanceId, Mount, MountSource, NetworkSpec, Platform, PortBinding, PullPolicy, Removals,
+        VolumeSpec,
     },
 };
 
@@ -73,7 +74,7 @@ fn gates(scene: &Scene<'_>) -> BTreeMap<String, Vec<ResourceId>> {
     gates.collect()
 }
 
-fn container(scene: &Scene<'_>, name: &str, service: &ServiceDraft) -> ContainerSpec {
+pub(super) fn container(scene: &Scene<'_>, name: &str, service: &ServiceDraft) -> ContainerSpec {
     let draft = scene.draft;
     let host_name = container_name(draft, name, service);
     let networks = networks_of(service).unwrap_or_default();
@@ -86,7 +87,7 @@ fn container(scene: &Scene<'_>, name: &str, service: &ServiceDraft) -> Container
         runtime: runtime(draft, service),
         live: ContainerLive {
             networks: networks.into_iter().map(attachment).collect(),
-            limits: service.deploy.limits,
+            limits: service.limits.clone(),
         },
         policy: policy(scene, service),
     }
@@ -103,13 +104,18 @@ fn runtime(draft: &Draft, service: &ServiceDraft) -> ContainerRuntime {
         image: service.image.as_ref().map(|image| image.value.clone()).unwrap_or_default(),
         command: service.command.clone(),
         entrypoint: service.entrypoint.clone(),
-        environment: service.environment.clone(),
+        environment: service.environment.iter().map(|(name, it)| (name.clone(), it.value.clone())).collect(),
         user: service.user.clone(),
         labels: service.labels.clone(),
         stop_signal: service.stop_signal.clone(),
         ports,
         mounts,
-        engine_health_off: !matches!(service.health, Health::Unsaid),
+        engine_health_off: !matches!(service.health, Health::Unsaid | Health::Engine(..)),
+        engine_check: match &service.health {
+            Health::Engine(check, _) => Some(check.clone()).filter(|check| *check != EngineCheck::default()),
+            Health::Unsaid | Health::Off(_) | Health::Probes(_) | Health::Broken => None,
+        },
+        options: service.options.clone(),
     }
 }
 
@@ -122,7 +128,7 @@ fn mount(draft: &Draft, mount: &MountDraft) -> Mount {
         SourceDraft::Anonymous => MountSource::Anonymous,
         SourceDraft::Tmpfs { size } => MountSource::Tmpfs { size: *size },
     };
-    Mount { target: mount.target.clone(), source, read_only: mount.read_only }
+    Mount { target: mount.target.clone(), source, read_only: mount.read_only, options: mount.options.clone() }
 }
 
 fn attach(
@@ -145,6 +151,11 @@ fn attach(
         aliases,
         ipv4_address: fixed(attachment.and_then(|attachment| attachment.ipv4_address.as_ref())),
         ipv6_address: fixed(attachment.and_then(|attachment| attachment.ipv6_address.as_ref())),
+        link_local_ips: attachment.map(|attachment| attachment.link_local_ips.clone()).unwrap_or_default(),
+        mac_address: attachment.and_then(|attachment| attachment.mac_address.clone()),
+        driver_opts: attachment.map(|attachment| attachment.driver_opts.clone()).unwrap_or_default(),
+        gw_priority: attachment.map_or(0, |attachment| attachment.gw_priority),
+        priority: attachment.map_or(0, |attachment| attachment.priority),
     }
 }
 
@@ -156,15 +167,19 @@ fn policy(scene: &Scene<'_>, service: &ServiceDraft) -> ContainerPolicy {
         required: edge.required,
         restart: edge.restart,
     };
+    let (startup, probe, liveness) = match &service.health {
+        Health::Probes(probes) => (&probes.startup, &probes.readiness, &probes.liveness),
+        Health::Engine(_, liveness) => (&None, &None, &liveness.as_deref().cloned()),
+        Health::Unsaid | Health::Off(_) | Health::Broken => (&None, &None, &None),
+    };
     ContainerPolicy {
         restart: service.restart.value,
         dependencies: edges.map(|edge| (ResourceId::container(&edge.to), dependency(edge))).collect(),
-        probe: match &service.health {
-            Health::Probe(probe) => Some(probe.clone()),
-            Health::Unsaid | Health::Off(_) | Health::Broken => None,
-        },
+        probe: probe.clone(),
+        startup: startup.clone(),
+        liveness: liveness.clone(),
         stop_grace: service.stop_grace,
-        update: service.deploy.update,
+        update: service.update,
     }
 }
 
@@ -179,9 +194,12 @@ fn network(draft: &Draft, key: &str) -> NetworkSpec {
             driver_opts: BTreeMap::new(),
             internal: false,
             enable_ipv6: false,
+            ipv4_off: false,
             attachable: false,
             labels: BTreeMap::new(),
             subnets: Vec::new(),
+            ipam_driver: None,
+            ipam_options: BTreeMap::new(),
         };
     };
     let NetworkDraft {
@@ -192,9 +210,12 @@ fn network(draft: &Draft, key: &str) -> NetworkSpec {
         driver_opts,
         internal,
         enable_ipv6,
+        ipv4_off,
         attachable,
         labels,
         subnets,
+        ipam_driver,
+        ipam_options,
     } = network;
     NetworkSpec {
         host_name,
@@ -203,9 +224,12 @@ fn network(draft: &Draft, key: &str) -> NetworkSpec {
         driver_opts: driver_opts.clone(),
         internal: *internal,
         enable_ipv6: *enable_ipv6,
+        ipv4_off: *ipv4_off,
         attachable: *attachable,
         labels: labels.clone(),
         subnets: subnets.iter().map(|subnet| subnet.value.clone()).collect(),
+        ipam_driver: ipam_driver.clone(),
+        ipam_options: ipam_options.clone(),
     }
 }
 

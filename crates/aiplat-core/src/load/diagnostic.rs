@@ -1,7 +1,7 @@
 //! What is wrong with a file, where, and what to write instead.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     fmt,
     ops::Range,
     path::{Path, PathBuf},
@@ -10,7 +10,10 @@ use std::{
 
 use serde::Serialize;
 
-use super::tree::{FileId, Place, Span};
+use super::{
+    lint::NAMES,
+    tree::{FileId, Place, Span},
+};
 
 /// No more problems than this are kept of one file: past that, nobody reads on.
 const PROBLEMS_MAX: usize = 500;
@@ -193,6 +196,8 @@ pub(super) struct Problem {
     notes: Vec<String>,
     help: Vec<String>,
     also: Vec<(Span, String)>,
+    /// The service that it is about: its `lint.allow` counts.
+    service: Option<String>,
 }
 
 impl Problem {
@@ -207,6 +212,7 @@ impl Problem {
             notes: Vec::new(),
             help: Vec::new(),
             also: Vec::new(),
+            service: None,
         }
     }
 
@@ -214,7 +220,9 @@ impl Problem {
         Self::new(Severity::Error, code, place, message)
     }
 
+    /// Something that a person may allow by its name, which is in the table of lints.
     pub(super) fn warning(code: &'static str, place: Place, message: impl Into<String>) -> Self {
+        debug_assert!(NAMES.contains(&code), "`{code}` is not in the table of lints");
         Self::new(Severity::Warning, code, place, message)
     }
 
@@ -226,6 +234,17 @@ impl Problem {
     pub(super) fn of_file(code: &'static str, file: FileId, message: impl Into<String>) -> Self {
         let start = Place::new(Span { file, start: 0, end: 0 });
         Self { place: None, ..Self::error(code, start, message) }
+    }
+
+    /// A warning of the file as a whole.
+    pub(super) fn warning_of_file(code: &'static str, file: FileId, message: impl Into<String>) -> Self {
+        Self { severity: Severity::Warning, ..Self::of_file(code, file, message) }
+    }
+
+    /// It is about this service.
+    pub(super) fn of(mut self, service: &str) -> Self {
+        self.service = Some(service.to_owned());
+        self
     }
 
     pub(super) fn label(mut self, label: impl Into<String>) -> Self {
@@ -278,9 +297,27 @@ impl Problem {
     }
 }
 
+/// The warnings that the file allows by name.
+#[derive(Debug, Default)]
+pub(super) struct Allowed {
+    pub(super) everywhere: BTreeSet<String>,
+    pub(super) of_services: BTreeMap<String, BTreeSet<String>>,
+}
+
+impl Allowed {
+    fn covers(&self, problem: &Problem) -> bool {
+        let of_service = problem.service.as_ref().and_then(|service| self.of_services.get(service));
+        problem.severity == Severity::Warning
+            && (self.everywhere.contains(problem.code)
+                || of_service.is_some_and(|names| names.contains(problem.code)))
+    }
+}
+
 /// Collects problems; nothing stops at the first.
 #[derive(Debug, Default)]
 pub(super) struct Sink {
+    /// The service whose words are being read, if it is one's.
+    pub(super) scope: Option<String>,
     problems: Vec<Problem>,
     left_out: usize,
     /// One place each for words that differ from Compose's, with the number of further ones.
@@ -288,7 +325,10 @@ pub(super) struct Sink {
 }
 
 impl Sink {
-    pub(super) fn add(&mut self, problem: Problem) {
+    pub(super) fn add(&mut self, mut problem: Problem) {
+        if problem.service.is_none() {
+            problem.service.clone_from(&self.scope);
+        }
         if problem.severity == Severity::Note {
             match self.differences.iter_mut().find(|(known, _)| known.code == problem.code) {
                 Some((_, more)) => *more += 1,
@@ -306,7 +346,12 @@ impl Sink {
     }
 
     /// Problems and differences, in order of file and position, each once.
-    pub(super) fn finish(mut self, sources: &SourceMap) -> (Vec<Diagnostic>, Vec<Diagnostic>) {
+    pub(super) fn finish(
+        mut self,
+        sources: &SourceMap,
+        allowed: &Allowed,
+    ) -> (Vec<Diagnostic>, Vec<Diagnostic>) {
+        self.problems.retain(|problem| !allowed.covers(problem));
         if let (true, Some(last)) = (self.left_out > 0, self.problems.last().cloned()) {
             let message = format!("there are {} more problems than these {PROBLEMS_MAX}", self.left_out);
             self.problems.push(Problem::of_file("too-many-problems", last.file, message));

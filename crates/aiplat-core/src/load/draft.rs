@@ -5,10 +5,13 @@ use std::{
     time::Duration,
 };
 
-use super::tree::{Place, Spanned};
+use super::{
+    diagnostic::Allowed,
+    tree::{Place, Spanned},
+};
 use crate::spec::{
-    DependencyCondition, Limits, PortBinding, ProbeSpec, PullPolicy, RestartMode, Settings, Subnet,
-    UpdatePolicy,
+    DependencyCondition, EngineCheck, Limits, MountOptions, Options, PortBinding, ProbeSpec, PullPolicy,
+    RestartMode, Settings, Subnet, UpdatePolicy,
 };
 
 /// All of the file.
@@ -22,6 +25,8 @@ pub(super) struct Draft {
     pub(super) volumes: BTreeMap<String, VolumeDraft>,
     pub(super) gates: BTreeMap<String, GateDraft>,
     pub(super) active_profiles: Vec<Spanned<String>>,
+    /// Lints that are allowed everywhere.
+    pub(super) allowed: BTreeSet<String>,
     /// Sections whose names are not known, because the section could not be read.
     pub(super) unreadable: BTreeSet<&'static str>,
 }
@@ -33,7 +38,7 @@ pub(super) struct ServiceDraft {
     pub(super) image: Option<Spanned<String>>,
     pub(super) command: Option<Vec<String>>,
     pub(super) entrypoint: Option<Vec<String>>,
-    pub(super) environment: BTreeMap<String, String>,
+    pub(super) environment: BTreeMap<String, EnvValue>,
     pub(super) user: Option<String>,
     pub(super) labels: BTreeMap<String, String>,
     pub(super) stop_signal: Option<String>,
@@ -47,16 +52,24 @@ pub(super) struct ServiceDraft {
     pub(super) restart: Spanned<RestartMode>,
     pub(super) pull: Option<Spanned<PullPolicy>>,
     pub(super) container_name: Option<Spanned<String>>,
-    pub(super) deploy: Deploy,
-    pub(super) profiles: Vec<Spanned<String>>,
-    pub(super) allow_host_access: Vec<Spanned<String>>,
-}
-
-/// `deploy:`.
-#[derive(Debug, Default)]
-pub(super) struct Deploy {
     pub(super) limits: Limits,
     pub(super) update: UpdatePolicy,
+    pub(super) options: Options,
+    /// Where its keys are written.
+    pub(super) places: BTreeMap<&'static str, Place>,
+    pub(super) profiles: Vec<Spanned<String>>,
+    pub(super) allow_host_access: Vec<Spanned<String>>,
+    /// Lints that are allowed for it.
+    pub(super) allowed: BTreeSet<String>,
+}
+
+/// The value of a variable.
+#[derive(Debug, Clone)]
+pub(super) struct EnvValue {
+    pub(super) value: String,
+    pub(super) place: Place,
+    /// It stands in a file of the platform just so, and did not come out of a variable or an env file.
+    pub(super) is_literal: bool,
 }
 
 /// `healthcheck:`.
@@ -66,9 +79,19 @@ pub(super) enum Health {
     Unsaid,
     /// `disable: true` or `NONE`.
     Off(Place),
-    Probe(ProbeSpec),
+    /// `source: engine`, with what the engine is told, and a liveness probe of ours beside it.
+    Engine(EngineCheck, Option<Box<ProbeSpec>>),
+    Probes(Box<Probes>),
     /// Could not be read.
     Broken,
+}
+
+/// Probes of ours; at least one.
+#[derive(Debug)]
+pub(super) struct Probes {
+    pub(super) startup: Option<ProbeSpec>,
+    pub(super) readiness: Option<ProbeSpec>,
+    pub(super) liveness: Option<ProbeSpec>,
 }
 
 /// One mount.
@@ -78,6 +101,7 @@ pub(super) struct MountDraft {
     pub(super) target: String,
     pub(super) source: SourceDraft,
     pub(super) read_only: bool,
+    pub(super) options: MountOptions,
 }
 
 #[derive(Debug)]
@@ -96,6 +120,11 @@ pub(super) struct AttachmentDraft {
     pub(super) aliases: Vec<String>,
     pub(super) ipv4_address: Option<Spanned<String>>,
     pub(super) ipv6_address: Option<Spanned<String>>,
+    pub(super) link_local_ips: Vec<String>,
+    pub(super) mac_address: Option<String>,
+    pub(super) driver_opts: BTreeMap<String, String>,
+    pub(super) gw_priority: i64,
+    pub(super) priority: i64,
 }
 
 /// One edge of `depends_on`.
@@ -118,9 +147,12 @@ pub(super) struct NetworkDraft {
     pub(super) driver_opts: BTreeMap<String, String>,
     pub(super) internal: bool,
     pub(super) enable_ipv6: bool,
+    pub(super) ipv4_off: bool,
     pub(super) attachable: bool,
     pub(super) labels: BTreeMap<String, String>,
     pub(super) subnets: Vec<Spanned<Subnet>>,
+    pub(super) ipam_driver: Option<String>,
+    pub(super) ipam_options: BTreeMap<String, String>,
 }
 
 /// One entry of top-level `volumes`.
@@ -138,6 +170,14 @@ pub(super) struct VolumeDraft {
 #[derive(Debug)]
 pub(super) struct GateDraft {
     pub(super) members: Vec<Spanned<String>>,
+}
+
+impl Draft {
+    /// What `lint.allow` says, everywhere.
+    pub(super) fn allowed(&self) -> Allowed {
+        let of_services = self.services.iter().map(|(name, service)| (name.clone(), service.allowed.clone()));
+        Allowed { everywhere: self.allowed.clone(), of_services: of_services.collect() }
+    }
 }
 
 impl ServiceDraft {

@@ -12,6 +12,7 @@ use super::{
 pub(super) struct Line {
     pub(super) name: String,
     pub(super) value: Option<Variable>,
+    pub(super) place: Place,
 }
 
 /// Reads an env file. `base` is looked at for variables that no line above sets.
@@ -52,7 +53,7 @@ pub(super) fn parse(
             above.insert(raw.name.clone(), value.clone());
         }
         let value = value.map(|value| Variable { value, origin: origin() });
-        lines.push(Line { name: raw.name, value });
+        lines.push(Line { name: raw.name, value, place: raw.place });
     }
     lines
 }
@@ -72,9 +73,11 @@ pub(super) fn parse_raw(file: FileId, sources: &SourceMap, sink: &mut Sink) -> V
         match line.split_once('=') {
             Some((name, value)) if is_name(name) => {
                 let value = Variable { value: value.to_owned(), origin: String::new() };
-                lines.push(Line { name: name.to_owned(), value: Some(value) });
+                lines.push(Line { name: name.to_owned(), value: Some(value), place });
             }
-            _ if is_name(line.trim()) => lines.push(Line { name: line.trim().to_owned(), value: None }),
+            _ if is_name(line.trim()) => {
+                lines.push(Line { name: line.trim().to_owned(), value: None, place })
+            }
             _ => sink.add(Problem::error("env-file-syntax", place, "this line is not `NAME=value`")),
         }
     }

@@ -214,8 +214,15 @@ fn is_reference(content: &str) -> bool {
 
 /// Puts the variables into a whole tree. `x-*` are left alone: nobody reads them, except through an alias, where
 /// they are copies of their own.
-pub(super) fn interpolate(root: &mut Node, variables: &Variables, sources: &SourceMap, sink: &mut Sink) {
-    let mut pass = Pass { variables, sources, sink, missing: BTreeMap::new(), size: 0 };
+/// `size` counts the bytes of all files of a platform.
+pub(super) fn interpolate(
+    root: &mut Node,
+    variables: &Variables,
+    sources: &SourceMap,
+    size: &mut usize,
+    sink: &mut Sink,
+) {
+    let mut pass = Pass { variables, sources, sink, missing: BTreeMap::new(), size };
     match &mut root.value {
         // Where the variables come from cannot depend on them.
         Value::Map(entries) => {
@@ -233,7 +240,7 @@ struct Pass<'a> {
     sources: &'a SourceMap,
     sink: &'a mut Sink,
     missing: BTreeMap<String, Vec<Place>>,
-    size: usize,
+    size: &'a mut usize,
 }
 
 impl Pass<'_> {
@@ -258,8 +265,8 @@ impl Pass<'_> {
         let known = &self.variables.known;
         match expand(&scalar.text, &|name| known.get(name).map(|variable| variable.value.as_str())) {
             Ok((text, used)) => {
-                self.size += text.len();
-                if self.size > OUTPUT_MAX {
+                *self.size += text.len();
+                if *self.size > OUTPUT_MAX {
                     self.report(
                         &Trouble { at: 0..scalar.text.len(), kind: TroubleKind::TooLarge },
                         scalar,
@@ -364,7 +371,11 @@ impl Pass<'_> {
             }
             let default =
                 format!("or give a default, as in `${{{name}:-default}}`; an empty one is `${{{name}:-}}`");
-            self.sink.add(problem.help(self.where_to_set(name)).help(default));
+            self.sink.add(match name.as_str() {
+                // What people mean by it is where the file lies, and that needs no variable.
+                "PWD" => problem.help("write `./` for the folder of this file"),
+                _ => problem.help(self.where_to_set(name)).help(default),
+            });
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Reads a platform file into a [`Platform`], with every mistake at once.
 //!
 //! Bytes become a tree in which every value knows where it was written (`parse`); variables are put in
-//! (`interpolate`); each section is decoded on its own against the one table of keys (`keys`, `decode`); then
+//! (`interpolate`); overlays and included files are joined to it (`layers`); each section is decoded on its own against the one table of keys (`keys`, `decode`); then
 //! come the checks that need the whole file (`check`), and only a file without errors is compiled (`compile`).
 //! Nothing stops at the first mistake, and what is wrong is said once: whoever meets its traces later is silent.
 //!
@@ -14,8 +14,12 @@ mod decode;
 mod diagnostic;
 mod draft;
 mod env;
+mod explain;
 mod interpolate;
 mod keys;
+mod layers;
+mod lint;
+mod origin;
 mod parse;
 mod render;
 mod schema;
@@ -26,16 +30,20 @@ mod tree;
 use std::path::{Path, PathBuf};
 
 pub use diagnostic::{Diagnostic, Label, Location, Severity, SourceFile, SourceMap};
+pub use explain::{KeyDoc, all_keys, find_keys, keys_below};
 pub use keys::{KeyRow, key_row};
+pub use lint::{LINTS, Lint};
+pub use origin::{Origin, Step, origins};
 pub use render::render;
 pub use schema::json_schema;
-pub use text::ByteSize;
+pub use text::{ByteSize, nearest};
 
 use crate::spec::{InstanceId, Platform};
 use check::{Ours, Scene};
-use decode::{Content, Cx, Reader};
-use diagnostic::Sink;
+use decode::{Cx, Reader};
+use diagnostic::{Allowed, Sink};
 use draft::Draft;
+use layers::Assembled;
 
 /// The files of a platform. The I/O lives with the caller.
 pub trait Files {
@@ -44,6 +52,12 @@ pub trait Files {
     /// # Errors
     /// Says why it cannot be read, in words for the user.
     fn read(&self, path: &Path) -> Result<Option<Vec<u8>>, String>;
+
+    /// The paths of what lies in `folder`, in any order; `None`: it does not exist.
+    ///
+    /// # Errors
+    /// Says why it cannot be listed, in words for the user.
+    fn list(&self, folder: &Path) -> Result<Option<Vec<PathBuf>>, String>;
 }
 
 /// What a file's meaning depends on besides its text.
@@ -71,6 +85,8 @@ pub struct Loaded {
     pub differences: Vec<Diagnostic>,
     /// Every file read or looked for, the root first: what to watch.
     pub read: Vec<PathBuf>,
+    /// Every folder that was looked through for overlays, whether it exists or not: what to watch as well.
+    pub folders: Vec<PathBuf>,
     /// For [`render`].
     pub sources: SourceMap,
     /// Services that profiles leave out.
@@ -89,45 +105,33 @@ impl Loaded {
 pub fn load(root: &Path, files: &dyn Files, facts: &Facts) -> Loaded {
     let mut sink = Sink::default();
     let mut reader = Reader::default();
-    let draft = draft(root, files, &mut reader, facts, &mut sink);
+    let assembled = layers::assemble(root, files, &mut reader, &mut sink);
     let mut services_profile_off = Vec::new();
+    let mut allowed = Allowed::default();
     let mut platform = None;
-    if let Some(draft) = draft {
+    if let Some((draft, parts)) = assembled.and_then(|it| draft(it, files, &mut reader, facts, &mut sink)) {
         let scene = Scene::new(&draft);
-        check::check(&scene, &Ours { root, state_dir: &facts.state_dir }, &mut sink);
+        check::check(&scene, &Ours { root, parts: &parts, state_dir: &facts.state_dir }, &mut sink);
         services_profile_off = scene.left_out();
+        allowed = draft.allowed();
         if !sink.has_errors() {
             platform = Some(compile::compile(&scene, &facts.instance));
         }
     }
-    let Reader { sources, read } = reader;
-    let (diagnostics, differences) = sink.finish(&sources);
-    Loaded { platform, diagnostics, differences, read, sources, services_profile_off }
+    let Reader { sources, read, folders } = reader;
+    let (diagnostics, differences) = sink.finish(&sources, &allowed);
+    Loaded { platform, diagnostics, differences, read, folders, sources, services_profile_off }
 }
 
 fn draft(
-    root: &Path,
+    assembled: Assembled,
     files: &dyn Files,
     reader: &mut Reader,
     facts: &Facts,
     sink: &mut Sink,
-) -> Option<Draft> {
-    let file = match reader.read(files, root, None, sink) {
-        Content::Text(file) => file,
-        Content::Missing => {
-            let file = reader.sources.add(root, "", false);
-            let message = format!("{} does not exist", root.display());
-            sink.add(diagnostic::Problem::of_file("file-missing", file, message));
-            return None;
-        }
-        Content::Bad => return None,
-    };
-    let text = reader.sources.file(file).text.clone();
-    let mut tree = parse::parse(file, &text, sink)?;
-    let folder = root.parent().unwrap_or_else(|| Path::new(""));
-    let variables = decode::preamble(&tree, folder, files, reader, sink);
-    interpolate::interpolate(&mut tree, &variables, &reader.sources, sink);
+) -> Option<(Draft, Vec<PathBuf>)> {
+    let Assembled { tree, bases, parts } = assembled;
     let home = facts.home.as_deref();
-    let mut cx = Cx { sink, files, reader, variables: &variables, folder, home };
-    decode::platform(&mut cx, &tree, facts.accept_compose)
+    let mut cx = Cx { sink, files, reader, bases: &bases, home };
+    Some((decode::platform(&mut cx, &tree, facts.accept_compose)?, parts))
 }

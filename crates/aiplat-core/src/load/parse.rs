@@ -7,21 +7,31 @@ use granit_parser::{Event, Parser, ScalarStyle, StructureStyle, Tag};
 use super::{
     diagnostic::{Problem, Sink},
     syntax,
-    tree::{Entry, FileId, Node, Place, Scalar, Span, Value},
+    tree::{Entry, FileId, Mark, Node, Place, Scalar, Span, Value},
 };
 
 /// Files larger than this are not looked at.
 pub(super) const BYTES_MAX: usize = 4 << 20;
 const DEPTH_MAX: usize = 64;
-const NODES_MAX: usize = 200_000;
+/// Of one file, and of all files of a platform together.
+pub(super) const NODES_MAX: usize = 200_000;
 const ALIASES_MAX: usize = 1_000;
 /// How many times larger than written a file may become through aliases.
 const EXPANSION_MAX: usize = 10;
 /// Below this many nodes nobody counts how a file got so large.
 const EXPANSION_FREE: usize = 10_000;
 
+/// What a file is to the platform.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Role {
+    /// `platform.yaml` itself.
+    Platform,
+    /// An overlay or an included file.
+    Part,
+}
+
 /// The one document of `text`; `None` where there is none, which has then been said.
-pub(super) fn parse(file: FileId, text: &str, sink: &mut Sink) -> Option<Node> {
+pub(super) fn parse(file: FileId, role: Role, text: &str, sink: &mut Sink) -> Option<Node> {
     let options = granit_parser::options! {
         emit_comments: false,
         emit_unresolved_aliases: true,
@@ -30,6 +40,7 @@ pub(super) fn parse(file: FileId, text: &str, sink: &mut Sink) -> Option<Node> {
     };
     let builder = Builder {
         file,
+        role,
         text,
         events: Parser::new_from_str_with_options(text, options),
         sink,
@@ -38,8 +49,27 @@ pub(super) fn parse(file: FileId, text: &str, sink: &mut Sink) -> Option<Node> {
         expanded: 0,
         aliases: 0,
         open: Vec::new(),
+        mark: None,
     };
     builder.document().ok()
+}
+
+fn is_mark(tag: &str) -> bool {
+    tag == "!reset" || tag == "!override"
+}
+
+// `Event` is not exhaustive: only a node has a tag.
+#[allow(clippy::wildcard_enum_match_arm)]
+fn mark_of(event: &Event<'_>) -> Option<Mark> {
+    let tag = match event {
+        Event::Scalar(_, _, _, tag) | Event::SequenceStart(_, _, tag) | Event::MappingStart(_, _, tag) => tag,
+        _ => return None,
+    };
+    match tag.as_deref()?.original().as_ref() {
+        "!reset" => Some(Mark::Reset),
+        "!override" => Some(Mark::Override),
+        _ => None,
+    }
 }
 
 /// What is wrong has been recorded; nothing after it can be trusted.
@@ -53,6 +83,7 @@ struct Anchor {
 
 struct Builder<'a> {
     file: FileId,
+    role: Role,
     text: &'a str,
     events: Parser<'a, granit_parser::StrInput<'a>>,
     sink: &'a mut Sink,
@@ -64,6 +95,8 @@ struct Builder<'a> {
     aliases: usize,
     /// Brackets that are not closed yet.
     open: Vec<Place>,
+    /// That of the node that was read last, if it has one.
+    mark: Option<(Mark, Place)>,
 }
 
 // `Event` is not exhaustive: a kind that we do not know is answered like one that is out of place.
@@ -78,6 +111,7 @@ impl<'a> Builder<'a> {
                 Event::DocumentStart(..) if root.is_none() => {
                     let (event, span) = self.next()?;
                     root = Some(self.node(event, span, 1)?);
+                    self.misplaced_mark();
                 }
                 Event::DocumentStart(..) => return Err(self.second_document(span)),
                 _ => break,
@@ -102,14 +136,20 @@ impl<'a> Builder<'a> {
     }
 
     fn empty(&mut self) -> Stop {
-        self.stop(
-            Problem::of_file(
-                "file-empty",
-                self.file,
+        let (message, help) = match self.role {
+            Role::Platform => (
                 "the file is empty, and an empty file is not an empty platform",
-            )
-            .because("nothing is stopped or removed because of it: it may be half-written")
-            .help("to run nothing at all, write `apiVersion: aiplat/v1`, a `name:` and `services: {}`"),
+                "to run nothing at all, write `apiVersion: aiplat/v1`, a `name:` and `services: {}`",
+            ),
+            Role::Part => (
+                "the file is empty, and an empty file says nothing",
+                "remove the file, or write `services: {}` into it",
+            ),
+        };
+        self.stop(
+            Problem::of_file("file-empty", self.file, message)
+                .because("nothing is stopped or removed because of it: it may be half-written")
+                .help(help),
         )
     }
 
@@ -164,6 +204,7 @@ impl<'a> Builder<'a> {
         self.budget(start, depth)?;
         let anchor = event.anchor_id().unwrap_or_default();
         let tagged = span.tag_span().map_or(start, |tag| self.place(tag));
+        let mark = mark_of(&event).map(|mark| (mark, tagged));
         let node = match event {
             Event::Scalar(text, style, _, tag) => {
                 let written_plain = style == ScalarStyle::Plain;
@@ -203,7 +244,22 @@ impl<'a> Builder<'a> {
         if anchor != 0 {
             self.remember(anchor, &node, start)?;
         }
+        self.mark = mark;
         Ok(node)
+    }
+
+    /// `!reset` and `!override` say what becomes of the entry of a mapping; nothing else can be laid over another.
+    fn misplaced_mark(&mut self) {
+        if let Some((_, place)) = self.mark.take() {
+            self.sink.add(
+                Problem::error(
+                    "misplaced-tag",
+                    place,
+                    "this tag stands at the value of a key, and nowhere else",
+                )
+                .help("write it behind the key, as in `ports: !reset []` or `ports: !override [...]`"),
+            );
+        }
     }
 
     /// Whether the value reads as unquoted, and whether its tag means anything to us.
@@ -214,12 +270,7 @@ impl<'a> Builder<'a> {
             Some("str") => return (false, true),
             Some("int" | "float" | "bool" | "null" | "map" | "seq") => return (plain, true),
             _ if written == "!" => return (false, true),
-            _ if written == "!reset" || written == "!override" => Problem::error(
-                "not-supported",
-                place,
-                format!("`{written}` is not supported by this version"),
-            )
-            .help("it belongs to overlays, which come later: write the final value here"),
+            _ if is_mark(&written) => return (plain, true),
             _ => Problem::error("unknown-tag", place, format!("the tag `{written}` means nothing here"))
                 .help("remove it; a text that starts with `!` needs quotes"),
         };
@@ -238,6 +289,7 @@ impl<'a> Builder<'a> {
                 return Ok(Node { place, value: Value::Seq(items) });
             }
             items.push(self.node(event, span, depth + 1)?);
+            self.misplaced_mark();
         }
     }
 
@@ -259,8 +311,10 @@ impl<'a> Builder<'a> {
                 return Ok(Node { place, value });
             }
             let key = self.node(event, span, depth + 1)?;
+            self.misplaced_mark();
             let (event, span) = self.next()?;
             let mut node = self.node(event, span, depth + 1)?;
+            let mark = self.mark.take().map_or(Mark::None, |(mark, _)| mark);
             if node.place.span.start == node.place.span.end {
                 node.place = key.place; // Nothing was written: all there is to point at is the key.
             }
@@ -277,7 +331,7 @@ impl<'a> Builder<'a> {
                     merges =
                         Some(std::mem::replace(&mut node, Node { place: key.place, value: Value::Broken }));
                 }
-                entries.push(Entry { name, place: key.place, node });
+                entries.push(Entry { name, place: key.place, node, mark });
             }
         }
     }

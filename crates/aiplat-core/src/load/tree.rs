@@ -69,6 +69,18 @@ pub(super) struct Entry {
     pub(super) name: String,
     pub(super) place: Place,
     pub(super) node: Node,
+    pub(super) mark: Mark,
+}
+
+/// What an entry does to the one that it is laid over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Mark {
+    /// The two are merged.
+    None,
+    /// `!reset`: it is taken away.
+    Reset,
+    /// `!override`: this one takes its place.
+    Override,
 }
 
 /// A text, not yet a number or anything else: what it means depends on who asks, never on YAML's guess.
@@ -121,6 +133,7 @@ impl Node {
                         name: entry.name.clone(),
                         place: place(entry.place),
                         node: entry.node.through(alias),
+                        mark: entry.mark,
                     })
                     .collect(),
             ),

@@ -3,26 +3,31 @@
 //! Read `desired` as a ladder: each rung either acts, waits, or passes on. A crash after any rung leaves a world
 //! from which the same ladder continues; there is no other recovery.
 
+mod beside;
 mod conditions;
 mod leaving;
+mod liveness;
 mod returning;
 
 pub(super) use leaving::removal_gate;
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use super::{
-    Cause, Gate, Members, Step, World, gate, network,
+    Cause, Gate, Members, Step, World,
+    ended::{self, Ended, ended},
+    gate, members, moved, network,
     readiness::ready_incarnation,
-    running::{self, Ended},
+    running,
 };
 use crate::{
     ResourceId,
     action::{Action, CreateContainer, OwnLabels},
+    classify::FailureClass,
     condition::{Condition, ConditionType, Reason, Status},
     fingerprint,
-    observed::{ContainerState, Endpoint, ObservedContainer},
-    spec::{Attachment, ContainerSpec, Mount, MountSource, PortBinding},
+    observed::{ContainerId, ContainerState, Endpoint, ObservedContainer},
+    spec::{Attachment, ContainerSpec, Mount, MountSource, Namespace, PortBinding},
     time::human,
 };
 
@@ -34,7 +39,9 @@ pub(super) fn plan(world: &World<'_>, id: &ResourceId) -> Step {
         Some(spec) => {
             let members = Members::of(world, id, spec);
             let look = Look { world, id, spec, members };
-            look.step().with(look.conditions())
+            let step = look.step();
+            let conditions = look.conditions(&step);
+            step.with(conditions)
         }
         None => leaving::undesired(world, id),
     }
@@ -79,7 +86,7 @@ impl Look<'_> {
         if !self.members.current_matches {
             return self.replace(current);
         }
-        if let Some(step) = self.take_back(current) {
+        if let Some(step) = self.hand_over(current).or_else(|| self.take_back(current)) {
             return step;
         }
         self.take_name(current).unwrap_or_else(|| self.run(current))
@@ -110,7 +117,9 @@ impl Look<'_> {
         {
             return Some(Step::act(Action::RemoveContainer { id: dead.id.clone() }, Cause::Dead));
         }
-        if let Some(extra) = strays.iter().chain(previous.iter()).find(alive) {
+        let beside = self.serves_beside().map(|old| &old.id);
+        let extra = |container: &&&ObservedContainer| alive(container) && Some(&container.id) != beside;
+        if let Some(extra) = strays.iter().chain(previous.iter()).find(extra) {
             return Some(Step::act(self.stop(extra), Cause::Stray));
         }
         strays.first().map(|stray| Step::act(Action::RemoveContainer { id: stray.id.clone() }, Cause::Stray))
@@ -132,10 +141,26 @@ impl Look<'_> {
                 ..OwnLabels::of(self.world.desired, self.id, fingerprint::of(&self.spec.runtime))
             },
             spec: Arc::new(self.spec.clone()),
-            network: self.spec.live.networks.values().next().cloned(),
+            network: self.first_network(old.is_some()),
             inherit: old.map(|old| self.anonymous_volumes(old)).unwrap_or_default(),
+            joins: self.joined(),
         };
         Step::act(Action::CreateContainer(Box::new(create)), cause)
+    }
+
+    /// The network that it is made on.
+    fn first_network(&self, beside: bool) -> Option<Attachment> {
+        let mut network = self.spec.live.first_network().cloned()?;
+        if beside && self.spec.starts_first() {
+            network.aliases.clear();
+        }
+        Some(network)
+    }
+
+    /// The containers that now serve for the services whose namespaces it joins.
+    fn joined(&self) -> BTreeMap<ResourceId, ContainerId> {
+        let joins = self.spec.runtime.options.joins().map(|(_, id)| id);
+        joins.filter_map(|id| Some((id.clone(), members::serving(self.world, id)?.id.clone()))).collect()
     }
 
     /// Volumes of `old` that the engine named, where the file still has no other mount: their data goes along. A volume
@@ -158,10 +183,14 @@ impl Look<'_> {
         let Some(candidate) = self.members.candidate else {
             let temporary =
                 format!("{}--{}", self.spec.host_name, fingerprint::of(&self.spec.runtime).short());
-            return self.make(temporary, Cause::Replacement { changed }, Some(current));
+            let cause = self.moved(current).unwrap_or(Cause::Replacement { changed });
+            return self.make(temporary, cause, Some(current));
         };
         if let Some(step) = self.connect(candidate) {
             return step;
+        }
+        if self.spec.starts_first() && current.state.is_alive() {
+            return self.start_beside(current, candidate, changed);
         }
         let mut gates = gate::before_disruption(self.world, self.spec);
         gates.extend(gate::before_start(self.world, self.id, self.spec));
@@ -171,7 +200,7 @@ impl Look<'_> {
         };
         let waits_only_for_ours = gates.iter().all(waits_for);
         if gates.is_empty() || (waits_only_for_ours && self.is_in_the_way(current)) {
-            Step::act(self.stop(current), Cause::Replaced { changed })
+            Step::act(self.stop(current), self.moved(current).unwrap_or(Cause::Replaced { changed }))
         } else {
             Step::blocked(self.world, gates)
         }
@@ -194,7 +223,21 @@ impl Look<'_> {
         })
     }
 
+    /// `current` is of this very file, and makes way for an update.
+    fn moved(&self, current: &ObservedContainer) -> Option<Cause> {
+        let lost = members::lost_namespaces(self.world, current, self.spec);
+        (lost.is_empty() && moved::is_of_same_file(current, self.spec))
+            .then(|| Cause::Moved { image: self.spec.runtime.image.clone() })
+    }
+
     fn changed_fields(&self, current: &ObservedContainer) -> Vec<String> {
+        let lost = members::lost_namespaces(self.world, current, self.spec);
+        if !lost.is_empty() {
+            return lost.into_iter().map(|key| format!("the container behind {key}")).collect();
+        }
+        if moved::is_of_same_file(current, self.spec) {
+            return vec!["image".to_owned()];
+        }
         self.world.changed_fields(self.id, current.fingerprint(), &self.spec.runtime)
     }
 
@@ -239,6 +282,8 @@ impl Look<'_> {
     /// `current` is what the file asks for and bears its name: let it run.
     fn run(&self, current: &ObservedContainer) -> Step {
         match &current.state {
+            // A younger listing has overtaken our look: how it ended is not known yet, and decides what follows.
+            ContainerState::Exited if current.detail.is_none() => Step::again(Duration::from_millis(10)),
             ContainerState::Created | ContainerState::Exited => {
                 self.mend(current).unwrap_or_else(|| self.start(current))
             }
@@ -257,20 +302,51 @@ impl Look<'_> {
         }
     }
 
+    /// `current` cannot run as its image was made, and the reference means another image now: it is made anew.
+    fn renew(&self, current: &ObservedContainer) -> Option<Step> {
+        if !moved::is_of_another_image(self.world, self.id, current) || !self.may_be_renewed(current) {
+            return None;
+        }
+        let failure = self.world.ledger.get(self.id).and_then(|record| record.failure.as_ref());
+        let refused = failure.is_some_and(|failure| {
+            failure.action == "start"
+                && failure.reason == Reason::ExecutableMissing
+                && failure.retry_at.is_none()
+                && failure.fingerprint.as_ref() == Some(&fingerprint::of(&self.spec.runtime))
+        });
+        let held = || {
+            matches!(ended(self.world, self.id, self.spec, current), Ended::Held { .. })
+                && ended::diagnose(self.world, self.id, self.spec, current).class == FailureClass::ImageDefect
+        };
+        let cause = Cause::ImageReplaced { image: self.spec.runtime.image.clone() };
+        (refused || held()).then(|| Step::act(Action::RemoveContainer { id: current.id.clone() }, cause))
+    }
+
+    /// Whether nothing is lost with `container`.
+    fn may_be_renewed(&self, container: &ObservedContainer) -> bool {
+        self.anonymous_volumes(container).is_empty()
+    }
+
+    /// The sentence of `current`, which is not tried again by itself.
+    fn held(&self, current: &ObservedContainer) -> String {
+        ended::held(self.world, self.id, self.spec, current, self.may_be_renewed(current))
+    }
+
     fn start(&self, current: &ObservedContainer) -> Step {
-        let evidence = running::evidence(current);
-        let cause = match running::ended(self.world, self.id, self.spec, current) {
+        if let Some(step) = self.renew(current) {
+            return step;
+        }
+        let evidence = ended::evidence(self.world, self.id, self.spec, current);
+        let cause = match ended(self.world, self.id, self.spec, current) {
             Ended::Completed => return self.retire_previous().unwrap_or_else(Step::converged),
             Ended::Failed(how) => {
                 let message = format!("it ended with {how}, and its restart policy leaves it so{evidence}");
                 return Step::unsatisfied(Reason::Failed, message);
             }
-            Ended::Exhausted { how, attempt } => {
-                let message = format!(
-                    "it ended {attempt} times in a row, last with {how}{evidence}; on_exhausted is `hold`: edit its \
-                     entry in the file to try again"
-                );
-                return Step::held(Reason::CrashLoop, message);
+            Ended::Held { exhausted, .. } => {
+                let class = ended::diagnose(self.world, self.id, self.spec, current).class;
+                let reason = if exhausted { Reason::CrashLoop } else { class.reason() };
+                return Step::held(reason, self.held(current));
             }
             Ended::BackOff { until, how, attempt } => {
                 let wait = human(self.world.now.until(until));
@@ -297,8 +373,14 @@ impl Look<'_> {
         if let Some(step) = self.follow_dependencies(current) {
             return step;
         }
+        if let Some(step) = self.revive(current) {
+            return step;
+        }
         let health = running::health(self.world, self.id, self.spec, current);
         match health.status {
+            Status::False if health.reason == Reason::WaitingForDependencies => {
+                Step::blocked(self.world, running::excuse(self.world, self.id, current))
+            }
             Status::True => self.watch_over(current).unwrap_or_else(Step::converged),
             Status::Unknown => Step::progressing(),
             Status::False if health.progressing => Step::progressing(),
@@ -352,7 +434,7 @@ impl Look<'_> {
     /// Connections are as in the file, on a container that runs or not.
     fn connect(&self, container: &ObservedContainer) -> Option<Step> {
         let id = || container.id.clone();
-        let wanted = &self.spec.live.networks;
+        let wanted = &self.wanted_networks(container);
         for (network_id, attachment) in wanted {
             let network = attachment.host_name.clone();
             match container.networks.get(&network) {
@@ -372,12 +454,17 @@ impl Look<'_> {
         }
         let extra = container.networks.iter().find(|(name, _)| {
             !matches!(name.as_str(), "none" | "host")
+                && (name.as_str() != "bridge" || *self.mode() != Namespace::Bridge)
                 && !wanted.values().any(|wanted| wanted.host_name == **name)
         });
         extra.map(|(name, _)| {
             let action = Action::Disconnect { id: id(), network: name.clone() };
             Step::act(action, Cause::NotInNetworks { network: name.clone() })
         })
+    }
+
+    fn mode(&self) -> &Namespace {
+        &self.spec.runtime.options.identity.network_mode
     }
 
     fn is_as_wanted(&self, wanted: &Attachment, endpoint: &Endpoint) -> bool {
@@ -392,9 +479,9 @@ impl Look<'_> {
     }
 
     fn limit(&self, container: &ObservedContainer) -> Option<Step> {
-        let limits = self.spec.live.limits;
+        let limits = self.spec.live.limits.clone();
         let detail = container.detail.as_ref()?;
-        let cause = if detail.limits != limits {
+        let cause = if !limits.are_met_by(&detail.limits) {
             Cause::LimitsDiffer
         } else if detail.engine_restarts {
             Cause::EngineRestarts

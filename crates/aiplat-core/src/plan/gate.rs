@@ -291,7 +291,20 @@ pub(super) fn before_create(world: &World<'_>, spec: &ContainerSpec) -> Vec<Gate
     let mut gates: Vec<Gate> = name(world, spec).into_iter().collect();
     gates.extend(image(world, spec));
     gates.extend(resources(world, spec));
+    gates.extend(joined(world, spec));
     gates
+}
+
+/// Whom it joins has to exist, and to stay: a container is joined by its id.
+fn joined(world: &World<'_>, spec: &ContainerSpec) -> Vec<Gate> {
+    let closed = |on: &ResourceId| {
+        if super::members::serving(world, on).is_none() {
+            let message = format!("{} does not exist yet", on.key());
+            return Some(Gate::Dependency { on: on.clone(), message, unknown: false });
+        }
+        super::readiness::replacement_pending(world, on).then(|| Gate::ReplacementPending { on: on.clone() })
+    };
+    spec.runtime.options.joins().filter_map(|(_, on)| closed(on)).collect()
 }
 
 /// The gates of starting a container: whatever it was made from must still be there, and the rest of the world ready.
@@ -437,7 +450,7 @@ fn outsiders<'a>(world: &World<'a>, id: &'a ResourceId) -> impl Iterator<Item = 
     world.observed.foreign.iter().chain(leaving.flat_map(|(_, set)| set))
 }
 
-fn describe(container: &ObservedContainer) -> String {
+pub(super) fn describe(container: &ObservedContainer) -> String {
     match (&container.compose, &container.owner) {
         (Some(origin), _) => {
             format!(
@@ -479,13 +492,16 @@ pub(super) fn image_readiness(world: &World<'_>, id: &ResourceId) -> Readiness {
     }
 }
 
+/// Bytes, as `aiplatctl` counts them too.
+const MIB: f64 = 1_048_576.0;
+
 fn pulling(world: &World<'_>, id: &ResourceId) -> String {
     match world.observed.pulls.get(id) {
         Some(progress) if progress.total > 0 => format!(
-            "pulling {}: {:.1} of {:.1} MB",
+            "pulling {}: {:.1} of {:.1} MiB",
             id.key(),
-            progress.done as f64 / 1e6,
-            progress.total as f64 / 1e6
+            progress.done as f64 / MIB,
+            progress.total as f64 / MIB
         ),
         Some(_) | None => format!("pulling {}", id.key()),
     }

@@ -1,6 +1,6 @@
 //! One service is a set of containers: told apart by labels and state, never by name.
 
-use super::World;
+use super::{World, moved};
 use crate::{
     ResourceId, fingerprint,
     ledger::TakenBack,
@@ -34,8 +34,8 @@ impl<'a> Members<'a> {
         let all = world.observed.owned.get(id).map(Vec::as_slice).unwrap_or_default();
         let removing = all.iter().any(|member| member.state == ContainerState::Removing);
         let present = || all.iter().filter(|member| member.state != ContainerState::Removing);
-        let mut matching: Vec<_> = present().filter(|member| matches(member, spec)).collect();
-        let mut older: Vec<_> = present().filter(|member| !matches(member, spec)).collect();
+        let mut matching: Vec<_> = present().filter(|member| matches(world, id, member, spec)).collect();
+        let mut older: Vec<_> = present().filter(|member| !matches(world, id, member, spec)).collect();
         let preference = |member: &&ObservedContainer| {
             (
                 !member.state.is_alive(),
@@ -51,8 +51,11 @@ impl<'a> Members<'a> {
         });
         let record = world.ledger.get(id);
         let taken_back = record.and_then(|record| record.taken_back.as_ref());
-        let taken_back =
-            taken_back.filter(|it| !older.is_empty() && it.fingerprint == fingerprint::of(&spec.runtime));
+        let taken_back = taken_back.filter(|it| {
+            !older.is_empty()
+                && it.fingerprint == fingerprint::of(&spec.runtime)
+                && it.image.as_deref() == moved::ordered(world, id)
+        });
         let proven = record.and_then(|record| record.proven.as_ref()).map(|proven| &proven.fingerprint);
         let is_proven = |member: &&&ObservedContainer| proven.is_some() && member.fingerprint() == proven;
         let set = Set {
@@ -66,6 +69,14 @@ impl<'a> Members<'a> {
             |member: &&ObservedContainer| roles.iter().flatten().any(|other| other.id == member.id);
         members.strays = matching.into_iter().chain(older).filter(|member| !has_role(member)).collect();
         members
+    }
+}
+
+impl<'a> Members<'a> {
+    /// The old one, while it serves beside its replacement (`order: start-first`).
+    pub(crate) fn beside(&self, spec: &ContainerSpec) -> Option<&'a ObservedContainer> {
+        let both = self.current_matches && self.current.is_some_and(|current| current.state.is_alive());
+        self.previous.filter(|old| both && old.state.is_alive() && spec.starts_first())
     }
 }
 
@@ -100,7 +111,27 @@ impl<'a> Set<'a> {
     }
 }
 
-/// Whether `container` was made from what the file asks for.
-fn matches(container: &ObservedContainer, spec: &ContainerSpec) -> bool {
+/// Whether `container` was made from what the file asks for, of what is still there, and from the image that a person has
+/// asked for.
+fn matches(world: &World<'_>, id: &ResourceId, container: &ObservedContainer, spec: &ContainerSpec) -> bool {
     container.fingerprint().is_some_and(|fingerprint| fingerprint.matches(&spec.runtime))
+        && lost_namespaces(world, container, spec).is_empty()
+        && !moved::is_outdated(world, id, container)
+}
+
+/// The keys by which `container` joined another that has been replaced since: the engine joins containers by id, once
+/// and for all.
+pub(super) fn lost_namespaces(
+    world: &World<'_>,
+    container: &ObservedContainer,
+    spec: &ContainerSpec,
+) -> Vec<&'static str> {
+    let Some(detail) = &container.detail else { return Vec::new() };
+    let is_lost = |id: &ResourceId| serving(world, id).is_some_and(|other| !detail.joins.contains(&other.id));
+    spec.runtime.options.joins().filter(|(_, id)| is_lost(id)).map(|(key, _)| key).collect()
+}
+
+/// The container that serves, or served last, for the service `id` of the file.
+pub(super) fn serving<'a>(world: &World<'a>, id: &ResourceId) -> Option<&'a ObservedContainer> {
+    Members::of(world, id, world.desired.containers.get(id)?).current
 }

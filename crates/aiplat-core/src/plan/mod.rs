@@ -1,25 +1,34 @@
 //! `plan`: at most one action for one resource, decided from plain values.
 
 mod container;
+mod ended;
+mod fight;
 mod gate;
 mod image;
 mod members;
+mod moved;
 mod network;
 mod orders;
+mod prune;
 mod readiness;
 mod record;
 mod running;
 mod step;
+mod suspended;
 mod volume;
 
 use std::{fmt, time::Duration};
 
+pub use ended::paths_in_doubt;
 pub use gate::Gate;
 pub use members::Members;
+pub use moved::{Moved, image_now, moved};
 pub use orders::{Command, order};
+pub use prune::{FILE_REFUSED, Kept, left_volumes, mounted_by, removable_volume};
 pub use readiness::{Readiness, incarnation, readiness, replacement_pending};
 pub use record::{Entry, entries};
-pub(crate) use running::probe;
+pub use running::waits_for;
+pub(crate) use running::{is_starting, probe};
 
 use crate::{
     Kind, ResourceId, Timestamp,
@@ -120,6 +129,16 @@ pub enum Cause {
         /// Field names.
         changed: Vec<String>,
     },
+    /// It starts beside the one it replaces (`order: start-first`); these fields differ.
+    StartedBeside {
+        /// Field names.
+        changed: Vec<String>,
+    },
+    /// Its tag means another image now, and `aiplatctl update` was given.
+    Moved {
+        /// The reference.
+        image: String,
+    },
     /// A network makes way for its replacement; these fields differ.
     Outdated {
         /// Field names.
@@ -144,8 +163,24 @@ pub enum Cause {
         /// As in `Ended`.
         how: String,
     },
+    /// It runs and does not answer its liveness probe.
+    Unresponsive {
+        /// The transcript.
+        why: String,
+        /// Restarts in a row before this one.
+        attempt: u32,
+    },
     /// It ended with the engine.
     EngineStopped,
+    /// It ended while something that it needs was down, which is ready again.
+    DependencyDown,
+    /// It was held, and something that it was started on has changed.
+    Released {
+        /// As in `Ended`.
+        how: String,
+        /// What has changed.
+        what: String,
+    },
     /// We stopped it to start it again, or to try another one first.
     StoppedByUs,
     /// A dependency with `restart: true` runs anew.
@@ -189,10 +224,17 @@ pub enum Cause {
     LimitsDiffer,
     /// The engine was told to restart it, which is aiplatd's to do.
     EngineRestarts,
+    /// It cannot run as its image was made, and its reference means another one now.
+    ImageReplaced {
+        /// The reference.
+        image: String,
+    },
     /// `aiplatctl stop`.
     StopOrdered,
     /// `aiplatctl restart`.
     RestartOrdered,
+    /// `aiplatctl release`.
+    ReleaseOrdered,
     /// Frozen by hand.
     Paused,
     /// `pull_policy: always`, and the file has changed.
@@ -209,6 +251,7 @@ impl Planned {
             (Action::StopContainer { .. }, Cause::NotInFile | Cause::Stray | Cause::StopOrdered) => {
                 Some("the service ends")
             }
+            (Action::StopContainer { .. }, Cause::Superseded) => None,
             (Action::StopContainer { .. }, _) => Some("the service is down until its next start is ready"),
             (Action::Disconnect { .. }, _) => Some("its connections on that network"),
             (_, _) => None,
@@ -235,6 +278,12 @@ impl fmt::Display for Cause {
             Self::Replaced { changed } => {
                 write!(f, "{}; its replacement is made and may start", Self::fields(changed))
             }
+            Self::StartedBeside { changed } => {
+                write!(f, "{}; the old one serves until it is ready", Self::fields(changed))
+            }
+            Self::Moved { image } => {
+                write!(f, "the tag {image} means another image now, and `aiplatctl update` was given")
+            }
             Self::Outdated { changed } => {
                 write!(f, "{}, and no container is connected: it is made anew", Self::fields(changed))
             }
@@ -246,8 +295,13 @@ impl fmt::Display for Cause {
             Self::EndedUnseen { how } => {
                 write!(f, "it ended with {how} before aiplatd looked")
             }
+            Self::Unresponsive { why, attempt } => {
+                write!(f, "it does not answer ({why}), restart {}", attempt + 1)
+            }
             Self::EngineStopped => f.write_str("it ended with the engine"),
-            Self::StoppedByUs => f.write_str("aiplatd stopped it to start it again"),
+            Self::DependencyDown => f.write_str("it ended while a dependency was down"),
+            Self::Released { how, what } => write!(f, "{what} since it ended with {how}: it is tried again"),
+            Self::StoppedByUs => f.write_str("aiplatd had stopped it"),
             Self::DependencyRestarted { dependency } => {
                 write!(f, "{dependency} was restarted (restart: true)")
             }
@@ -266,8 +320,12 @@ impl fmt::Display for Cause {
             }
             Self::NotInNetworks { network } => write!(f, "{network} is not among its networks"),
             Self::LimitsDiffer => f.write_str("its limits differ from the file"),
+            Self::ImageReplaced { image } => {
+                write!(f, "it cannot run from its image, and {image} means another one now")
+            }
             Self::StopOrdered => f.write_str("`aiplatctl stop` was given"),
             Self::RestartOrdered => f.write_str("`aiplatctl restart` was given"),
+            Self::ReleaseOrdered => f.write_str("`aiplatctl release` was given"),
             Self::EngineRestarts => {
                 f.write_str("the engine was told to restart it, and there would be two who do")
             }
@@ -324,9 +382,9 @@ pub fn plan(world: &World<'_>, id: &ResourceId) -> Step {
         Kind::Network => network::plan(world, id),
         Kind::Volume => volume::plan(world, id),
         Kind::Image => image::plan(world, id),
-        Kind::Container => container::plan(world, id),
+        Kind::Container => suspended::apply(world, id, container::plan(world, id)),
     };
-    let step = step.unless_failed(world, id);
+    let step = step.unless_failed(world, id).unless_fought(world, id);
     match world.desired.settings.mode {
         Mode::Auto => step,
         Mode::Observe => step.observe_only(),

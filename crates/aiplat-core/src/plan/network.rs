@@ -68,6 +68,10 @@ fn change(
     let what = Cause::fields(&changed);
     let stranger = stranger(world, network).map(|user| user.name.clone());
     let message = match &stranger {
+        Some(name) if is_suspended(world, name) => format!(
+            "{what}, and it can only be made anew once container `{name}` has left it, whose service is suspended: \
+             `aiplatctl resume`"
+        ),
         Some(name) => format!(
             "{what}, and it can only be made anew once container `{name}`, which is not of this file, has left it: \
              `docker network disconnect {} {name}`",
@@ -165,9 +169,19 @@ fn uses(world: &World<'_>, container: &ObservedContainer, network: &ObservedNetw
     })
 }
 
-/// A container on it that no plan of ours disconnects: a foreign one, or one that is no longer in the file.
+/// A service that is left alone has a container of that name.
+fn is_suspended(world: &World<'_>, name: &str) -> bool {
+    let mut suspended =
+        world.observed.owned.iter().filter(|(id, _)| world.ledger.suspension(id, world.now).is_some());
+    suspended.any(|(_, members)| members.iter().any(|member| member.name == name))
+}
+
+/// A container on it that no plan of ours disconnects: a foreign one, one that is no longer in the file, or one whose
+/// service is left alone.
 fn stranger<'a>(world: &World<'a>, network: &ObservedNetwork) -> Option<&'a ObservedContainer> {
-    let leaving = world.observed.owned.iter().filter(|(id, _)| !world.desired.wants(id));
+    let is_left =
+        |id: &ResourceId| !world.desired.wants(id) || world.ledger.suspension(id, world.now).is_some();
+    let leaving = world.observed.owned.iter().filter(|(id, _)| is_left(id));
     let strangers = world.observed.foreign.iter().chain(leaving.flat_map(|(_, members)| members));
     strangers.into_iter().find(|container| uses(world, container, network))
 }

@@ -3,10 +3,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Entry, Members, World};
+use super::{Entry, Members, World, moved};
 use crate::{
     ResourceId,
-    ledger::{Order, Orders},
+    ledger::{Order, Orders, Suspension, Until},
+    observed::ObservedContainer,
 };
 
 /// An order for one service.
@@ -21,22 +22,64 @@ pub enum Command {
     Restart,
     /// Forget its failures, restarts and taken-back edits, and try at once.
     ResetFailed,
+    /// Make it anew from what the tag of its image means now.
+    Update,
+    /// Leave it alone, for a while or until `Resume`.
+    Suspend,
+    /// Take `Suspend` and `Release` back.
+    Resume,
+    /// Let the engine restart it, and leave it alone until `Resume`.
+    Release,
 }
 
-/// What `command` on the service `id` changes in its record.
+impl Command {
+    /// Whether it asks aiplatd to act on the service, which it does not while that is suspended.
+    #[must_use]
+    pub fn acts(self) -> bool {
+        match self {
+            Self::Start | Self::Stop | Self::Restart | Self::Update => true,
+            Self::ResetFailed | Self::Suspend | Self::Resume | Self::Release => false,
+        }
+    }
+}
+
+/// What `command` on the service `id` changes in its record; a suspension ends by itself at `until`.
 #[must_use]
-pub fn order(world: &World<'_>, id: &ResourceId, command: Command, order: Order) -> Vec<Entry> {
+pub fn order(
+    world: &World<'_>,
+    id: &ResourceId,
+    command: Command,
+    order: Order,
+    until: Option<Until>,
+) -> Vec<Entry> {
     let present = world.ledger.get(id).map(|record| record.orders.clone()).unwrap_or_default();
     match command {
         Command::Start => vec![Entry::Orders(Orders { stopped: None, ..present }), Entry::Forget],
-        Command::Stop => vec![Entry::Orders(Orders { stopped: Some(order), restart: None })],
+        Command::Stop => vec![Entry::Orders(Orders { stopped: Some(order), restart: None, ..present })],
+        Command::Update => match moved::image_now(world, id) {
+            // An image that was tried and taken back is asked for once more by a person who means it.
+            Some(image) => vec![
+                Entry::Orders(Orders { image: Some(image.to_owned()), ..present }),
+                Entry::Forget,
+                Entry::ForgetEdit,
+            ],
+            None => Vec::new(),
+        },
+        Command::Suspend | Command::Release => {
+            let released = command == Command::Release;
+            let suspended = Some(Suspension { order, until, released });
+            vec![Entry::Orders(Orders { suspended, ..present })]
+        }
+        Command::Resume => vec![Entry::Orders(Orders { suspended: None, ..present })],
         Command::Restart => {
             let spec = world.desired.containers.get(id);
             let current = spec.and_then(|spec| Members::of(world, id, spec).current);
-            let run = current.filter(|current| current.state.is_alive()).and_then(|it| it.incarnation());
-            // One that does not run is started: its back-off is no reason to make a person wait.
-            let mut entries = vec![Entry::Orders(Orders { stopped: None, restart: run.clone() })];
-            if run.is_none() {
+            let alive = current.is_some_and(|current| current.state.is_alive());
+            let restart = current.and_then(ObservedContainer::incarnation);
+            // One that does not run is started, also a job that has done its work: neither back-off nor success is a
+            // reason to make a person wait.
+            let mut entries = vec![Entry::Orders(Orders { stopped: None, restart, ..present })];
+            if !alive {
                 entries.push(Entry::Forget);
             }
             entries

@@ -1,6 +1,10 @@
 //! Readiness: what a gate asks of another resource.
 
-use super::{Members, World, gate, running};
+use super::{
+    Members, World,
+    ended::{Ended, ended},
+    gate, running,
+};
 use crate::{
     Kind, ResourceId,
     condition::{Reason, Status},
@@ -65,6 +69,7 @@ pub(super) fn of_dependency(world: &World<'_>, id: &ResourceId, condition: Depen
     let Some(current) = members.current else {
         return Readiness::progressing(Reason::Missing, format!("{} does not exist yet", id.key()));
     };
+    // While an old one serves beside its replacement it is the new one that is asked: nobody starts for what is not probed.
     match condition {
         DependencyCondition::Started => started(world, id, spec, current),
         DependencyCondition::Healthy => healthy(world, id, spec, current),
@@ -85,12 +90,16 @@ fn started(
         let message = format!("{} is stopped: {}", id.key(), running::stopped_by_hand(id, order));
         return Readiness::not_ready(Reason::StoppedByHand, message);
     }
-    match running::ended(world, id, spec, current) {
-        running::Ended::Completed => Readiness::ready(Reason::Completed),
-        running::Ended::Failed(how) => {
+    match ended(world, id, spec, current) {
+        Ended::Completed => Readiness::ready(Reason::Completed),
+        Ended::Failed(how) => {
             Readiness::not_ready(Reason::Failed, format!("{} has failed with {how}", id.key()))
         }
-        running::Ended::Start(_) | running::Ended::BackOff { .. } | running::Ended::Exhausted { .. } => {
+        Ended::Held { how, .. } => {
+            let message = format!("{} is held, it ended with {how}", id.key());
+            Readiness::not_ready(Reason::Exited, message)
+        }
+        Ended::Start(_) | Ended::BackOff { .. } => {
             Readiness::progressing(Reason::Exited, format!("{} does not run", id.key()))
         }
     }
@@ -130,7 +139,8 @@ pub fn replacement_pending(world: &World<'_>, id: &ResourceId) -> bool {
     let members = Members::of(world, id, spec);
     let serves_old =
         members.current.is_some_and(|current| current.state.is_alive()) && !members.current_matches;
-    if members.taken_back.is_some() {
+    let serves_old = serves_old || members.beside(spec).is_some();
+    if members.taken_back.is_some() || world.ledger.suspension(id, world.now).is_some() {
         return false;
     }
     // A replacement that cannot be made (its image cannot be pulled, its start fails) must not hold up its dependants for ever.
@@ -146,7 +156,9 @@ pub fn replacement_pending(world: &World<'_>, id: &ResourceId) -> bool {
 /// The run of `id` that serves, ready or not.
 #[must_use]
 pub fn incarnation(world: &World<'_>, id: &ResourceId) -> Option<Incarnation> {
-    let current = Members::of(world, id, world.desired.containers.get(id)?).current?;
+    let spec = world.desired.containers.get(id)?;
+    let members = Members::of(world, id, spec);
+    let current = members.beside(spec).or(members.current)?;
     if current.state.is_alive() { current.incarnation() } else { None }
 }
 

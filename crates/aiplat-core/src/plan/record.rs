@@ -3,14 +3,18 @@
 
 use std::collections::BTreeMap;
 
-use super::{Cause, Members, Planned, Step, World, image, readiness::ready_incarnation, running};
+use super::{
+    Cause, Members, Planned, Step, World, ended, fight, image, moved, readiness::ready_incarnation, running,
+};
 use crate::{
     ResourceId,
     action::Action,
+    classify::FailureClass,
     condition::Status,
     fingerprint::{self, FieldHashes, Fingerprint, Fingerprinted},
-    ledger::{Ledger, Orders, Proven, Restart, STOPPED_MAX, TakenBack},
+    ledger::{Basis, Ledger, Orders, Proven, REVERTS_KEPT, Restart, Revert, STOPPED_MAX, TakenBack},
     observed::{ContainerId, Incarnation},
+    spec::ContainerSpec,
 };
 
 /// One change of a resource's record.
@@ -22,7 +26,13 @@ pub enum Entry {
         restart: Restart,
         /// The spec it happens under.
         fingerprint: Fingerprint,
+        /// What it is made on, besides the spec.
+        basis: Basis,
     },
+    /// This run ended while something that it needs was down.
+    Excused(Incarnation),
+    /// Drift is put right.
+    Reverted(Revert),
     /// We end this run ourselves.
     Stopping(Incarnation),
     /// What its dependencies ran as when it was started, or when it was first seen.
@@ -30,7 +40,7 @@ pub enum Entry {
     /// What its objects are made from, field by field: the one about to be made, and those that exist.
     Fields(BTreeMap<Fingerprint, FieldHashes>),
     /// It is Ready as made from this, asked like this.
-    Proven(Proven),
+    Proven(Box<Proven>),
     /// This edit is taken back, and not tried again.
     TakenBack(TakenBack),
     /// What a person has ordered.
@@ -46,16 +56,23 @@ pub enum Entry {
 /// What `step` changes in the record of `id`.
 #[must_use]
 pub fn entries(world: &World<'_>, id: &ResourceId, step: &Step) -> Vec<Entry> {
-    let mut entries: Vec<Entry> = proven(world, id).into_iter().collect();
+    let mut entries: Vec<Entry> = proven(world, id).into_iter().chain(excused(world, id)).collect();
     let Some(planned) = &step.action else {
         entries.extend(adopt(world, id));
+        entries.extend(updated(world, id));
         return entries;
     };
     if let Cause::TakenBack { why } = &planned.cause {
-        let edit =
-            world.desired.fingerprint(id).map(|fingerprint| TakenBack { fingerprint, why: why.clone() });
+        let edit = world.desired.fingerprint(id).map(|fingerprint| TakenBack {
+            fingerprint,
+            image: moved::ordered(world, id).map(str::to_owned),
+            why: why.clone(),
+        });
         entries.extend(edit.map(Entry::TakenBack));
     }
+    // What failed was the other image's.
+    entries.extend(matches!(planned.cause, Cause::ImageReplaced { .. }).then_some(Entry::Forget));
+    entries.extend(fight::revert(world, step).map(Entry::Reverted));
     entries.extend(of_action(world, id, planned));
     entries
 }
@@ -64,7 +81,11 @@ fn of_action(world: &World<'_>, id: &ResourceId, planned: &Planned) -> Vec<Entry
     match &planned.action {
         Action::StartContainer { id: container } => starting(world, id, container, &planned.cause),
         Action::StopContainer { id: container, .. } => {
-            incarnation(world, id, container).map(Entry::Stopping).into_iter().collect()
+            let run = incarnation(world, id, container);
+            let mut entries: Vec<Entry> =
+                unresponsive(world, id, container, &planned.cause).into_iter().collect();
+            entries.extend(run.map(Entry::Stopping));
+            entries
         }
         Action::CreateContainer(create) => vec![fields(world, id, &create.spec.runtime)],
         Action::CreateNetwork { spec, .. } => vec![fields(world, id, spec)],
@@ -76,8 +97,37 @@ fn of_action(world: &World<'_>, id: &ResourceId, planned: &Planned) -> Vec<Entry
         | Action::RenameContainer { .. }
         | Action::Connect { .. }
         | Action::Disconnect { .. }
+        | Action::HandBack { .. }
         | Action::UpdateLimits { .. } => Vec::new(),
     }
+}
+
+/// The restart of what does not answer is counted before its stop, once a run: its start is then our own doing.
+fn unresponsive(world: &World<'_>, id: &ResourceId, container: &ContainerId, cause: &Cause) -> Option<Entry> {
+    let Cause::Unresponsive { why, .. } = cause else { return None };
+    let spec = world.desired.containers.get(id)?;
+    counted(world, id, spec, container, format!("no answer ({why})"), FailureClass::Unresponsive)
+}
+
+/// A restart of `container`, unless the end of this run has been counted.
+fn counted(
+    world: &World<'_>,
+    id: &ResourceId,
+    spec: &ContainerSpec,
+    container: &ContainerId,
+    ending: String,
+    class: FailureClass,
+) -> Option<Entry> {
+    let run = incarnation(world, id, container);
+    let restarts = world.ledger.get(id).map(|record| &record.restarts);
+    if restarts.zip(run.as_ref()).is_some_and(|(restarts, run)| restarts.has_counted(run)) {
+        return None;
+    }
+    let sighting = world.observed.sightings.get(container);
+    let ran = sighting.map(ended::run_length).unwrap_or_default();
+    let restart = Restart { of: run, at: world.now, ran, ending, class };
+    let basis = ended::basis(world, id, spec);
+    Some(Entry::Restart { restart, fingerprint: fingerprint::of(&spec.runtime), basis })
 }
 
 /// What serves as the file asks, if that is news.
@@ -95,8 +145,36 @@ fn proven(world: &World<'_>, id: &ResourceId) -> Option<Entry> {
     if can_return && running::left_to_watch(world, spec, current).is_some() {
         return None;
     }
-    let proven = Proven { fingerprint: current.fingerprint()?.clone(), probe: spec.policy.probe.clone() };
-    (known != Some(&proven)).then_some(Entry::Proven(proven))
+    let proven = Proven {
+        fingerprint: current.fingerprint()?.clone(),
+        probe: spec.policy.probe.clone(),
+        startup: spec.policy.startup.clone(),
+        liveness: spec.policy.liveness.clone(),
+    };
+    (known != Some(&proven)).then(|| Entry::Proven(Box::new(proven)))
+}
+
+/// An end that is none of its own doing, if that is news: what was down may be up again when it is asked next.
+fn excused(world: &World<'_>, id: &ResourceId) -> Option<Entry> {
+    let spec = world.desired.containers.get(id)?;
+    let current = Members::of(world, id, spec).current?;
+    ended::newly_excused(world, id, spec, current).map(Entry::Excused)
+}
+
+fn class(world: &World<'_>, id: &ResourceId, spec: &ContainerSpec, container: &ContainerId) -> FailureClass {
+    let members = world.observed.owned.get(id).map(Vec::as_slice).unwrap_or_default();
+    let ended = members.iter().find(|member| member.id == *container);
+    ended.map(|ended| ended::diagnose(world, id, spec, ended).class).unwrap_or_default()
+}
+
+/// An update that was ordered, has been carried out, and holds: what its tag means later is another matter.
+fn updated(world: &World<'_>, id: &ResourceId) -> Option<Entry> {
+    let orders = &world.ledger.get(id)?.orders;
+    let wanted = orders.image.as_ref()?;
+    let spec = world.desired.containers.get(id)?;
+    let Members { current, current_matches, previous, .. } = Members::of(world, id, spec);
+    let is_done = current_matches && previous.is_none() && current.is_some_and(|it| it.image_id == *wanted);
+    is_done.then(|| Entry::Orders(Orders { image: None, ..orders.clone() }))
 }
 
 fn fields(world: &World<'_>, id: &ResourceId, made: &impl Fingerprinted) -> Entry {
@@ -110,22 +188,9 @@ fn fields(world: &World<'_>, id: &ResourceId, made: &impl Fingerprinted) -> Entr
 fn starting(world: &World<'_>, id: &ResourceId, container: &ContainerId, cause: &Cause) -> Vec<Entry> {
     let Some(spec) = world.desired.containers.get(id) else { return Vec::new() };
     let mut entries = Vec::new();
-    let run = incarnation(world, id, container);
-    let counted =
-        |run: &Incarnation| world.ledger.get(id).is_some_and(|record| record.restarts.has_counted(run));
-    if let Cause::Ended { how, .. } = cause
-        && !run.as_ref().is_some_and(counted)
-    {
-        let sighting = world.observed.sightings.get(container);
-        entries.push(Entry::Restart {
-            restart: Restart {
-                of: run,
-                at: world.now,
-                ran: sighting.map(running::run_length).unwrap_or_default(),
-                ending: how.clone(),
-            },
-            fingerprint: fingerprint::of(&spec.runtime),
-        });
+    if let Cause::Ended { how, .. } | Cause::Released { how, .. } = cause {
+        let class = class(world, id, spec, container);
+        entries.extend(counted(world, id, spec, container, how.clone(), class));
     }
     let edges = spec.policy.dependencies.iter().filter(|(_, edge)| edge.restart);
     let present: BTreeMap<_, _> =
@@ -157,7 +222,16 @@ impl Ledger {
     pub fn enter(&mut self, id: &ResourceId, entry: Entry) {
         let record = self.entry(id);
         match entry {
-            Entry::Restart { restart, fingerprint } => record.restarts.count(restart, &fingerprint),
+            Entry::Restart { restart, fingerprint, basis } => {
+                record.restarts.count(restart, &fingerprint, basis);
+            }
+            Entry::Excused(run) => record.excused = Some(run),
+            Entry::Reverted(revert) => {
+                record.reverts.push(revert);
+                if record.reverts.len() > REVERTS_KEPT {
+                    record.reverts.remove(0);
+                }
+            }
             Entry::Stopping(incarnation) => {
                 record.stopped.retain(|known| *known != incarnation);
                 record.stopped.push(incarnation);
@@ -171,9 +245,10 @@ impl Ledger {
             Entry::Forget => {
                 record.failure = None;
                 record.restarts.recent.clear();
+                record.reverts.clear();
             }
             Entry::ForgetEdit => record.taken_back = None,
-            Entry::Proven(proven) => record.proven = Some(proven),
+            Entry::Proven(proven) => record.proven = Some(*proven),
             Entry::TakenBack(edit) => {
                 record.taken_back = Some(edit);
                 // What failed was the edit's.

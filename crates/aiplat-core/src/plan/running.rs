@@ -1,44 +1,16 @@
-//! A container whose process runs, or has ended: health, and what follows an end.
+//! A container whose process runs: health.
 
 use std::time::Duration;
 
-use super::{Cause, Readiness, World};
+use super::{Gate, Readiness, World, readiness::of_dependency};
 use crate::{
-    ResourceId, Timestamp,
-    condition::Reason,
-    fingerprint,
-    ledger::{ENGINE_STOP_WINDOW, Order},
-    observed::{ContainerDetail, ContainerState, EngineHealth, Incarnation, ObservedContainer, Sighting},
-    spec::{ContainerSpec, DependencyCondition, OnExhausted, ProbeSpec, RestartMode},
+    ResourceId,
+    condition::{ConditionType, Reason, Status},
+    ledger::Order,
+    observed::{ContainerState, EngineHealth, ObservedContainer, ProbeFacts, Sighting},
+    spec::{ContainerSpec, Dependency, DependencyCondition, ProbeSpec, Role},
     time::human,
 };
-
-/// What follows the end of a process.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Ended {
-    /// Start it, for this cause.
-    Start(Cause),
-    /// Start it, but not before `until`.
-    BackOff {
-        /// The next attempt.
-        until: Timestamp,
-        /// How it ended.
-        how: String,
-        /// Restarts in a row so far.
-        attempt: u32,
-    },
-    /// It has done its work.
-    Completed,
-    /// It ended badly and its policy leaves it so.
-    Failed(String),
-    /// It looped, and `on_exhausted` is `hold`.
-    Exhausted {
-        /// How it ended.
-        how: String,
-        /// Restarts in a row.
-        attempt: u32,
-    },
-}
 
 /// Whether a running container is healthy.
 pub(super) fn health(
@@ -71,10 +43,89 @@ pub(super) fn health(
             return Readiness::not_ready(Reason::Exited, format!("{} does not run", id.key()));
         }
     }
-    match probe(world, id, spec, current) {
-        Some(probe) => probed(world, id, probe, current),
+    if let Some(why) = failed_liveness(world, id, spec, current) {
+        return Readiness::not_ready(Reason::Unresponsive, format!("{} does not answer: {why}", id.key()));
+    }
+    let asked = |role| probe(world, id, spec, current, role).map(|probe| (role, probe));
+    let first = asked(Role::Startup).filter(|_| is_starting(world, id, spec, current));
+    match first.or_else(|| asked(Role::Readiness)).or_else(|| asked(Role::Startup)) {
+        Some((role, probe)) => probed(world, id, role, probe, current),
         None => engine_health(id, current),
     }
+}
+
+/// What the probe for `role` has found out of the present run.
+fn facts<'a>(
+    world: &World<'a>,
+    id: &ResourceId,
+    current: &ObservedContainer,
+    role: Role,
+) -> Option<&'a ProbeFacts> {
+    let run = current.incarnation();
+    let facts = world.observed.probes.get(&(id.clone(), role))?;
+    (Some(&facts.incarnation) == run.as_ref()).then_some(facts)
+}
+
+/// Whether the startup probe still holds the others back: it has neither passed nor used up its time.
+pub(crate) fn is_starting(
+    world: &World<'_>,
+    id: &ResourceId,
+    spec: &ContainerSpec,
+    current: &ObservedContainer,
+) -> bool {
+    probe(world, id, spec, current, Role::Startup).is_some()
+        && facts(world, id, current, Role::Startup).is_none_or(|facts| facts.healthy.is_none())
+}
+
+/// The required dependencies of `id` that are not ready: what its probes fail for meanwhile is not its own fault.
+#[must_use]
+pub fn waits_for(world: &World<'_>, id: &ResourceId) -> Vec<ResourceId> {
+    let Some(spec) = world.desired.containers.get(id) else { return Vec::new() };
+    let is_down = |(on, edge): &(&ResourceId, &Dependency)| {
+        let condition = match edge.condition {
+            // To run is enough for a start; it is not enough to blame the dependant.
+            DependencyCondition::Started | DependencyCondition::Healthy => DependencyCondition::Healthy,
+            DependencyCondition::CompletedSuccessfully => DependencyCondition::CompletedSuccessfully,
+        };
+        edge.required && of_dependency(world, on, condition).status != Status::True
+    };
+    spec.policy.dependencies.iter().filter(is_down).map(|(on, _)| on.clone()).collect()
+}
+
+/// What keeps its probe from passing, as the gates of a step.
+pub(super) fn excuse(world: &World<'_>, id: &ResourceId, current: &ObservedContainer) -> Vec<Gate> {
+    let facts = [Role::Startup, Role::Readiness].map(|role| facts(world, id, current, role));
+    let mut waits: Vec<&ResourceId> =
+        facts.into_iter().flatten().flat_map(|facts| &facts.waits_for).collect();
+    waits.dedup();
+    let gate = |on: &ResourceId| {
+        let message = of_dependency(world, on, DependencyCondition::Healthy).message;
+        Gate::Dependency { on: on.clone(), message, unknown: false }
+    };
+    waits.into_iter().map(gate).collect()
+}
+
+/// The transcript of a liveness probe that has failed often enough.
+fn failed_liveness(
+    world: &World<'_>,
+    id: &ResourceId,
+    spec: &ContainerSpec,
+    current: &ObservedContainer,
+) -> Option<String> {
+    probe(world, id, spec, current, Role::Liveness)?;
+    let facts = facts(world, id, current, Role::Liveness)
+        .filter(|facts| facts.healthy == Some(false) && current.state == ContainerState::Running)?;
+    facts.last.as_ref().map(|last| last.transcript.clone())
+}
+
+/// The same, unless a dependency is to blame. Not for `health`: that of a dependency would ask for its dependencies'.
+pub(super) fn unresponsive(
+    world: &World<'_>,
+    id: &ResourceId,
+    spec: &ContainerSpec,
+    current: &ObservedContainer,
+) -> Option<String> {
+    failed_liveness(world, id, spec, current).filter(|_| waits_for(world, id).is_empty())
 }
 
 /// The sentence of a service that a person keeps stopped.
@@ -88,12 +139,13 @@ pub(crate) fn probe<'a>(
     id: &ResourceId,
     spec: &'a ContainerSpec,
     current: &ObservedContainer,
+    role: Role,
 ) -> Option<&'a ProbeSpec> {
     let proven = world.ledger.get(id).and_then(|record| record.proven.as_ref());
     let earlier = proven.filter(|proven| {
         current.fingerprint() == Some(&proven.fingerprint) && !proven.fingerprint.matches(&spec.runtime)
     });
-    earlier.map_or(spec.policy.probe.as_ref(), |proven| proven.probe.as_ref())
+    earlier.map_or(spec.policy.probe_for(role), |proven| proven.probe_for(role))
 }
 
 /// How long a run is still watched before it counts as proven: many a program answers its first probe and dies.
@@ -114,21 +166,23 @@ pub(super) fn overdue(
     spec: &ContainerSpec,
     current: &ObservedContainer,
 ) -> Option<String> {
-    let budget = human(probe(world, id, spec, current)?.budget());
-    let run = current.incarnation();
-    let facts = world.observed.probes.get(id).filter(|facts| Some(&facts.incarnation) == run.as_ref())?;
-    let transcript = facts.last.as_ref().map(|last| last.transcript.as_str()).unwrap_or_default();
-    (facts.healthy == Some(false) && !facts.has_passed)
-        .then(|| format!("it was not ready within {budget}: {transcript}"))
+    [Role::Startup, Role::Readiness].into_iter().find_map(|role| {
+        let budget = human(probe(world, id, spec, current, role)?.budget());
+        let facts = facts(world, id, current, role)?;
+        let transcript = facts.last.as_ref().map(|last| last.transcript.as_str()).unwrap_or_default();
+        (facts.healthy == Some(false) && !facts.has_passed)
+            .then(|| format!("it was not ready within {budget}: {transcript}"))
+    })
 }
 
-fn probed(world: &World<'_>, id: &ResourceId, probe: &ProbeSpec, current: &ObservedContainer) -> Readiness {
-    let facts = world
-        .observed
-        .probes
-        .get(id)
-        .filter(|facts| Some(&facts.incarnation) == current.incarnation().as_ref());
-    let Some(facts) = facts.filter(|facts| facts.last.is_some()) else {
+fn probed(
+    world: &World<'_>,
+    id: &ResourceId,
+    role: Role,
+    probe: &ProbeSpec,
+    current: &ObservedContainer,
+) -> Readiness {
+    let Some(facts) = facts(world, id, current, role).filter(|facts| facts.last.is_some()) else {
         return Readiness::unknown(Reason::ProbePending, format!("{} has not been probed yet", id.key()));
     };
     let transcript = facts.last.as_ref().map(|last| last.transcript.as_str()).unwrap_or_default();
@@ -138,17 +192,47 @@ fn probed(world: &World<'_>, id: &ResourceId, probe: &ProbeSpec, current: &Obser
             Reason::ProbeFailed,
             format!("{}'s probe fails (attempt {}): {transcript}", id.key(), facts.attempts),
         ),
+        None if !facts.waits_for.is_empty() => {
+            let waits: Vec<&str> = facts.waits_for.iter().map(ResourceId::key).collect();
+            Readiness::not_ready(
+                Reason::WaitingForDependencies,
+                format!("{} waits for {}: {transcript}", id.key(), waits.join(", ")),
+            )
+        }
+        // Ready as last remembered, and asked by an aiplatd that has just begun: one failure says nothing yet.
+        None if !facts.has_passed && was_ready(world, id) => Readiness::unknown(
+            Reason::ProbePending,
+            format!(
+                "{} has not passed since aiplatd began to ask (attempt {}): {transcript}",
+                id.key(),
+                facts.attempts
+            ),
+        ),
+        None if facts.has_passed => Readiness::progressing(
+            Reason::ProbePending,
+            format!(
+                "{} has not passed since it waited for a dependency (failure {} of {}): {transcript}",
+                id.key(),
+                facts.failures,
+                probe.retries
+            ),
+        ),
         None => Readiness::progressing(
             Reason::ProbePending,
             format!(
                 "{} is starting (attempt {}, {} of {}): {transcript}",
                 id.key(),
                 facts.attempts,
-                human(world.now.since(facts.since)),
+                human(world.now.since(facts.budget_from)),
                 human(probe.budget()),
             ),
         ),
     }
+}
+
+fn was_ready(world: &World<'_>, id: &ResourceId) -> bool {
+    let ready = world.ledger.get(id).and_then(|record| record.transitions.get(&ConditionType::Ready));
+    ready.is_some_and(|ready| ready.status == Status::True)
 }
 
 fn engine_health(id: &ResourceId, current: &ObservedContainer) -> Readiness {
@@ -164,101 +248,4 @@ fn engine_health(id: &ResourceId, current: &ObservedContainer) -> Readiness {
             format!("the health check of {}'s image fails", id.key()),
         ),
     }
-}
-
-/// What follows the end of `current`, which does not run.
-pub(super) fn ended(
-    world: &World<'_>,
-    id: &ResourceId,
-    spec: &ContainerSpec,
-    current: &ObservedContainer,
-) -> Ended {
-    let Some(detail) = current.detail.as_ref().filter(|_| current.state != ContainerState::Created) else {
-        return Ended::Start(Cause::NotStarted);
-    };
-    let record = world.ledger.get(id);
-    let stopped = |run: &Incarnation| record.is_some_and(|record| record.stopped.contains(run));
-    let ours = current.incarnation().as_ref().is_some_and(stopped);
-    let how = ending(detail);
-    if ours {
-        // We ended it to start it again, or to try another one first: neither is a crash.
-        return Ended::Start(Cause::StoppedByUs);
-    }
-    let sighting = world.observed.sightings.get(&current.id).cloned().unwrap_or_default();
-    let ran = run_length(&sighting);
-    let settings = &world.desired.settings.restart;
-    let print = fingerprint::of(&spec.runtime);
-    let counted =
-        record.zip(current.incarnation()).is_some_and(|(record, run)| record.restarts.has_counted(&run));
-    // What was counted for this very end is not before it: its start is under way, or has failed.
-    let in_a_row = record.map_or(0, |record| record.restarts.in_a_row(settings, &print, ran));
-    let attempt = in_a_row.saturating_sub(u32::from(counted));
-    let by_the_machine = ended_with_engine(world, &sighting)
-        || (sighting.began().is_none() && world.ledger.ran_before_reboot(id));
-    match spec.policy.restart {
-        RestartMode::No if detail.exit_code == 0 => return Ended::Completed,
-        RestartMode::No => return Ended::Failed(how),
-        // Whatever its exit code: it was told to stop, and did. A job that has done its work has done it.
-        RestartMode::Default | RestartMode::Always | RestartMode::OnFailure(_)
-            if by_the_machine && !(detail.exit_code == 0 && is_job(world, id)) =>
-        {
-            return Ended::Start(Cause::EngineStopped);
-        }
-        RestartMode::Default | RestartMode::OnFailure(_) if detail.exit_code == 0 => return Ended::Completed,
-        RestartMode::OnFailure(Some(most)) if attempt >= most => return Ended::Failed(how),
-        RestartMode::Default | RestartMode::Always | RestartMode::OnFailure(_) => {}
-    }
-    if settings.on_exhausted == OnExhausted::Hold && attempt >= settings.crash_loop {
-        return Ended::Exhausted { how, attempt };
-    }
-    let delay = record.map_or(Duration::ZERO, |record| record.restarts.delay(settings, attempt));
-    let until = sighting.ended_at.unwrap_or(world.now) + delay;
-    if until > world.now {
-        return Ended::BackOff { until, how, attempt };
-    }
-    Ended::Start(match sighting.began() {
-        Some(_) => Cause::Ended { how, attempt },
-        None => Cause::EndedUnseen { how },
-    })
-}
-
-/// Whether others wait for `id` to complete.
-fn is_job(world: &World<'_>, id: &ResourceId) -> bool {
-    let mut edges = world.desired.containers.values().filter_map(|spec| spec.policy.dependencies.get(id));
-    edges.any(|edge| edge.condition == DependencyCondition::CompletedSuccessfully)
-}
-
-/// How long the present or last run lasted, as far as we saw it.
-pub(super) fn run_length(sighting: &Sighting) -> Duration {
-    match (sighting.began(), sighting.ended_at.or(sighting.last_running)) {
-        (Some(from), Some(to)) => to.since(from),
-        (None, _) | (_, None) => Duration::ZERO,
-    }
-}
-
-/// A death within ten seconds before the engine was lost, or found after it came back, is the engine's doing.
-fn ended_with_engine(world: &World<'_>, sighting: &Sighting) -> bool {
-    let (Some(lost), Some(ended)) = (world.observed.engine.lost_at, sighting.ended_at) else { return false };
-    let shortly_before = ended <= lost && lost.since(ended) <= ENGINE_STOP_WINDOW;
-    let found_after = ended >= lost && sighting.last_running.is_some_and(|seen| seen <= lost);
-    shortly_before || found_after
-}
-
-/// The last words of a process that ended badly, as an appendix to a sentence.
-pub(super) fn evidence(current: &ObservedContainer) -> String {
-    let last_line = current.detail.as_ref().and_then(|detail| detail.last_line.as_deref());
-    last_line.map(|line| format!(" (its last line: `{line}`)")).unwrap_or_default()
-}
-
-/// How a process ended, in a few words.
-pub(super) fn ending(detail: &ContainerDetail) -> String {
-    let because = match detail.exit_code {
-        _ if detail.oom_killed => " (out of memory)",
-        134 => " (SIGABRT)",
-        137 => " (SIGKILL)",
-        139 => " (SIGSEGV)",
-        143 => " (SIGTERM)",
-        _ => "",
-    };
-    format!("exit {}{because}", detail.exit_code)
 }

@@ -93,6 +93,7 @@ impl Step {
         let mut conditions = self.conditions;
         conditions.retain(|condition| condition.kind != ConditionType::Progressing);
         if failure.retry_at.is_none() {
+            conditions.retain(|condition| condition.kind != ConditionType::Held);
             conditions.push(Condition::abnormal(
                 ConditionType::Held,
                 failure.reason,

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fmt, net::IpAddr, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use super::ProbeSpec;
+use super::{Namespace, Options, ProbeSpec, Role};
 use crate::ResourceId;
 
 /// What one service wants of the engine and of us. Where a field goes decides what a change of it does:
@@ -46,6 +46,25 @@ pub struct ContainerRuntime {
     pub mounts: Vec<Mount>,
     /// The engine's own health check is switched off, because ours replaces the image's.
     pub engine_health_off: bool,
+    /// `healthcheck.source: engine` with something to say: what the engine is told of its own check.
+    pub engine_check: Option<EngineCheck>,
+    /// Everything else.
+    pub options: Options,
+}
+
+/// A health check that the engine runs. What is not said is as the image has it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EngineCheck {
+    /// In the engine's words, `["CMD-SHELL", ...]`; empty: the image's.
+    pub test: Vec<String>,
+    /// Time between two.
+    pub interval: Option<Duration>,
+    /// One that takes longer has failed.
+    pub timeout: Option<Duration>,
+    /// Failures in a row that make it unhealthy.
+    pub retries: Option<u32>,
+    /// Failures this soon after the start do not count.
+    pub start_period: Option<Duration>,
 }
 
 /// The part that can be changed on an existing container.
@@ -53,7 +72,7 @@ pub struct ContainerRuntime {
 pub struct ContainerLive {
     /// Networks it is connected to, by `network/<key>`.
     pub networks: BTreeMap<ResourceId, Attachment>,
-    /// `deploy.resources.limits`.
+    /// `deploy.resources.limits`, and Compose's older words for the same.
     pub limits: Limits,
 }
 
@@ -68,17 +87,45 @@ pub struct Attachment {
     pub ipv4_address: Option<String>,
     /// A fixed address.
     pub ipv6_address: Option<String>,
+    /// Further addresses, of this link alone.
+    pub link_local_ips: Vec<String>,
+    /// A fixed hardware address.
+    pub mac_address: Option<String>,
+    /// Options of the driver; the name of the interface is one of them.
+    pub driver_opts: BTreeMap<String, String>,
+    /// The network with the highest is the way out.
+    pub gw_priority: i64,
+    /// The highest is connected first.
+    pub priority: i64,
 }
 
 /// Resource limits; zero is "none", as the engine has it.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limits {
     /// Bytes.
     pub memory: i64,
+    /// Bytes that it keeps when memory is short.
+    pub memory_reservation: i64,
+    /// Bytes of memory and swap together; 0: twice the memory, -1: no limit.
+    pub memory_swap: i64,
     /// Billionths of a CPU.
     pub nano_cpus: i64,
+    /// Against the others, when the CPUs are short; 0: 1024.
+    pub cpu_shares: i64,
+    /// The CPUs it may run on, as in `0-2,4`; empty: all.
+    pub cpuset: String,
     /// Processes.
     pub pids: i64,
+}
+
+impl Limits {
+    /// Whether a container with the limits `observed` needs none of these changed. An engine whose kernel cannot count
+    /// swap sets no limit to it, whatever was asked: that is no drift where nothing was asked.
+    #[must_use]
+    pub fn are_met_by(&self, observed: &Self) -> bool {
+        let swap = if self.memory_swap == 0 && observed.memory_swap < 0 { 0 } else { observed.memory_swap };
+        *self == Self { memory_swap: swap, ..observed.clone() }
+    }
 }
 
 /// The part that only aiplatd carries out.
@@ -90,6 +137,10 @@ pub struct ContainerPolicy {
     pub dependencies: BTreeMap<ResourceId, Dependency>,
     /// How readiness is found out; `None`: the image's own HEALTHCHECK if it has one, else running is ready.
     pub probe: Option<ProbeSpec>,
+    /// What holds the other probes back until it has passed, or its time is up.
+    pub startup: Option<ProbeSpec>,
+    /// What it is restarted for when it fails.
+    pub liveness: Option<ProbeSpec>,
     /// How long a stop waits before the kill.
     pub stop_grace: Duration,
     /// What follows an edit that does not become ready.
@@ -103,6 +154,18 @@ pub struct UpdatePolicy {
     pub failure_action: Option<FailureAction>,
     /// How long an edit has to run, ready or not, before what it replaced is removed.
     pub monitor: Duration,
+    /// Which of the two runs first.
+    pub order: UpdateOrder,
+}
+
+/// `deploy.update_config.order`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum UpdateOrder {
+    /// The old one ends before the new one starts.
+    #[default]
+    StopFirst,
+    /// The new one is ready before the old one ends, where both can run at once.
+    StartFirst,
 }
 
 /// `deploy.update_config.failure_action`.
@@ -116,7 +179,7 @@ pub enum FailureAction {
 
 impl Default for UpdatePolicy {
     fn default() -> Self {
-        Self { failure_action: None, monitor: Duration::from_secs(5) }
+        Self { failure_action: None, monitor: Duration::from_secs(5), order: UpdateOrder::StopFirst }
     }
 }
 
@@ -210,6 +273,39 @@ pub struct Mount {
     pub source: MountSource,
     /// No writes from inside.
     pub read_only: bool,
+    /// How.
+    pub options: MountOptions,
+}
+
+/// How something is mounted.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MountOptions {
+    /// Of a bind: which mounts of the other side are seen; `None`: `rprivate`.
+    pub propagation: Option<String>,
+    /// Of a bind: what becomes of mounts below it.
+    pub recursive: Recursive,
+    /// Of a volume: a new one stays empty, whatever the image has at the target.
+    pub nocopy: bool,
+    /// Of a volume: only this folder of it.
+    pub subpath: Option<String>,
+    /// Of an anonymous volume: its labels.
+    pub labels: BTreeMap<String, String>,
+    /// Of a file system in memory: its permissions, as in `1777` octal.
+    pub mode: Option<u32>,
+}
+
+/// `bind.recursive`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Recursive {
+    /// They come along; a read-only bind makes them read-only where the kernel can.
+    #[default]
+    Enabled,
+    /// They do not.
+    Disabled,
+    /// They come along, and stay writable below a read-only bind.
+    Writable,
+    /// They come along, and are read-only or nothing starts.
+    Readonly,
 }
 
 /// What is mounted.
@@ -236,6 +332,26 @@ pub enum MountSource {
         /// Bytes; `None`: no limit.
         size: Option<i64>,
     },
+}
+
+impl ContainerPolicy {
+    /// The probe for `role`, if the file has one.
+    #[must_use]
+    pub fn probe_for(&self, role: Role) -> Option<&ProbeSpec> {
+        match role {
+            Role::Startup => self.startup.as_ref(),
+            Role::Readiness => self.probe.as_ref(),
+            Role::Liveness => self.liveness.as_ref(),
+        }
+    }
+}
+
+impl ContainerLive {
+    /// The network that it is made on: the one with the highest priority, and of several the first by name.
+    #[must_use]
+    pub fn first_network(&self) -> Option<&Attachment> {
+        self.networks.values().rev().max_by_key(|attachment| attachment.priority)
+    }
 }
 
 impl ContainerSpec {
@@ -268,6 +384,41 @@ impl ContainerSpec {
             Some(FailureAction::Pause) => false,
             None => !self.runtime.mounts.iter().any(writes),
         }
+    }
+
+    /// Whether a replacement runs beside what it replaces. Not where both would want the same port of the host or the
+    /// same address, or would write to the same volume.
+    #[must_use]
+    pub fn starts_first(&self) -> bool {
+        self.policy.update.order == UpdateOrder::StartFirst && self.kept_from_starting_first().is_none()
+    }
+
+    /// What keeps two containers of this service from running at once, in words.
+    #[must_use]
+    pub fn kept_from_starting_first(&self) -> Option<String> {
+        let fixed = |binding: &&PortBinding| binding.host_port.is_some();
+        let port =
+            self.runtime.ports.iter().find(fixed).map(|binding| format!("both would hold port {binding}"));
+        let writes = |mount: &&Mount| match &mount.source {
+            MountSource::Volume { .. } | MountSource::Bind { .. } => !mount.read_only,
+            MountSource::Anonymous => true,
+            MountSource::Tmpfs { .. } => false,
+        };
+        let mount = self.runtime.mounts.iter().find(writes);
+        let mount = mount.map(|mount| format!("both would write to what is mounted at {}", mount.target));
+        let mut networks = self.live.networks.values();
+        let address =
+            networks.find_map(|network| network.ipv4_address.as_ref().or(network.ipv6_address.as_ref()));
+        // What listens in a network that is not its own is in the way of its successor there.
+        let mode = &self.runtime.options.identity.network_mode;
+        let shared = matches!(mode, Namespace::Host | Namespace::Service(_) | Namespace::Container(_))
+            .then(|| format!("both would listen in one network (`network_mode: {mode}`)"));
+        let port = port.or(shared);
+        let mac = self.runtime.options.identity.mac_address.as_ref();
+        let mac =
+            mac.or_else(|| self.live.networks.values().find_map(|network| network.mac_address.as_ref()));
+        let address = address.or(mac);
+        port.or(mount).or(address.map(|address| format!("both would have the address {address}")))
     }
 
     /// The volumes of the file that it mounts, with their names in the engine.

@@ -1,6 +1,7 @@
 //! The compiled desired state: a flat graph of resources, already valid.
 
 mod container;
+mod options;
 mod probe;
 
 use std::{collections::BTreeMap, fmt, time::Duration};
@@ -9,10 +10,16 @@ use serde::{Deserialize, Serialize};
 
 pub use container::{
     Attachment, Condition as DependencyCondition, ContainerLive, ContainerPolicy, ContainerRuntime,
-    ContainerSpec, Dependency, FailureAction, Limits, Mount, MountSource, PortBinding, Protocol, RestartMode,
-    UpdatePolicy,
+    ContainerSpec, Dependency, EngineCheck, FailureAction, Limits, Mount, MountOptions, MountSource,
+    PortBinding, Protocol, Recursive, RestartMode, UpdateOrder, UpdatePolicy,
 };
-pub use probe::{HttpProbe, ProbeKind, ProbeSpec, Scheme};
+pub use options::{
+    Blkio, Confinement, Device, DeviceRequest, Hardware, Identity, Logging, Namespace, Options, Process,
+    Ulimit, Words,
+};
+pub use probe::{
+    HttpProbe, Password, PostgresProbe, ProbeKind, ProbeSpec, RedisProbe, Role, Scheme, Trust, Via,
+};
 
 use crate::{
     Kind, ResourceId, Timestamp,
@@ -162,12 +169,18 @@ pub struct NetworkSpec {
     pub internal: bool,
     /// IPv6 addresses too.
     pub enable_ipv6: bool,
+    /// No IPv4 addresses.
+    pub ipv4_off: bool,
     /// Standalone containers may attach (overlay only).
     pub attachable: bool,
     /// The user's labels.
     pub labels: BTreeMap<String, String>,
     /// Address pools; empty: the engine chooses.
     pub subnets: Vec<Subnet>,
+    /// `ipam.driver`; `None`: the engine's own.
+    pub ipam_driver: Option<String>,
+    /// Of that driver.
+    pub ipam_options: BTreeMap<String, String>,
 }
 
 /// One address pool of a network.
@@ -179,6 +192,8 @@ pub struct Subnet {
     pub gateway: Option<String>,
     /// CIDR within the subnet from which containers get addresses.
     pub ip_range: Option<String>,
+    /// Addresses that are somebody else's, by name.
+    pub aux_addresses: BTreeMap<String, String>,
 }
 
 /// One Docker volume. Never removed by aiplatd.

@@ -1,6 +1,8 @@
 //! A disk in memory, and the loader on it.
 #![allow(dead_code, reason = "every test binary uses its own part")]
 
+pub mod schema;
+
 use std::{
     cell::RefCell,
     collections::BTreeMap,
@@ -43,6 +45,15 @@ impl Files for Disk {
             return Err("permission denied (os error 13)".to_owned());
         }
         Ok(self.files.get(path).cloned())
+    }
+
+    fn list(&self, folder: &Path) -> Result<Option<Vec<PathBuf>>, String> {
+        if self.denied.iter().any(|denied| denied == folder) {
+            return Err("permission denied (os error 13)".to_owned());
+        }
+        let inside: Vec<PathBuf> =
+            self.files.keys().filter(|path| path.parent() == Some(folder)).cloned().collect();
+        Ok((!inside.is_empty()).then_some(inside))
     }
 }
 

@@ -15,11 +15,11 @@ use super::{
     DockerBackend,
     calls::Endpoint,
     client::{Call, CallError},
-    create_body,
+    create_body, create_needs,
     errors::{self, Meaning},
     observe::{self, found},
     ports, start,
-    wire::{ContainerInspect, Created, Network, Volume},
+    wire::{ContainerInspect, Created, Network, Updated, Volume},
 };
 use crate::port::{HostError, Progress};
 
@@ -57,6 +57,7 @@ impl DockerBackend {
             Action::RenameContainer { id: container, to } => self.rename(id, container, to).await,
             Action::Connect { id: container, attachment } => self.connect(id, container, attachment).await,
             Action::Disconnect { id: container, network } => self.disconnect(id, container, network).await,
+            Action::HandBack { id: container } => self.hand_back(id, container).await,
             Action::UpdateLimits { id: container, limits } => self.update(id, container, limits).await,
         }
     }
@@ -161,7 +162,10 @@ impl DockerBackend {
             self.leave(&doing, container, create_body::NO_NETWORK).await?;
         }
         let body = create_body::connect(&container.0, attachment);
-        self.call(&doing, Call::new(Endpoint::ConnectNetwork(&attachment.host_name)).json(&body)).await
+        let call = Call::new(Endpoint::ConnectNetwork(&attachment.host_name))
+            .since(create_needs::of_attachment(attachment))
+            .json(&body);
+        self.call(&doing, call).await
     }
 
     async fn disconnect(
@@ -188,6 +192,17 @@ impl DockerBackend {
         self.call(doing, Call::new(Endpoint::DisconnectNetwork(network)).json(&body)).await
     }
 
+    /// What the engine restarts by a policy of its own, somebody's hand gave that to.
+    async fn hand_back(&self, id: &ResourceId, container: &ContainerId) -> Result<(), HostError> {
+        let inspect = self.guard(id, container, "release").await?;
+        if inspect.host_config.restart_policy.is_set() {
+            return Ok(());
+        }
+        let body = serde_json::json!({"RestartPolicy": {"Name": "unless-stopped"}});
+        let call = Call::new(Endpoint::UpdateContainer(&container.0)).json(&body);
+        self.call(&doing("release", &inspect), call).await
+    }
+
     async fn update(
         &self,
         id: &ResourceId,
@@ -202,8 +217,23 @@ impl DockerBackend {
         if body.is_empty() {
             return Ok(());
         }
-        self.call(&doing("update", &inspect), Call::new(Endpoint::UpdateContainer(&container.0)).json(&body))
-            .await
+        let doing = doing("update", &inspect);
+        let call = Call::new(Endpoint::UpdateContainer(&container.0)).json(&body);
+        let (_, answer) = self.client.send(call).await.map_err(|error| self.error(&doing, error))?;
+        // Of the body only its warnings matter, and an engine that sends none has none.
+        let Updated { warnings } = serde_json::from_slice(&answer).unwrap_or_default();
+        // What the kernel cannot do the engine leaves out, and calls it a success.
+        match warnings.iter().find(|warning| errors::is_discarded(warning)) {
+            Some(warning) => {
+                let meaning = errors::LIMIT_DISCARDED;
+                let next = meaning.next;
+                Err(errors::refused(
+                    meaning,
+                    format!("cannot {doing}: the engine says \"{warning}\"; {next}"),
+                ))
+            }
+            None => Ok(()),
+        }
     }
 
     async fn create_container(&self, create: &CreateContainer) -> Result<(), HostError> {
@@ -213,14 +243,19 @@ impl DockerBackend {
                 prepare_host_path(&doing, path, *create).await?;
             }
         }
-        let call = Call::new(Endpoint::CreateContainer)
+        let engine = self.engine().await.map_err(|error| self.error(&doing, error))?;
+        let mut call = Call::new(Endpoint::CreateContainer)
             .query("name", &create.name)
-            .json(&create_body::container(create));
+            .since(create_needs::of_container(create))
+            .json(&create_body::container(create, &engine));
+        if let Some(platform) = &create.spec.runtime.options.process.platform {
+            call = call.query("platform", platform);
+        }
         match self.client.read::<Created>(call).await {
             Ok(Created { id, warnings }) => {
                 self.memory.learn_container(&id, &create.labels.resource);
                 for warning in warnings {
-                    tracing::debug!(container = %create.name, %warning, "The engine warned about a container.");
+                    tracing::warn!(container = %create.name, %warning, "The engine warned about a container.");
                 }
                 Ok(())
             }
@@ -232,6 +267,16 @@ impl DockerBackend {
                 None => Err(self.error(&doing, error)),
             },
         }
+    }
+
+    /// What a body depends on.
+    async fn engine(&self) -> Result<create_body::Engine, CallError> {
+        let version = self.client.engine_version().await?;
+        let driver = self.client.log_driver().await;
+        Ok(create_body::Engine {
+            mac_of_endpoint: version >= create_needs::MAC_OF_ENDPOINT,
+            log_files: driver.is_some_and(|driver| matches!(driver.as_str(), "json-file" | "local")),
+        })
     }
 
     /// The name is taken. By what this very call would have made: an earlier one of ours succeeded unheard.
@@ -306,7 +351,9 @@ impl DockerBackend {
         let name = &spec.host_name;
         let doing = format!("create network `{name}`");
         refuse_external(spec.external, &doing)?;
-        let call = Call::new(Endpoint::CreateNetwork).json(&create_body::network(spec, labels));
+        let call = Call::new(Endpoint::CreateNetwork)
+            .since(create_needs::of_network(spec))
+            .json(&create_body::network(spec, labels));
         let Err(error) = self.client.send(call).await else { return Ok(()) };
         if !matches!(&error, CallError::Answered { status, .. } if status.as_u16() == 409) {
             return Err(self.error(&doing, error));
@@ -367,6 +414,22 @@ impl DockerBackend {
         }
         Err(self.name_taken("volume", name, volume.owner.as_ref(), volume.compose.as_ref()))
     }
+
+    /// Without `force`, which lets the engine forget a volume that its driver could not remove.
+    pub(super) async fn remove_left_volume(&self, name: &str) -> Result<(), HostError> {
+        let doing = format!("remove volume `{name}`");
+        let Some(volume) = self.volume_named(name).await.map_err(|error| self.error(&doing, error))? else {
+            return Ok(());
+        };
+        if !self.is_ours(volume.owner.as_ref()) || volume.name != name {
+            return Err(errors::refused(
+                NOT_OURS,
+                format!("cannot {doing}: it does not carry our labels; nothing was done"),
+            ));
+        }
+        let removed = found(self.client.send(Call::new(Endpoint::RemoveVolume(name))).await);
+        removed.map(drop).map_err(|error| self.error(&doing, error))
+    }
 }
 
 fn doing(verb: &str, container: &ContainerInspect) -> String {
@@ -381,6 +444,7 @@ fn is_name_taken(error: &CallError) -> bool {
         CallError::Connect { .. }
         | CallError::Broken { .. }
         | CallError::Malformed { .. }
+        | CallError::Lacks { .. }
         | CallError::TooOld { .. } => false,
     }
 }

@@ -32,6 +32,17 @@ pub(crate) struct ApiVersion {
     minor: u16,
 }
 
+/// What of a call needs a newer engine than the oldest that we speak to.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Since {
+    /// The API that brought it.
+    pub(crate) api: ApiVersion,
+    /// The engine that speaks it: `26`.
+    pub(crate) engine: u16,
+    /// The key of the file.
+    pub(crate) key: String,
+}
+
 /// Why there is no answer to use.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CallError {
@@ -63,6 +74,14 @@ pub(crate) enum CallError {
         /// Why.
         reason: String,
     },
+    /// The engine is older than what this call needs; nothing was sent.
+    #[error("`{}` needs API {}, and the engine speaks {found}", since.key, since.api)]
+    Lacks {
+        /// What it lacks.
+        since: Since,
+        /// What it speaks.
+        found: ApiVersion,
+    },
     /// The engine is older than what we need.
     #[error("API {found}, older than {OLDEST}")]
     TooOld {
@@ -75,8 +94,10 @@ pub(crate) enum CallError {
 #[derive(Debug)]
 pub(crate) struct Client {
     socket: PathBuf,
-    /// Agreed on with the engine that answered last; forgotten when a connection fails, for the next engine may be another.
+    /// Of the engine that answered last; forgotten when a connection fails, for the next engine may be another.
     version: Mutex<Option<ApiVersion>>,
+    /// The driver that the engine gives containers which name none. Forgotten with the version.
+    log_driver: Mutex<Option<String>>,
     /// The engine as it last called itself, for people; outlives a broken connection.
     described: Mutex<Option<String>>,
     counter: Counter,
@@ -89,6 +110,7 @@ pub(crate) struct Call<'a> {
     query: Vec<(&'static str, String)>,
     headers: Vec<(&'static str, String)>,
     body: Bytes,
+    since: Option<Since>,
 }
 
 /// An answer whose body is still coming. Dropping it closes the connection and ends its task.
@@ -105,7 +127,7 @@ struct Driver(JoinHandle<()>);
 
 impl<'a> Call<'a> {
     pub(crate) fn new(endpoint: Endpoint<'a>) -> Self {
-        Self { endpoint, query: Vec::new(), headers: Vec::new(), body: Bytes::new() }
+        Self { endpoint, query: Vec::new(), headers: Vec::new(), body: Bytes::new(), since: None }
     }
 
     pub(crate) fn query(mut self, name: &'static str, value: impl Into<String>) -> Self {
@@ -130,6 +152,12 @@ impl<'a> Call<'a> {
         self.header("content-type", "application/json")
     }
 
+    /// The call needs an engine that knows all of `needs`.
+    pub(crate) fn since(mut self, needs: Vec<Since>) -> Self {
+        self.since = needs.into_iter().chain(self.since).max();
+        self
+    }
+
     fn request(&self, version: Option<ApiVersion>) -> Result<Request<Full<Bytes>>, CallError> {
         let mut target = version.map(|version| format!("/v{version}")).unwrap_or_default();
         target.push_str(&self.endpoint.path());
@@ -151,6 +179,7 @@ impl Client {
         Arc::new(Self {
             socket,
             version: Mutex::new(None),
+            log_driver: Mutex::new(None),
             described: Mutex::new(None),
             counter: Counter::default(),
         })
@@ -172,6 +201,23 @@ impl Client {
     /// Agree anew on a version before the next call.
     pub(crate) fn forget_version(&self) {
         *super::lock(&self.version) = None;
+        *super::lock(&self.log_driver) = None;
+    }
+
+    /// The log driver of containers that name none; asked for once. What cannot be asked is nothing known.
+    pub(crate) async fn log_driver(&self) -> Option<String> {
+        #[derive(serde::Deserialize)]
+        #[serde(rename_all = "PascalCase")]
+        struct Info {
+            logging_driver: String,
+        }
+        let known = super::lock(&self.log_driver).clone();
+        if known.is_some() {
+            return known;
+        }
+        let Info { logging_driver } = self.read(Call::new(Endpoint::Info)).await.ok()?;
+        *super::lock(&self.log_driver) = Some(logging_driver.clone());
+        Some(logging_driver)
     }
 
     /// Makes a call and reads its answer as JSON.
@@ -189,23 +235,27 @@ impl Client {
 
     /// Makes a call, and hands over its answer once the engine has accepted it.
     pub(crate) async fn open(&self, call: Call<'_>) -> Result<Stream, CallError> {
-        let version = self.agreed_version().await?;
+        let version = self.engine_version().await?;
+        if let Some(since) = call.since.as_ref().filter(|since| since.api > version) {
+            return Err(CallError::Lacks { since: since.clone(), found: version });
+        }
         match self.exchange(&call, Some(version)).await {
             // The engine was replaced under us. Its version check comes before anything else, so nothing was done.
             Err(CallError::Answered { status: StatusCode::BAD_REQUEST, message })
                 if is_version_refusal(&message) =>
             {
                 self.forget_version();
-                let version = self.agreed_version().await?;
+                let version = self.engine_version().await?;
                 self.exchange(&call, Some(version)).await
             }
             other => other,
         }
     }
 
-    async fn agreed_version(&self) -> Result<ApiVersion, CallError> {
-        let agreed = *super::lock(&self.version);
-        if let Some(version) = agreed {
+    /// What the engine speaks, which may be newer than what we do.
+    pub(crate) async fn engine_version(&self) -> Result<ApiVersion, CallError> {
+        let known = *super::lock(&self.version);
+        if let Some(version) = known {
             return Ok(version);
         }
         let ping = self.exchange(&Call::new(Endpoint::Ping), None).await?;
@@ -217,13 +267,13 @@ impl Client {
             return Err(CallError::TooOld { found: engine });
         }
         let version = engine.min(NEWEST);
-        *super::lock(&self.version) = Some(version);
+        *super::lock(&self.version) = Some(engine);
         *super::lock(&self.described) = Some(match server(&ping.response) {
             Some(server) => format!("{server} (API {engine})"),
             None => format!("API {engine}"),
         });
         tracing::debug!(%engine, %version, "Agreed on the engine's API version.");
-        Ok(version)
+        Ok(engine)
     }
 
     /// For engines that do not name their version in a header.
@@ -242,7 +292,9 @@ impl Client {
 
     async fn exchange(&self, call: &Call<'_>, version: Option<ApiVersion>) -> Result<Stream, CallError> {
         self.counter.add(call.endpoint);
-        let request = call.request(version)?;
+        // A call that needs more than what we were written against is made in the version that brought it.
+        let newest = call.since.as_ref().map_or(NEWEST, |since| since.api.max(NEWEST));
+        let request = call.request(version.map(|engine| engine.min(newest)))?;
         let result = self.connect_and_send(request, call.endpoint.mutates()).await;
         match result {
             Ok(stream) => self.check(stream, version).await,
@@ -273,8 +325,8 @@ impl Client {
 
     async fn check(&self, mut stream: Stream, version: Option<ApiVersion>) -> Result<Stream, CallError> {
         // Every answer of dockerd names its version: an engine upgraded between two calls is noticed here.
-        if let (Some(used), Some(engine)) = (version, api_version(&stream.response))
-            && engine.min(NEWEST) != used
+        if let (Some(known), Some(engine)) = (version, api_version(&stream.response))
+            && engine != known
         {
             self.forget_version();
         }
@@ -319,6 +371,10 @@ impl Drop for Driver {
 }
 
 impl ApiVersion {
+    pub(crate) const fn new(major: u16, minor: u16) -> Self {
+        Self { major, minor }
+    }
+
     fn parse(text: &str) -> Option<Self> {
         let (major, minor) = text.trim().split_once('.')?;
         Some(Self { major: major.parse().ok()?, minor: minor.parse().ok()? })

@@ -1,16 +1,21 @@
 //! The bodies of requests. Every field of a spec is named here, with no `..`: a new one fails to compile until it is
 //! mapped.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use aiplat_core::{
     action::{CreateContainer, OwnLabels},
     spec::{
-        Attachment, ContainerLive, ContainerPolicy, ContainerRuntime, ContainerSpec, Limits, Mount,
-        MountSource, NetworkSpec, PortBinding, Subnet, VolumeSpec,
+        Attachment, ContainerLive, ContainerPolicy, ContainerRuntime, ContainerSpec, EngineCheck, Limits,
+        Mount, MountOptions, MountSource, NetworkSpec, PortBinding, Recursive, Subnet, VolumeSpec,
     },
 };
 use serde_json::{Map, Value, json};
+
+use super::create_options;
 
 /// The network mode, and the name of the pseudo-network, of a container without one.
 pub(super) const NO_NETWORK: &str = "none";
@@ -21,9 +26,23 @@ pub(super) const MEMORY_LIFTED: i64 = 1 << 62;
 /// The kernel's own "unlimited": whole pages. (The engine leaves swap as it is when it is given the documented -1.)
 const SWAP_LIFTED: i64 = i64::MAX - 4095;
 
+/// The first CPU once more, after the others.
+const CPUSET_MARK: &str = ",0";
+/// The kernel's weight of those of whom nothing is said.
+pub(super) const CPU_SHARES_LIFTED: i64 = 1024;
+
+/// What a body depends on besides the file.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Engine {
+    /// A hardware address belongs to a connection, not to the container.
+    pub(super) mac_of_endpoint: bool,
+    /// Containers that name no log driver get one that writes files.
+    pub(super) log_files: bool,
+}
+
 /// The body of `POST /containers/create`.
-pub(super) fn container(create: &CreateContainer) -> Value {
-    let CreateContainer { name: _, labels: own, spec, network, inherit } = create;
+pub(super) fn container(create: &CreateContainer, engine: &Engine) -> Value {
+    let CreateContainer { name: _, labels: own, spec, network, inherit, joins } = create;
     let ContainerSpec { service: _, host_name: _, runtime, live, policy } = &**spec;
     let ContainerRuntime {
         image,
@@ -36,11 +55,21 @@ pub(super) fn container(create: &CreateContainer) -> Value {
         ports,
         mounts,
         engine_health_off,
+        engine_check,
+        options,
     } = runtime;
     // Its networks come one by one: the first in `network`, the others by `Connect` before the start.
     let ContainerLive { networks: _, limits } = live;
     // Restarts, order and readiness are aiplatd's own work; the grace is also for those who stop it by hand.
-    let ContainerPolicy { restart: _, dependencies: _, probe: _, stop_grace, update: _ } = policy;
+    let ContainerPolicy {
+        restart: _,
+        dependencies: _,
+        probe: _,
+        startup: _,
+        liveness: _,
+        stop_grace,
+        update: _,
+    } = policy;
 
     let mut body = Map::new();
     let mut put = |name: &str, value: Value| drop(body.insert(name.to_owned(), value));
@@ -48,8 +77,7 @@ pub(super) fn container(create: &CreateContainer) -> Value {
     put("Env", json!(environment.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>()));
     put("Labels", json!(all_labels(labels, own)));
     put("StopTimeout", json!(seconds(*stop_grace)));
-    put("ExposedPorts", exposed(ports));
-    put("HostConfig", host_config(ports, mounts, inherit, limits, network.as_ref()));
+    put("ExposedPorts", exposed(ports, &options.identity.expose));
     if let Some(argv) = command {
         put("Cmd", json!(argv));
     }
@@ -65,12 +93,50 @@ pub(super) fn container(create: &CreateContainer) -> Value {
     }
     if *engine_health_off {
         put("Healthcheck", json!({"Test": ["NONE"]}));
+    } else if let Some(check) = engine_check {
+        put("Healthcheck", healthcheck(check));
     }
-    if let Some(attachment) = network {
-        put(
-            "NetworkingConfig",
-            json!({"EndpointsConfig": {(attachment.host_name.as_str()): endpoint(attachment)}}),
-        );
+    let mut host = host_config(ports, mounts, inherit, limits);
+    // Its networks, or somebody else's; without either it has none.
+    let mode = create_options::mode(&options.identity.network_mode, joins);
+    let network_mode = mode.or_else(|| network.as_ref().map(|attachment| attachment.host_name.clone()));
+    let network_mode = network_mode.unwrap_or_else(|| NO_NETWORK.to_owned());
+    let mac_address = options.identity.mac_address.as_ref().filter(|_| engine.mac_of_endpoint);
+    let mut end = network.as_ref().map(endpoint);
+    if let Some(address) = mac_address {
+        end.get_or_insert_with(|| json!({}))["MacAddress"] = json!(address);
+    }
+    if let Some(end) = end {
+        put("NetworkingConfig", json!({"EndpointsConfig": {(network_mode.as_str()): end}}));
+    }
+    host.insert("NetworkMode".to_owned(), json!(network_mode));
+    let mut halves = create_options::Halves {
+        body: &mut body,
+        host: &mut host,
+        joins,
+        log_files: engine.log_files,
+        mac_of_container: !engine.mac_of_endpoint,
+    };
+    halves.put(options);
+    body.insert("HostConfig".to_owned(), Value::Object(host));
+    Value::Object(body)
+}
+
+/// The engine takes what is left out, or zero, from the image.
+fn healthcheck(check: &EngineCheck) -> Value {
+    let EngineCheck { test, interval, timeout, retries, start_period } = check;
+    let mut body = Map::new();
+    let mut put = |name: &str, value: Value| drop(body.insert(name.to_owned(), value));
+    if !test.is_empty() {
+        put("Test", json!(test));
+    }
+    for (name, time) in [("Interval", interval), ("Timeout", timeout), ("StartPeriod", start_period)] {
+        if let Some(time) = time {
+            put(name, json!(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)));
+        }
+    }
+    if let Some(retries) = retries {
+        put("Retries", json!(retries));
     }
     Value::Object(body)
 }
@@ -80,21 +146,30 @@ fn host_config(
     mounts: &[Mount],
     inherit: &[(String, String)],
     limits: &Limits,
-    network: Option<&Attachment>,
-) -> Value {
-    let Limits { memory, nano_cpus, pids } = limits;
+) -> Map<String, Value> {
+    let Limits { memory, memory_reservation, memory_swap, nano_cpus, cpu_shares, cpuset, pids } = limits;
     let mut config = Map::new();
     let mut put = |name: &str, value: Value| drop(config.insert(name.to_owned(), value));
-    put("NetworkMode", json!(network.map_or(NO_NETWORK, |attachment| &attachment.host_name)));
     put("RestartPolicy", json!({"Name": "no"}));
     put("Mounts", json!(all_mounts(mounts, inherit)));
     put("PortBindings", bindings(ports));
-    for (name, limit) in [("Memory", memory), ("NanoCpus", nano_cpus), ("PidsLimit", pids)] {
-        if *limit > 0 {
+    let numbers = [
+        ("Memory", memory),
+        ("MemoryReservation", memory_reservation),
+        ("MemorySwap", memory_swap),
+        ("NanoCpus", nano_cpus),
+        ("CpuShares", cpu_shares),
+        ("PidsLimit", pids),
+    ];
+    for (name, limit) in numbers {
+        if *limit != 0 {
             put(name, json!(limit));
         }
     }
-    Value::Object(config)
+    if !cpuset.is_empty() {
+        put("CpusetCpus", json!(cpuset));
+    }
+    config
 }
 
 /// The mounts of the file, then the anonymous volumes that are carried over. Where the file now mounts something else
@@ -109,7 +184,7 @@ fn all_mounts(mounts: &[Mount], inherit: &[(String, String)]) -> Vec<Value> {
 }
 
 fn one_mount(mount: &Mount, inherited: Option<&str>) -> Value {
-    let Mount { target, source, read_only } = mount;
+    let Mount { target, source, read_only, options } = mount;
     let mut body = match source {
         MountSource::Volume { volume: _, host_name } => json!({"Type": "volume", "Source": host_name}),
         MountSource::Bind { path, create: _ } => json!({"Type": "bind", "Source": path}),
@@ -124,12 +199,35 @@ fn one_mount(mount: &Mount, inherited: Option<&str>) -> Value {
     };
     body["Target"] = json!(target);
     body["ReadOnly"] = json!(read_only);
+    let MountOptions { propagation, recursive, nocopy, subpath, labels, mode } = options;
+    if let Some(propagation) = propagation {
+        body["BindOptions"]["Propagation"] = json!(propagation);
+    }
+    match recursive {
+        Recursive::Enabled => {}
+        Recursive::Disabled => body["BindOptions"]["NonRecursive"] = json!(true),
+        Recursive::Writable => body["BindOptions"]["ReadOnlyNonRecursive"] = json!(true),
+        Recursive::Readonly => body["BindOptions"]["ReadOnlyForceRecursive"] = json!(true),
+    }
+    if *nocopy {
+        body["VolumeOptions"]["NoCopy"] = json!(true);
+    }
+    if let Some(subpath) = subpath {
+        body["VolumeOptions"]["Subpath"] = json!(subpath);
+    }
+    if !labels.is_empty() {
+        body["VolumeOptions"]["Labels"] = json!(labels);
+    }
+    if let Some(mode) = mode {
+        body["TmpfsOptions"]["Mode"] = json!(mode);
+    }
     body
 }
 
 /// Published ports must be exposed too, or the engine drops them without a word.
-fn exposed(ports: &[PortBinding]) -> Value {
-    ports.iter().map(|port| (inside(port), json!({}))).collect::<Map<_, _>>().into()
+fn exposed(ports: &[PortBinding], expose: &BTreeSet<String>) -> Value {
+    let all = ports.iter().map(inside).chain(expose.iter().cloned());
+    all.map(|port| (port, json!({}))).collect::<Map<_, _>>().into()
 }
 
 fn bindings(ports: &[PortBinding]) -> Value {
@@ -149,7 +247,18 @@ fn inside(port: &PortBinding) -> String {
 }
 
 fn endpoint(attachment: &Attachment) -> Value {
-    let Attachment { host_name, aliases, ipv4_address, ipv6_address } = attachment;
+    let Attachment {
+        host_name,
+        aliases,
+        ipv4_address,
+        ipv6_address,
+        link_local_ips,
+        mac_address,
+        driver_opts,
+        gw_priority,
+        // The order in which they are connected.
+        priority: _,
+    } = attachment;
     let mut endpoint = Map::new();
     // The engine's own networks know no aliases, and refuse them.
     if !aliases.is_empty() && !matches!(host_name.as_str(), "bridge" | "host" | NO_NETWORK) {
@@ -158,8 +267,18 @@ fn endpoint(attachment: &Attachment) -> Value {
     let mut fixed = Map::new();
     fixed.extend(ipv4_address.as_ref().map(|ip| ("IPv4Address".to_owned(), json!(ip))));
     fixed.extend(ipv6_address.as_ref().map(|ip| ("IPv6Address".to_owned(), json!(ip))));
+    if !link_local_ips.is_empty() {
+        fixed.insert("LinkLocalIPs".to_owned(), json!(link_local_ips));
+    }
     if !fixed.is_empty() {
         endpoint.insert("IPAMConfig".to_owned(), Value::Object(fixed));
+    }
+    endpoint.extend(mac_address.as_ref().map(|address| ("MacAddress".to_owned(), json!(address))));
+    if !driver_opts.is_empty() {
+        endpoint.insert("DriverOpts".to_owned(), json!(driver_opts));
+    }
+    if *gw_priority != 0 {
+        endpoint.insert("GwPriority".to_owned(), json!(gw_priority));
     }
     Value::Object(endpoint)
 }
@@ -172,14 +291,32 @@ pub(super) fn connect(container: &str, attachment: &Attachment) -> Value {
 /// The body of `POST /containers/{id}/update`: only what differs from `current`. Swap follows memory as the engine sets
 /// it at a creation (twice the memory), or it would refuse a larger limit.
 pub(super) fn update(limits: &Limits, current: &Limits) -> Map<String, Value> {
-    let Limits { memory, nano_cpus, pids } = limits;
+    let Limits { memory, memory_reservation, memory_swap, nano_cpus, cpu_shares, cpuset, pids } = limits;
     let mut body = Map::new();
+    if *cpuset != current.cpuset {
+        let cpus = if cpuset.is_empty() { cpuset_lifted() } else { cpuset.clone() };
+        body.insert("CpusetCpus".to_owned(), json!(cpus));
+    }
     let mut put = |name: &str, value: i64| drop(body.insert(name.to_owned(), json!(value)));
-    if *memory != current.memory {
-        let (memory, swap) =
-            if *memory > 0 { (*memory, memory.saturating_mul(2)) } else { (MEMORY_LIFTED, SWAP_LIFTED) };
-        put("Memory", memory);
-        put("MemorySwap", swap);
+    let is_same_swap = *memory_swap == current.memory_swap || (*memory_swap == 0 && current.memory_swap < 0);
+    if *memory != current.memory || !is_same_swap {
+        put("Memory", if *memory > 0 { *memory } else { MEMORY_LIFTED });
+        put(
+            "MemorySwap",
+            match *memory_swap {
+                _ if *memory == 0 => SWAP_LIFTED,
+                0 => memory.saturating_mul(2),
+                1.. => *memory_swap,
+                _ => SWAP_LIFTED,
+            },
+        );
+    }
+    if *memory_reservation != current.memory_reservation {
+        let lifted = if *memory > 0 { *memory } else { MEMORY_LIFTED };
+        put("MemoryReservation", if *memory_reservation > 0 { *memory_reservation } else { lifted });
+    }
+    if *cpu_shares != current.cpu_shares {
+        put("CpuShares", if *cpu_shares > 0 { *cpu_shares } else { CPU_SHARES_LIFTED });
     }
     if *nano_cpus != current.nano_cpus {
         put("NanoCpus", if *nano_cpus > 0 { *nano_cpus } else { cpu_lifted() });
@@ -197,6 +334,20 @@ fn cpu_lifted() -> i64 {
     i64::try_from(cpus).unwrap_or(1) * 1_000_000_000 - 1
 }
 
+/// What a lifted choice of CPUs is set to: all of them, in a spelling that nobody else uses.
+fn cpuset_lifted() -> String {
+    // Not what this process may run on, which may be fewer.
+    let online = std::fs::read_to_string("/sys/devices/system/cpu/online").unwrap_or_default();
+    let online = online.trim();
+    let cpus = if online.is_empty() { "0" } else { online };
+    format!("{cpus}{CPUSET_MARK}")
+}
+
+/// Whether `cpuset` is a value of `cpuset_lifted`.
+pub(super) fn is_cpuset_lifted(cpuset: &str) -> bool {
+    cpuset.ends_with(CPUSET_MARK)
+}
+
 /// Whether `nano_cpus` is a value of `cpu_lifted`.
 pub(super) fn is_cpu_lifted(nano_cpus: i64) -> bool {
     nano_cpus % 1_000_000_000 == 999_999_999
@@ -211,9 +362,12 @@ pub(super) fn network(spec: &NetworkSpec, own: &OwnLabels) -> Value {
         driver_opts,
         internal,
         enable_ipv6,
+        ipv4_off,
         attachable,
         labels,
         subnets,
+        ipam_driver,
+        ipam_options,
     } = spec;
     let mut body = json!({
         "Name": host_name,
@@ -225,20 +379,30 @@ pub(super) fn network(spec: &NetworkSpec, own: &OwnLabels) -> Value {
         "Attachable": attachable,
         "Labels": all_labels(labels, own),
     });
-    if !subnets.is_empty() {
-        body["IPAM"] = json!({"Driver": "default", "Config": subnets.iter().map(pool).collect::<Vec<_>>()});
+    if *ipv4_off {
+        body["EnableIPv4"] = json!(false);
+    }
+    if !subnets.is_empty() || ipam_driver.is_some() || !ipam_options.is_empty() {
+        let driver = ipam_driver.as_deref().unwrap_or("default");
+        body["IPAM"] = json!({"Driver": driver, "Config": subnets.iter().map(pool).collect::<Vec<_>>()});
+    }
+    if !ipam_options.is_empty() {
+        body["IPAM"]["Options"] = json!(ipam_options);
     }
     body
 }
 
 fn pool(subnet: &Subnet) -> Value {
-    let Subnet { subnet, gateway, ip_range } = subnet;
+    let Subnet { subnet, gateway, ip_range, aux_addresses } = subnet;
     let mut pool = json!({"Subnet": subnet});
     if let Some(gateway) = gateway {
         pool["Gateway"] = json!(gateway);
     }
     if let Some(range) = ip_range {
         pool["IPRange"] = json!(range);
+    }
+    if !aux_addresses.is_empty() {
+        pool["AuxiliaryAddresses"] = json!(aux_addresses);
     }
     pool
 }
@@ -275,13 +439,19 @@ mod tests {
         spec::{InstanceId, Protocol, RestartMode, UpdatePolicy},
     };
 
-    use super::*;
+    use super::{container as body_of, *};
+
+    fn container(create: &CreateContainer) -> Value {
+        body_of(create, &Engine::default())
+    }
 
     fn create(runtime: ContainerRuntime) -> CreateContainer {
         let policy = ContainerPolicy {
             restart: RestartMode::Default,
             dependencies: BTreeMap::new(),
             probe: None,
+            startup: None,
+            liveness: None,
             stop_grace: Duration::from_millis(10_500),
             update: UpdatePolicy::default(),
         };
@@ -299,11 +469,12 @@ mod tests {
             spec: Arc::new(spec),
             network: None,
             inherit: Vec::new(),
+            joins: BTreeMap::new(),
         }
     }
 
     fn mount(target: &str, source: MountSource) -> Mount {
-        Mount { target: target.to_owned(), source, read_only: false }
+        Mount { target: target.to_owned(), source, read_only: false, options: MountOptions::default() }
     }
 
     #[test]
@@ -372,7 +543,7 @@ mod tests {
 
     #[test]
     fn an_update_names_only_what_differs() {
-        let limits = |memory, nano_cpus, pids| Limits { memory, nano_cpus, pids };
+        let limits = |memory, nano_cpus, pids| Limits { memory, nano_cpus, pids, ..Limits::default() };
         assert!(update(&limits(5, 6, 7), &limits(5, 6, 7)).is_empty());
         let body = Value::from(update(&limits(100, 0, 7), &limits(50, 0, 7)));
         assert_eq!(body, json!({"Memory": 100, "MemorySwap": 200}));

@@ -7,7 +7,7 @@ use std::{io::ErrorKind, path::Path};
 
 use aiplat_core::condition::{ErrorClass, Reason};
 
-use super::client::CallError;
+use super::client::{CallError, Since};
 use crate::port::{HostError, HostErrorKind};
 
 /// What an answer means, and what a person does about it.
@@ -52,12 +52,18 @@ const ANSWERS: &[Row] = &[
     (&["endpoint with name", "already exists"], Changed, Reason::ActionFailed, LOOK_AGAIN),
     (&["network with name", "already exists"], Changed, Reason::NameTaken, LOOK_AGAIN),
     (&["has active endpoints"], Changed, Reason::InUse, "it goes when the last container has left it"),
+    (&["volume is in use"], Changed, Reason::InUse, "remove the container that names it first"),
     (&["is not connected to"], Changed, Reason::ActionFailed, LOOK_AGAIN),
     (&["no such container"], Changed, Reason::Missing, LOOK_AGAIN),
     (&["no such image"], Changed, Reason::Missing, LOOK_AGAIN),
     (&["network", "not found"], Changed, Reason::Missing, LOOK_AGAIN),
     (&["no such network"], Changed, Reason::Missing, LOOK_AGAIN),
     (&["plugin", "not found"], Unsupported, Reason::Unsupported, "check `driver`, or install that plugin"),
+    (&["unknown runtime specified"], Unsupported, Reason::Unsupported, "install that runtime, and name it in the engine's daemon.json"),
+    (&["unknown or invalid runtime"], Unsupported, Reason::Unsupported, "install that runtime, and name it in the engine's daemon.json"),
+    (&["does not match the specified platform"], Rejected, Reason::ImageNotFound, "pull that one with `docker pull --platform`, or take another `platform`"),
+    (&["error gathering device information"], Rejected, Reason::HostPathMissing, "check `devices`: it is not on this machine"),
+    (&["storage-opt is supported only"], Unsupported, Reason::Unsupported, "leave `storage_opt` out"),
     (&["could not select device driver"], Unsupported, Reason::Unsupported, "install what lets the engine hand out that device"),
     (&["pool overlaps"], Rejected, Reason::ActionRejected, "choose another subnet"),
     (&["invalid subnet"], Rejected, Reason::ActionRejected, "check the subnet"),
@@ -146,6 +152,19 @@ pub(crate) fn host_error(doing: &str, socket: &Path, error: CallError) -> HostEr
     refused(meaning, format!("cannot {doing}: the engine says \"{}\"; {}", tidy(&message), meaning.next))
 }
 
+/// A limit that the engine has left out.
+pub(crate) const LIMIT_DISCARDED: Meaning = Meaning {
+    class: Unsupported,
+    reason: Reason::Unsupported,
+    next: "take that limit out of the file, or let the kernel support it",
+};
+
+/// Whether a warning says that something which was asked for is not in force: "... Limitation discarded."
+pub(crate) fn is_discarded(warning: &str) -> bool {
+    let warning = warning.to_ascii_lowercase();
+    warning.contains("discarded") || warning.contains("limited without swap")
+}
+
 /// The error of a pull of `reference`.
 pub(crate) fn pull_error(reference: &str, socket: &Path, error: CallError) -> HostError {
     let CallError::Answered { status, message } = error else {
@@ -201,6 +220,16 @@ fn no_answer(doing: &str, socket: &Path, error: CallError) -> HostError {
             Reason::ActionFailed,
             format!("cannot {doing}: the engine's answer cannot be read ({reason}); {LOOK_AGAIN}"),
         ),
+        CallError::Lacks { since, found } => {
+            let Since { api, engine, key } = since;
+            refused(
+                Meaning { class: Unsupported, reason: Reason::Unsupported, next: "upgrade the engine" },
+                format!(
+                    "cannot {doing}: `{key}` needs Docker Engine {engine} (API {api}), and this one speaks API {found}; \
+                     upgrade the engine, or take `{key}` out of the file"
+                ),
+            )
+        }
         CallError::TooOld { found } => HostError::new(
             HostErrorKind::Refused,
             Unsupported,
@@ -328,6 +357,14 @@ mod tests {
         );
         check(409, "network with name rec-net already exists", Changed, Reason::NameTaken);
         check(404, r#"plugin "nope" not found"#, Unsupported, Reason::Unsupported);
+        check(400, "Unknown runtime specified nvidia", Unsupported, Reason::Unsupported);
+        check(400, "unknown or invalid runtime name: nvidia", Unsupported, Reason::Unsupported);
+        let platform = "image with reference a:1 was found but does not match the specified platform: wanted linux/arm64, actual: linux/amd64";
+        check(404, platform, Rejected, Reason::ImageNotFound);
+        let device = r#"error gathering device information while adding custom device "/dev/x": no such file or directory"#;
+        check(500, device, Rejected, Reason::HostPathMissing);
+        let storage = "--storage-opt is supported only for overlay over xfs with 'pquota' mount option";
+        check(500, storage, Unsupported, Reason::Unsupported);
         check(
             404,
             r#"create rec-v: error looking up volume plugin nope: plugin "nope" not found"#,

@@ -149,6 +149,7 @@ fn said(error: &CallError, socket: &std::path::Path) -> String {
         CallError::Broken { .. }
         | CallError::Answered { .. }
         | CallError::Malformed { .. }
+        | CallError::Lacks { .. }
         | CallError::TooOld { .. } => error.to_string(),
     }
 }

@@ -29,6 +29,17 @@ pub(crate) struct Memory {
     containers: Mutex<BTreeMap<String, Option<ResourceId>>>,
     /// References as written that somebody looked at, with the content id found.
     images: Mutex<BTreeMap<String, Option<String>>>,
+    /// The last run that was seen to have ended, by engine id.
+    ended: Mutex<BTreeMap<String, Ended>>,
+}
+
+/// A run that has ended, in the engine's own texts.
+#[derive(Debug, Clone)]
+struct Ended {
+    started: String,
+    finished: String,
+    /// When the run before it had ended; empty when that is not known.
+    after: String,
 }
 
 impl Memory {
@@ -42,7 +53,23 @@ impl Memory {
             let owner = container.owner.as_ref().filter(|owner| owner.instance == *instance);
             (container.id.0.clone(), owner.map(|owner| owner.resource.clone()))
         });
-        *super::lock(&self.containers) = known.collect();
+        let known: BTreeMap<String, Option<ResourceId>> = known.collect();
+        super::lock(&self.ended).retain(|id, _| known.contains_key(id));
+        *super::lock(&self.containers) = known;
+    }
+
+    /// Takes note of the end of a run, and says when the one before it had ended: its log begins there. Not at its own
+    /// start, for the engine notes that only when it hears of it, and a program in a hurry has then said all it had to say.
+    pub(crate) fn log_begins(&self, id: &ContainerId, started: &str, finished: &str) -> String {
+        let mut ended = super::lock(&self.ended);
+        let after = match ended.get(&id.0) {
+            None => String::new(),
+            Some(known) if known.started == started => known.after.clone(),
+            Some(before) => before.finished.clone(),
+        };
+        let run = Ended { started: started.to_owned(), finished: finished.to_owned(), after: after.clone() };
+        ended.insert(id.0.clone(), run);
+        after
     }
 
     pub(crate) fn learn_container(&self, id: &str, resource: &ResourceId) {
@@ -90,6 +117,17 @@ impl Memory {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_log_of_a_run_begins_where_the_run_before_it_ended() {
+        let (memory, id) = (Memory::default(), ContainerId("c".to_owned()));
+        assert_eq!(memory.log_begins(&id, "t1", "t2"), "");
+        assert_eq!(memory.log_begins(&id, "t3", "t4"), "t2");
+        assert_eq!(memory.log_begins(&id, "t3", "t4"), "t2", "looked at twice");
+        assert_eq!(memory.log_begins(&id, "t5", "t6"), "t4");
+        memory.learn_containers(&[], &InstanceId("i".to_owned()));
+        assert_eq!(memory.log_begins(&id, "t5", "t6"), "", "it was gone");
+    }
 
     #[test]
     fn an_image_is_known_by_any_spelling_and_by_its_content() {

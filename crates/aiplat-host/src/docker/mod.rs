@@ -8,6 +8,8 @@ mod apply;
 mod calls;
 mod client;
 mod create_body;
+mod create_needs;
+mod create_options;
 mod credentials;
 mod errors;
 mod events;
@@ -20,9 +22,12 @@ mod ports;
 mod pull;
 mod reference;
 mod start;
+mod stats;
+mod vantage;
 mod wire;
 
 use std::{
+    collections::BTreeMap,
     path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -31,7 +36,7 @@ use std::{
 use aiplat_core::{
     ResourceId,
     action::Action,
-    observed::{ContainerId, Listing, Observed, ObservedContainer},
+    observed::{ContainerId, FileStamp, Listing, Observed, ObservedContainer},
     spec::{InstanceId, ProbeKind},
 };
 use futures_util::{future::BoxFuture, stream::BoxStream};
@@ -40,8 +45,8 @@ use tokio_util::sync::CancellationToken;
 pub use calls::{CallKind, Calls};
 
 use crate::{
-    port::{Backend, Hint, HostError, LogOptions, LogStream, Progress, Target},
-    probe,
+    files,
+    port::{Backend, Hint, HostError, LogOptions, LogStream, Progress, Target, Usage},
 };
 
 /// A Docker Engine behind a Unix socket. Made without touching it: every call connects by itself, so that an engine that
@@ -52,6 +57,7 @@ pub struct DockerBackend {
     instance: InstanceId,
     memory: Arc<memory::Memory>,
     execs: exec::Execs,
+    refusals: vantage::Refusals,
     /// The Docker CLI's configuration, for registry credentials.
     credentials: PathBuf,
     /// A pull without progress for this long has failed.
@@ -67,6 +73,7 @@ impl DockerBackend {
             instance,
             memory: Arc::default(),
             execs: exec::Execs::default(),
+            refusals: vantage::Refusals::default(),
             credentials: credentials::default_path(),
             stall: pull::STALL,
         }
@@ -129,6 +136,14 @@ impl Backend for DockerBackend {
         Box::pin(self.act(id, action, progress, cancel))
     }
 
+    fn remove_volume<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<(), HostError>> {
+        Box::pin(self.remove_left_volume(name))
+    }
+
+    fn stamps(&self, paths: Vec<String>) -> BoxFuture<'_, BTreeMap<String, FileStamp>> {
+        Box::pin(files::stamps(paths))
+    }
+
     fn hints(&self) -> BoxStream<'static, Hint> {
         events::subscribe(self.client.clone(), self.memory.clone(), self.instance.clone())
     }
@@ -140,13 +155,7 @@ impl Backend for DockerBackend {
         kind: &'a ProbeKind,
         timeout: Duration,
     ) -> BoxFuture<'a, Result<String, String>> {
-        Box::pin(async move {
-            match kind {
-                ProbeKind::Http(http) => probe::http(address, http, timeout).await,
-                ProbeKind::Tcp { port } => probe::tcp(address, *port, timeout).await,
-                ProbeKind::Exec { argv } => self.exec(container, argv, timeout).await,
-            }
-        })
+        Box::pin(self.ask(container, address, kind, timeout))
     }
 
     fn logs<'a>(
@@ -155,6 +164,10 @@ impl Backend for DockerBackend {
         options: &'a LogOptions,
     ) -> BoxFuture<'a, Result<LogStream, HostError>> {
         Box::pin(self.read_log(container, options))
+    }
+
+    fn usage<'a>(&'a self, container: &'a ContainerId) -> BoxFuture<'a, Result<Usage, HostError>> {
+        Box::pin(self.measure(container))
     }
 
     fn instance(&self) -> &InstanceId {

@@ -1,6 +1,10 @@
 //! From the engine's answers to what core knows of them.
 
-use std::{collections::BTreeMap, net::IpAddr, str::FromStr};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+    str::FromStr,
+};
 
 use aiplat_core::{
     Kind, ResourceId,
@@ -25,6 +29,11 @@ use super::{
     },
 };
 use crate::port::{HostError, LogOptions, Target};
+
+/// So many lines of a log are evidence.
+const TAIL: u32 = 40;
+/// No line of them is longer.
+const EVIDENCE_MAX: usize = 400;
 
 impl DockerBackend {
     pub(super) async fn look_at(&self, target: &Target) -> Result<Observed, HostError> {
@@ -115,16 +124,21 @@ impl DockerBackend {
         Ok((listed_at, containers))
     }
 
-    /// The last words of a process that ended badly. A log that cannot be read is no reason not to look at the rest.
+    /// The last words of a run that ended badly. A log that cannot be read is no reason not to look at the rest.
     async fn add_evidence(&self, container: &mut ObservedContainer) {
         let ended = container.state == ContainerState::Exited;
         let Some(detail) = container.detail.as_mut().filter(|detail| ended && detail.exit_code != 0) else {
             return;
         };
-        let options = LogOptions { tail: Some(1), ..LogOptions::default() };
+        let begins = self.memory.log_begins(&container.id, &detail.started_at, &detail.finished_at);
+        let options = LogOptions { tail: Some(TAIL), ..LogOptions::default() };
         let Ok(mut lines) = self.read_log(&container.id, &options).await else { return };
-        if let Some(Ok(line)) = lines.next().await {
-            detail.last_line = Some(printable(&line.text)).filter(|text| !text.is_empty());
+        while let Some(Ok(line)) = lines.next().await {
+            let text = printable(&line.text);
+            // One container's log is that of all of its runs.
+            if !text.is_empty() && !is_before(&line.timestamp, &begins) {
+                detail.tail.push(text);
+            }
         }
     }
 
@@ -181,8 +195,18 @@ fn is_of(container: &ObservedContainer, id: &ResourceId, instance: &InstanceId) 
 }
 
 fn container(summary: ContainerSummary, as_of: AsOf) -> Option<ObservedContainer> {
-    let ContainerSummary { id, names, image, state, created, labels, network_settings, mounts, ports } =
-        summary;
+    let ContainerSummary {
+        id,
+        names,
+        image,
+        image_id,
+        state,
+        created,
+        labels,
+        network_settings,
+        mounts,
+        ports,
+    } = summary;
     if id.is_empty() {
         tracing::warn!("The engine listed a container without an id.");
         return None;
@@ -192,6 +216,7 @@ fn container(summary: ContainerSummary, as_of: AsOf) -> Option<ObservedContainer
     Some(ObservedContainer {
         name: name.unwrap_or_default().to_owned(),
         image,
+        image_id,
         state: container_state(&state),
         owner: ownership(&labels, Kind::Container),
         compose: compose_origin(&labels),
@@ -279,8 +304,20 @@ fn published(ports: &[Port]) -> Vec<PublishedPort> {
 
 /// At most 200 characters on one line, none of them a control character.
 fn printable(text: &str) -> String {
-    let clean: String = text.trim().chars().filter(|char| !char.is_control()).take(200).collect();
-    if text.trim().chars().count() > 200 { format!("{clean}…") } else { clean }
+    let mut chars = text.trim().chars().filter(|char| !char.is_control());
+    let clean: String = chars.by_ref().take(EVIDENCE_MAX).collect();
+    if chars.next().is_some() { format!("{clean}…") } else { clean }
+}
+
+/// Whether `stamp` is of a moment before `start`; both as Go prints them: RFC 3339 in UTC, the fraction without the zeros
+/// at its end, so that text does not sort as time.
+fn is_before(stamp: &str, start: &str) -> bool {
+    let parts = |text: &str| {
+        let (seconds, fraction) =
+            text.trim_end_matches('Z').split_once('.').unwrap_or((text.trim_end_matches('Z'), ""));
+        (seconds.to_owned(), format!("{fraction:0<9}"))
+    };
+    !stamp.is_empty() && parts(stamp) < parts(start)
 }
 
 fn add_detail(container: &mut ObservedContainer, inspect: &ContainerInspect) {
@@ -304,8 +341,9 @@ fn add_detail(container: &mut ObservedContainer, inspect: &ContainerInspect) {
         oom_killed: state.oom_killed,
         health: state.health.as_ref().and_then(|health| engine_health(&health.status)),
         limits: limits(host_config),
+        joins: joins(host_config),
         engine_restarts: host_config.restart_policy.is_set(),
-        last_line: None,
+        tail: Vec::new(),
     });
 }
 
@@ -320,12 +358,47 @@ fn engine_health(word: &str) -> Option<EngineHealth> {
 
 /// Limits in force; those that `create_body` wrote to lift a limit read as none.
 pub(super) fn limits(config: &HostConfig) -> Limits {
-    let HostConfig { memory, nano_cpus, pids_limit, restart_policy: _, port_bindings: _ } = config;
+    let HostConfig {
+        memory,
+        nano_cpus,
+        pids_limit,
+        memory_reservation,
+        memory_swap,
+        cpu_shares,
+        cpuset_cpus,
+        network_mode: _,
+        pid_mode: _,
+        ipc_mode: _,
+        restart_policy: _,
+        port_bindings: _,
+    } = config;
+    let bytes = |limit: i64| if limit >= create_body::MEMORY_LIFTED { 0 } else { limit.max(0) };
+    let memory = bytes(*memory);
     Limits {
-        memory: if *memory >= create_body::MEMORY_LIFTED { 0 } else { (*memory).max(0) },
+        memory,
+        // As much as there is at most is no reservation, and how one is lifted: the engine takes no more.
+        memory_reservation: Some(bytes(*memory_reservation)).filter(|kept| *kept != memory).unwrap_or(0),
+        memory_swap: match *memory_swap {
+            // Nothing is counted, or as the engine has it by itself.
+            _ if memory == 0 => 0,
+            swap if swap == memory.saturating_mul(2) => 0,
+            swap if swap >= create_body::MEMORY_LIFTED => -1,
+            swap => swap,
+        },
         nano_cpus: if create_body::is_cpu_lifted(*nano_cpus) { 0 } else { (*nano_cpus).max(0) },
+        cpu_shares: if *cpu_shares == create_body::CPU_SHARES_LIFTED { 0 } else { (*cpu_shares).max(0) },
+        cpuset: if create_body::is_cpuset_lifted(cpuset_cpus) { String::new() } else { cpuset_cpus.clone() },
         pids: (*pids_limit).max(0),
     }
+}
+
+/// The containers whose namespaces it has joined.
+fn joins(config: &HostConfig) -> BTreeSet<ContainerId> {
+    let modes = [&config.network_mode, &config.pid_mode, &config.ipc_mode];
+    modes
+        .into_iter()
+        .filter_map(|mode| Some(ContainerId(mode.strip_prefix("container:")?.to_owned())))
+        .collect()
 }
 
 pub(super) fn network(network: Network) -> ObservedNetwork {
@@ -407,6 +480,7 @@ mod tests {
         };
         assert_eq!(limits(&config(create_body::MEMORY_LIFTED, 3_999_999_999, -1)), Limits::default());
         let (memory, nano_cpus, pids) = (64 << 20, 2_000_000_000, 10);
-        assert_eq!(limits(&config(memory, nano_cpus, pids)), Limits { memory, nano_cpus, pids });
+        let expected = Limits { memory, nano_cpus, pids, ..Limits::default() };
+        assert_eq!(limits(&config(memory, nano_cpus, pids)), expected);
     }
 }

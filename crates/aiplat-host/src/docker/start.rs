@@ -90,6 +90,7 @@ pub(super) fn missing_path(error: &CallError) -> Option<&str> {
         CallError::Connect { .. }
         | CallError::Broken { .. }
         | CallError::Malformed { .. }
+        | CallError::Lacks { .. }
         | CallError::TooOld { .. } => None,
     }
 }

@@ -19,6 +19,8 @@ pub(crate) struct ContainerSummary {
     pub(crate) names: Vec<String>,
     #[serde(deserialize_with = "lenient")]
     pub(crate) image: String,
+    #[serde(rename = "ImageID", deserialize_with = "lenient")]
+    pub(crate) image_id: String,
     #[serde(deserialize_with = "lenient")]
     pub(crate) state: String,
     #[serde(deserialize_with = "lenient")]
@@ -114,6 +116,8 @@ pub(crate) struct State {
     #[serde(rename = "OOMKilled", deserialize_with = "lenient")]
     pub(crate) oom_killed: bool,
     #[serde(deserialize_with = "lenient")]
+    pub(crate) pid: i64,
+    #[serde(deserialize_with = "lenient")]
     pub(crate) started_at: String,
     #[serde(deserialize_with = "lenient")]
     pub(crate) finished_at: String,
@@ -159,6 +163,21 @@ pub(crate) struct HostConfig {
     pub(crate) nano_cpus: i64,
     #[serde(deserialize_with = "lenient")]
     pub(crate) pids_limit: i64,
+    #[serde(deserialize_with = "lenient")]
+    pub(crate) memory_reservation: i64,
+    #[serde(deserialize_with = "lenient")]
+    pub(crate) memory_swap: i64,
+    #[serde(deserialize_with = "lenient")]
+    pub(crate) cpu_shares: i64,
+    #[serde(deserialize_with = "lenient")]
+    pub(crate) cpuset_cpus: String,
+    /// `container:<id>` where it is another container's; so are the next two.
+    #[serde(deserialize_with = "lenient")]
+    pub(crate) network_mode: String,
+    #[serde(deserialize_with = "lenient")]
+    pub(crate) pid_mode: String,
+    #[serde(deserialize_with = "lenient")]
+    pub(crate) ipc_mode: String,
     #[serde(deserialize_with = "lenient")]
     pub(crate) restart_policy: RestartPolicy,
     /// `80/tcp` to host addresses.
@@ -241,6 +260,14 @@ pub(crate) struct ImageInspect {
 pub(crate) struct Created {
     #[serde(deserialize_with = "lenient")]
     pub(crate) id: String,
+    #[serde(deserialize_with = "lenient")]
+    pub(crate) warnings: Vec<String>,
+}
+
+/// The answer to an update.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub(crate) struct Updated {
     #[serde(deserialize_with = "lenient")]
     pub(crate) warnings: Vec<String>,
 }

@@ -17,6 +17,7 @@ pub struct Request {
     pub method: String,
     /// With the API version.
     pub path: String,
+    pub body: Vec<u8>,
 }
 
 /// Listens until the test process ends.
@@ -85,7 +86,7 @@ fn serve(mut stream: UnixStream, handler: &Handler, seen: &Mutex<Vec<String>>) {
     let mut words = head.split(' ');
     let (method, path) = (words.next().unwrap().to_owned(), words.next().unwrap().to_owned());
     seen.lock().unwrap().push(format!("{method} {path}"));
-    handler(&Request { method, path }, &mut stream);
+    handler(&Request { method, path, body }, &mut stream);
 }
 
 /// Answers 200 with `json`.

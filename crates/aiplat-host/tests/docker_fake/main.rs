@@ -5,6 +5,7 @@
 mod support;
 
 mod engine;
+mod keys;
 mod odd_answers;
 mod streams;
 mod versions;

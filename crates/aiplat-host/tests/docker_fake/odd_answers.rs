@@ -192,7 +192,7 @@ async fn nothing_is_done_to_what_does_not_carry_our_labels() {
             Action::Disconnect { id: c1(), network: "n".to_owned() },
             Action::UpdateLimits {
                 id: c1(),
-                limits: aiplat_core::spec::Limits { memory: 1 << 30, nano_cpus: 0, pids: 0 },
+                limits: aiplat_core::spec::Limits { memory: 1 << 30, ..Default::default() },
             },
             Action::RemoveNetwork { id: "c1".to_owned(), name: "n".to_owned() },
         ] {
@@ -207,6 +207,57 @@ async fn nothing_is_done_to_what_does_not_carry_our_labels() {
         }
         assert_eq!(backend.calls().mutating(), 0, "{:?}", engine.seen());
     }
+}
+
+/// An engine that has the volume `p_old` with `labels`, and answers `status` and `text` to its removal.
+fn with_volume(labels: &'static str, status: u16, text: &'static str) -> FakeEngine {
+    FakeEngine::start(move |request, stream| match request.method.as_str() {
+        "GET" => ok(stream, &format!(r#"{{"Name":"p_old","Labels":{labels}}}"#)),
+        _ => answer(stream, status, &serde_json::json!({"message": text}).to_string()),
+    })
+}
+
+const OUR_VOLUME: &str = r#"{"io.aiplat.instance":"i","io.aiplat.resource":"volume/old"}"#;
+
+#[tokio::test]
+async fn a_volume_of_ours_goes_without_force_and_one_that_is_gone_is_a_success() {
+    let engine = with_volume(OUR_VOLUME, 204, "");
+    engine.backend().remove_volume("p_old").await.unwrap();
+    assert_eq!(engine.seen().last().unwrap(), "DELETE /v1.41/volumes/p_old");
+    // Gone before the look, and between the look and the call.
+    let gone =
+        FakeEngine::start(|_, stream| answer(stream, 404, r#"{"message":"get p_old: no such volume"}"#));
+    gone.backend().remove_volume("p_old").await.unwrap();
+    assert_eq!(gone.backend().calls().mutating(), 0, "{:?}", gone.seen());
+    with_volume(OUR_VOLUME, 404, "get p_old: no such volume").backend().remove_volume("p_old").await.unwrap();
+}
+
+#[tokio::test]
+async fn a_volume_that_is_not_ours_is_never_removed() {
+    for labels in [
+        "null",
+        r#"{"io.aiplat.resource":"volume/old"}"#,
+        r#"{"io.aiplat.instance":"j","io.aiplat.resource":"volume/old"}"#,
+        r#"{"io.aiplat.instance":"i","io.aiplat.resource":"network/old"}"#,
+    ] {
+        let engine = with_volume(labels, 204, "");
+        let error = engine.backend().remove_volume("p_old").await.unwrap_err();
+        assert_eq!((error.class, error.reason), (ErrorClass::Changed, Reason::NameTaken), "{error}");
+        assert!(error.message.contains("does not carry our labels; nothing was done"), "{error}");
+        assert!(engine.seen().iter().all(|call| !call.starts_with("DELETE")), "{:?}", engine.seen());
+    }
+    // The engine answers with another one than was asked for.
+    let engine = with_volume(OUR_VOLUME, 204, "");
+    engine.backend().remove_volume("p_o").await.unwrap_err();
+    assert!(engine.seen().iter().all(|call| !call.starts_with("DELETE")), "{:?}", engine.seen());
+}
+
+#[tokio::test]
+async fn a_volume_in_use_stays_and_the_sentence_says_what_to_do() {
+    let engine = with_volume(OUR_VOLUME, 409, "remove p_old: volume is in use - [c1]");
+    let error = engine.backend().remove_volume("p_old").await.unwrap_err();
+    assert_eq!((error.class, error.reason), (ErrorClass::Changed, Reason::InUse), "{error}");
+    assert!(error.message.contains("remove the container that names it first"), "{error}");
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use aiplat_core::{
     action::Action,
     condition::{ErrorClass, Reason},
     observed::{ContainerState, Observed, ObservedImage},
-    spec::{ContainerRuntime, Limits, Mount, MountSource},
+    spec::{ContainerRuntime, Limits, Mount, MountOptions, MountSource},
 };
 use aiplat_host::Backend;
 use serde_json::{Value, json};
@@ -97,11 +97,14 @@ async fn limits_are_set_changed_and_lifted_while_it_runs() {
     let app = ResourceId::container("app");
     let id = fixture.run("app", &["sleep"]).await;
     assert_eq!(fixture.only("app").await.detail.unwrap().limits, Limits::default());
-    let limits = |memory: i64, nano_cpus, pids| Limits { memory: memory << 20, nano_cpus, pids };
+    let limits =
+        |memory: i64, nano_cpus, pids| Limits { memory: memory << 20, nano_cpus, pids, ..Limits::default() };
     for limits in
         [limits(64, 500_000_000, 50), limits(256, 1_000_000_000, 100), limits(32, 0, 100), limits(0, 0, 0)]
     {
-        apply(&fixture.backend, &app, Action::UpdateLimits { id: id.clone(), limits }).await.unwrap();
+        apply(&fixture.backend, &app, Action::UpdateLimits { id: id.clone(), limits: limits.clone() })
+            .await
+            .unwrap();
         let seen = fixture.only("app").await;
         assert_eq!((seen.state, seen.detail.unwrap().limits), (ContainerState::Running, limits));
     }
@@ -111,7 +114,7 @@ async fn limits_are_set_changed_and_lifted_while_it_runs() {
         .unwrap();
     assert_eq!(fixture.backend.calls().mutating(), before, "nothing differs, nothing is asked");
 
-    let too_little = Action::UpdateLimits { id, limits: Limits { memory: 1000, nano_cpus: 0, pids: 0 } };
+    let too_little = Action::UpdateLimits { id, limits: Limits { memory: 1000, ..Limits::default() } };
     let error = apply(&fixture.backend, &app, too_little).await.unwrap_err();
     assert_eq!((error.class, error.reason), (ErrorClass::Rejected, Reason::ActionRejected), "{error}");
 }
@@ -156,7 +159,12 @@ async fn volumes_binds_and_memory_are_mounted_and_anonymous_volumes_carried_over
 
     let folder = tempfile::tempdir().unwrap();
     let made_for_it = folder.path().join("a/b").display().to_string();
-    let mount = |target: &str, source, read_only| Mount { target: target.to_owned(), source, read_only };
+    let mount = |target: &str, source, read_only| Mount {
+        target: target.to_owned(),
+        source,
+        read_only,
+        options: MountOptions::default(),
+    };
     let mounts = vec![
         mount("/anonymous", MountSource::Anonymous, false),
         mount("/bind", MountSource::Bind { path: made_for_it.clone(), create: true }, true),
@@ -197,7 +205,8 @@ async fn a_missing_host_path_is_said_with_the_command() {
     let Some(fixture) = Fixture::new() else { return };
     let path = format!("/nonexistent/{}", fixture.prefix);
     let source = MountSource::Bind { path: path.clone(), create: false };
-    let mounts = vec![Mount { target: "/x".to_owned(), source, read_only: false }];
+    let mounts =
+        vec![Mount { target: "/x".to_owned(), source, read_only: false, options: MountOptions::default() }];
     let create = fixture.spec("app", ContainerRuntime { mounts, ..fixture.runtime(&["sleep"]) });
     let error = fixture.create(create).await.unwrap_err();
     assert_eq!((error.class, error.reason), (ErrorClass::Rejected, Reason::HostPathMissing));

@@ -12,6 +12,7 @@ mod hints;
 mod image;
 mod names;
 mod networks;
+mod options;
 mod probes_and_logs;
 mod pulls;
 mod registry;

@@ -83,7 +83,12 @@ async fn a_fixed_address_is_kept() {
     );
     let address = subnet.replace(".0/24", ".77");
     let mut network = spec::network(&name);
-    network.subnets = vec![Subnet { subnet, gateway: None, ip_range: None }];
+    network.subnets = vec![Subnet {
+        subnet,
+        gateway: None,
+        ip_range: None,
+        aux_addresses: std::collections::BTreeMap::new(),
+    }];
     let labels = spec::labels(&fixture.instance, id.clone());
     apply(&fixture.backend, &id, Action::CreateNetwork { labels, spec: network }).await.unwrap();
     let mut create = fixture.spec("app", fixture.runtime(&["sleep"]));

@@ -22,7 +22,8 @@ fn get(path: &str) -> HttpProbe {
         method: "GET".to_owned(),
         host: None,
         headers: BTreeMap::new(),
-        status: (200, 399),
+        status: vec![(200, 399)],
+        body: None,
     }
 }
 
@@ -47,7 +48,7 @@ async fn http_probes_pass_by_status_and_say_what_was_asked_and_answered() {
         Err(format!("GET http://{ip}:8080/503: 503 Said (wanted 200 to 399)"))
     );
     assert_eq!(probe(get("/302")).await, Ok(format!("GET http://{ip}:8080/302: 302 Said")), "not followed");
-    assert!(probe(HttpProbe { status: (302, 302), ..get("/302") }).await.is_ok());
+    assert!(probe(HttpProbe { status: vec![(302, 302)], ..get("/302") }).await.is_ok());
     assert!(probe(HttpProbe { host: Some("example.test".to_owned()), ..get("/host") }).await.is_ok());
     assert!(probe(get("/host")).await.is_err());
     let headers = BTreeMap::from([("x-probe".to_owned(), "yes".to_owned())]);
@@ -57,8 +58,56 @@ async fn http_probes_pass_by_status_and_say_what_was_asked_and_answered() {
     let hang = ProbeKind::Http(get("/hang"));
     let late = fixture.backend.probe(&id, address, &hang, SOON).await.unwrap_err();
     assert_eq!(late, format!("GET http://{ip}:8080/hang: timed out, no answer within 300ms"));
-    let nowhere = fixture.backend.probe(&id, None, &hang, SOON).await.unwrap_err();
-    assert!(nowhere.contains("no address"), "{nowhere}");
+    let body = |text: &str| HttpProbe { body: Some(text.to_owned()), ..get("/ok") };
+    assert!(probe(body("hi")).await.is_ok());
+    assert_eq!(
+        probe(body("ready")).await,
+        Err(format!("GET http://{ip}:8080/ok: 200 Said, but its body (2 bytes) does not contain `ready`"))
+    );
+}
+
+/// Entering a network namespace is root's; others are told so.
+fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
+#[tokio::test]
+async fn a_container_without_an_address_is_asked_inside_its_network_namespace() {
+    let Some(fixture) = Fixture::new() else { return };
+    let id = fixture.create(fixture.spec("web", fixture.runtime(&["serve", "8080"]))).await.unwrap();
+    let ok = ProbeKind::Http(get("/ok"));
+    let before = fixture.backend.probe(&id, None, &ok, LATER).await;
+    assert_eq!(before, Err("GET http :8080/ok: the container does not run".to_owned()));
+    fixture.start("web", &id).await.unwrap();
+    if !is_root() {
+        let denied = fixture.backend.probe(&id, None, &ok, LATER).await.unwrap_err();
+        assert!(denied.contains("run it as root"), "{denied}");
+        return;
+    }
+    let said =
+        eventually("the server", async || fixture.backend.probe(&id, None, &ok, SOON).await.ok()).await;
+    assert_eq!(said, "GET http://127.0.0.1:8080/ok (inside): 200 Said");
+    let other = fixture.backend.probe(&id, None, &ProbeKind::Tcp { port: 81 }, LATER).await;
+    assert_eq!(other, Err("tcp 127.0.0.1:81 (inside): connection refused".to_owned()));
+}
+
+#[tokio::test]
+async fn what_listens_on_loopback_only_is_found_out_and_can_be_asked_inside() {
+    let Some(fixture) = Fixture::new() else { return };
+    let id = fixture.run("web", &["serve-inside", "8080"]).await;
+    let address = fixture.only("web").await.networks["bridge"].ip;
+    if !is_root() {
+        return;
+    }
+    let ok = ProbeKind::Http(get("/ok"));
+    eventually("the server", async || fixture.backend.probe(&id, None, &ok, SOON).await.ok()).await;
+    let found_out = async || {
+        let failed = fixture.backend.probe(&id, address, &ok, LATER).await.unwrap_err();
+        failed.contains("it listens only on 127.0.0.1 inside").then_some(failed)
+    };
+    let failed = eventually("the finding", found_out).await;
+    assert!(failed.contains("connection refused; it listens only on 127.0.0.1 inside"), "{failed}");
+    assert!(failed.contains("`via: namespace`"), "{failed}");
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use std::net::TcpListener;
 use aiplat_core::{
     condition::{ErrorClass, Reason},
     observed::ContainerState,
-    spec::{ContainerRuntime, Mount, MountSource},
+    spec::{ContainerRuntime, Mount, MountOptions, MountSource},
 };
 use aiplat_host::HostError;
 use serde_json::{Value, json};
@@ -95,7 +95,8 @@ async fn a_host_path_that_went_is_said_at_the_start() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("gone").display().to_string();
     let source = MountSource::Bind { path: path.clone(), create: true };
-    let mounts = vec![Mount { target: "/x".to_owned(), source, read_only: false }];
+    let mounts =
+        vec![Mount { target: "/x".to_owned(), source, read_only: false, options: MountOptions::default() }];
     let create = fixture.spec("app", ContainerRuntime { mounts, ..fixture.runtime(&["sleep"]) });
     let id = fixture.create(create).await.unwrap();
     std::fs::remove_dir(&path).unwrap();

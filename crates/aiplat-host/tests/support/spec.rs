@@ -28,6 +28,8 @@ pub fn create(
         restart: RestartMode::Default,
         dependencies: BTreeMap::new(),
         probe: None,
+        startup: None,
+        liveness: None,
         stop_grace: Duration::from_secs(1),
         update: UpdatePolicy::default(),
     };
@@ -44,6 +46,7 @@ pub fn create(
         spec: Arc::new(spec),
         network: None,
         inherit: Vec::new(),
+        joins: BTreeMap::new(),
     }
 }
 
@@ -60,9 +63,12 @@ pub fn network(name: &str) -> NetworkSpec {
         driver_opts: BTreeMap::new(),
         internal: false,
         enable_ipv6: false,
+        ipv4_off: false,
         attachable: false,
         labels: BTreeMap::new(),
         subnets: Vec::new(),
+        ipam_driver: None,
+        ipam_options: BTreeMap::new(),
     }
 }
 

@@ -31,7 +31,8 @@ fn main() {
                 sleep(number(millis));
             }
         }
-        ["serve", port] => serve(u16::try_from(number(port)).unwrap_or(80)),
+        ["serve", port] => serve("0.0.0.0", u16::try_from(number(port)).unwrap_or(80)),
+        ["serve-inside", port] => serve("127.0.0.1", u16::try_from(number(port)).unwrap_or(80)),
         other => {
             eprintln!("unknown: {other:?}");
             std::process::exit(64);
@@ -40,8 +41,8 @@ fn main() {
 }
 
 /// `/ok` answers 200, `/<code>` that code, `/hang` never.
-fn serve(port: u16) {
-    let listener = TcpListener::bind(("0.0.0.0", port)).expect("cannot listen");
+fn serve(address: &str, port: u16) {
+    let listener = TcpListener::bind((address, port)).expect("cannot listen");
     println!("listening on {port}");
     for stream in listener.incoming() {
         let Ok(mut stream) = stream else { continue };

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use aiplat_api::{
     client::Client,
-    v1::{ApplyRequest, DiffRequest, SpecUpload},
+    v1::{ApplyReply, ApplyRequest, DiffRequest, SpecUpload},
 };
 
 use super::{diff::valid, progress};
@@ -40,8 +40,8 @@ pub(super) async fn run(globals: &Globals, args: &ApplyArgs) -> Outcome {
     let proposal = match &args.file {
         Some(file) => {
             let offline = valid(offline::read(globals, file, Rules::Daemon, None)?)?;
-            note_companions(&offline, &status.platform.config);
-            Proposal { upload: Some(offline.upload()), content: offline.content().map(str::to_owned) }
+            let in_place = in_place(globals, &offline, &status.platform.config)?;
+            Proposal { upload: Some(in_place.upload()), content: offline.content().map(str::to_owned) }
         }
         None => Proposal { upload: on_disk(globals, &status.platform.config)?, content: None },
     };
@@ -64,21 +64,39 @@ fn on_disk(globals: &Globals, path: &str) -> Result<Option<SpecUpload>, Failure>
     Ok(Some(valid(offline)?.upload()))
 }
 
-/// `platform.yaml` goes to the daemon's folder alone; files that it names are looked for there.
-fn note_companions(offline: &Offline, daemon_path: &str) {
-    let folder = std::path::Path::new(daemon_path).parent();
-    if offline.path.parent() == folder {
-        return;
+/// The file as it will mean something once it is in the daemon's folder: what it names relative to itself is read
+/// relative to that, and the overlays there stay in force on top of it. The plan is made of this.
+fn in_place(globals: &Globals, offline: &Offline, daemon_path: &str) -> Result<Offline, Failure> {
+    let content = offline.content().map(str::to_owned);
+    let there = offline::read(globals, daemon_path.as_ref(), Rules::Daemon, content)?;
+    if offline.path == there.path {
+        return Ok(there);
     }
-    let named: Vec<String> = offline.companions().map(|path| path.display().to_string()).collect();
-    if let (false, Some(folder)) = (named.is_empty(), folder) {
+    let named = |offline: &Offline| -> Vec<String> {
+        offline.companions().map(|path| path.display().to_string()).collect()
+    };
+    let left = named(offline);
+    let found: Vec<String> = named(&there).into_iter().filter(|path| !left.contains(path)).collect();
+    let folder = there.path.parent().unwrap_or(&there.path).display().to_string();
+    if !left.is_empty() && offline.path.parent() != there.path.parent() {
         console::note(&format!(
-            "note: only {} is put in force; what it names relative to itself ({}) is then read relative to {}",
+            "note: only {} is put in force; what it names relative to itself ({}) is then read relative to {folder}",
             offline.path.display(),
-            named.join(", "),
-            folder.display()
+            left.join(", "),
         ));
     }
+    if !found.is_empty() {
+        console::note(&format!("note: with it go, from {folder}: {}", found.join(", ")));
+    }
+    if there.loaded.has_errors() {
+        console::note(there.report(&there.loaded.diagnostics).trim_end());
+        return Err(Failure::usage(format!(
+            "the file is valid where it is, and would not be in its place: {}",
+            there.tally()
+        ))
+        .tip(format!("copy what it names to {folder} first, or write absolute paths")));
+    }
+    Ok(there)
 }
 
 /// What the plan came to.
@@ -115,7 +133,11 @@ pub(super) async fn agreed(question: &str, consent: &Consent, nothing_to_do: boo
 /// Puts it in force and returns its generation.
 pub(super) async fn send(client: &Client, proposal: Proposal, consent: &Consent) -> Result<u64, Failure> {
     let request = ApplyRequest { content: proposal.content, confirm: consent.confirm };
-    let reply = client.apply(&request).await?;
+    in_force(client.apply(&request).await?)
+}
+
+/// Says what came of it; the generation that is in force.
+pub(super) fn in_force(reply: ApplyReply) -> Result<u64, Failure> {
     if reply.invalid {
         return Err(refused(&reply.report));
     }

@@ -186,6 +186,7 @@ fn platform(doc: Option<&StatusDoc>) -> Vec<Check> {
         ConditionType::InstanceMismatch => Some(("instance", "aiplatctl why")),
         ConditionType::DockerReachable
         | ConditionType::Accepted
+        | ConditionType::Suspended
         | ConditionType::NameTaken
         | ConditionType::ImageAvailable
         | ConditionType::StorageReady

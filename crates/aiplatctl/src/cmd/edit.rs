@@ -200,7 +200,7 @@ async fn open_editor(copy: &Path) -> Result<(), Failure> {
 }
 
 /// The change of the text, with three lines around it.
-fn text_diff(old: &str, new: &str) -> String {
+pub(super) fn text_diff(old: &str, new: &str) -> String {
     let diff = TextDiff::from_lines(old, new);
     let mut out = String::new();
     for group in diff.grouped_ops(3) {

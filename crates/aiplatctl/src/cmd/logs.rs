@@ -37,6 +37,7 @@ pub(super) async fn run(globals: &Globals, args: &LogsArgs) -> Outcome {
             Some(Tail::Last(lines)) => Some(lines),
         },
         since: args.since.map(|since| since.moment(Timestamp::now()).to_string()),
+        previous: args.previous,
     };
     let prefixes = Prefixes::new(&names);
     let mut printer = Printer { prefixes, timestamps: args.timestamps, failed: false };

@@ -8,20 +8,29 @@ mod diff;
 mod doctor;
 mod edit;
 mod events;
+mod exec;
+mod explain;
 mod get;
+mod graph;
+mod history;
 mod is_ready;
 mod logs;
 mod operate;
 mod other;
 mod progress;
+mod prune;
+mod pull;
 mod schema;
 mod status;
+mod suspend;
+mod top;
 mod validate;
 mod version;
 mod wait;
 mod watch;
 mod why;
 
+use self::apply::Consent;
 use aiplat_core::plan::Command;
 use jiff::Timestamp;
 use serde::Serialize;
@@ -47,14 +56,28 @@ pub(crate) async fn run(args: Args) -> Outcome {
         Verb::Logs(logs) => logs::run(globals, &logs).await,
         Verb::Diff { file, output } => diff::run(globals, file.as_ref(), output).await,
         Verb::Validate { file, output } => validate::run(globals, file.as_ref(), output),
-        Verb::Config { file, output } => config::run(globals, file.as_ref(), output),
+        Verb::Config { file, origin, output } => config::run(globals, file.as_ref(), origin, output),
+        Verb::Explain { topic } => explain::run(topic.as_deref()),
         Verb::Schema => schema::run(),
         Verb::Apply(apply) => apply::run(globals, &apply).await,
         Verb::Edit { yes, confirm } => edit::run(globals, yes, confirm).await,
+        Verb::History { revision, output } => history::run(globals, revision, output).await,
+        Verb::Rollback { revision, yes, confirm } => {
+            history::rollback(globals, revision, Consent { yes, confirm }).await
+        }
+        Verb::Prune(args) => prune::run(globals, &args).await,
         Verb::Start(args) => operate::run(globals, &args, Command::Start).await,
         Verb::Stop(args) => operate::run(globals, &args, Command::Stop).await,
         Verb::Restart(args) => operate::run(globals, &args, Command::Restart).await,
         Verb::ResetFailed(args) => operate::run(globals, &args, Command::ResetFailed).await,
+        Verb::Pull(args) => pull::run(globals, &args).await,
+        Verb::Update(args) => pull::update(globals, &args).await,
+        Verb::Exec(args) => exec::run(globals, &args).await,
+        Verb::Graph { output } => graph::run(globals, output).await,
+        Verb::Top { names, watch, output } => top::run(globals, &names, watch, output).await,
+        Verb::Suspend(args) => suspend::suspend(globals, &args).await,
+        Verb::Resume(args) => suspend::resume(globals, &args).await,
+        Verb::Release(args) => suspend::release(globals, &args).await,
         Verb::Doctor => doctor::run(globals).await,
         Verb::Completion { shell } => completion::run(shell),
         Verb::Version { output } => version::run(globals, output).await,

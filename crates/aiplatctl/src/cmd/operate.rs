@@ -70,15 +70,19 @@ fn chosen(doc: &StatusDoc, args: &OperateArgs) -> Result<Vec<String>, Failure> {
     if args.failed {
         return Ok(doc.services.iter().filter(is_failed).map(|it| it.name.clone()).collect());
     }
-    let name = |target: &Target| match target.find(doc)? {
+    args.names.iter().map(|target| name(doc, target)).collect()
+}
+
+/// The name of a service that is meant.
+pub(super) fn name(doc: &StatusDoc, target: &Target) -> Result<String, Failure> {
+    match target.find(doc)? {
         Found::Service(service) => Ok(service.name.clone()),
         Found::Resource(_) | Found::Gate(_) => Err(Failure::usage(format!("{target} is no service"))
             .tip("`aiplatctl get services` lists the services")),
-    };
-    args.names.iter().map(name).collect()
+    }
 }
 
-fn service<'a>(doc: &'a StatusDoc, name: &str) -> Option<&'a ServiceStatus> {
+pub(super) fn service<'a>(doc: &'a StatusDoc, name: &str) -> Option<&'a ServiceStatus> {
     doc.services.iter().find(|it| it.name == name)
 }
 
@@ -95,7 +99,13 @@ fn progress(command: Command, before: Option<&ServiceStatus>, now: &ServiceStatu
     let is_over = matches!(now.status, Word::Held | Word::Failed | Word::CrashLoop);
     let done = match command {
         Command::Stop => now.status == Word::Stopped,
-        Command::Start | Command::ResetFailed => is_up,
+        // The others are given by verbs of their own, which wait for something else.
+        Command::Start
+        | Command::ResetFailed
+        | Command::Update
+        | Command::Suspend
+        | Command::Resume
+        | Command::Release => is_up,
         Command::Restart => is_up && is_other_run,
     };
     if done {

@@ -74,7 +74,7 @@ fn outlook(doc: &StatusDoc, generation: u64) -> Outlook {
         return Outlook::Ready;
     }
     let is_over = |word: Word| match word {
-        Word::Held | Word::Failed | Word::Stopped => true,
+        Word::Held | Word::Failed | Word::Stopped | Word::Suspended => true,
         Word::Pending
         | Word::Unknown
         | Word::CrashLoop
@@ -195,11 +195,12 @@ impl Bars {
         for resource in &doc.resources {
             if let Some(pull) = resource.pull {
                 let key = resource.id.to_string();
-                let bar = self.bar(&key, "    pulling {prefix}  {bar:24} {wide_msg}");
-                bar.set_prefix(clean(resource.id.key()));
+                // The name comes last: it is what a narrow terminal can do without.
+                let bar = self.bar(&key, "    {bar:24} {prefix}  {wide_msg}");
+                bar.set_message(clean(resource.id.key()));
                 bar.set_length(pull.total.max(pull.done).max(1));
                 bar.set_position(pull.done);
-                bar.set_message(lists::progress(pull));
+                bar.set_prefix(lists::progress(pull));
                 shown.insert(key, bar);
             }
         }

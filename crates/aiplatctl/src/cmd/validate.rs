@@ -87,8 +87,10 @@ fn valid(offline: &Offline) -> String {
     }
     for difference in &offline.loaded.differences {
         let line = difference.location.as_ref().map_or(0, |location| location.line);
+        let elsewhere = difference.file != offline.path;
+        let file = if elsewhere { format!("{}, ", difference.file.display()) } else { String::new() };
         let more: String = difference.notes.iter().map(|note| format!(" ({})", clean(note))).collect();
-        out.push_str(&format!("  line {line}: {}{more}\n", clean(&difference.message)));
+        out.push_str(&format!("  {file}line {line}: {}{more}\n", clean(&difference.message)));
     }
     out
 }

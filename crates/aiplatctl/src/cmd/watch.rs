@@ -147,12 +147,12 @@ fn clip(text: &str, width: Option<usize>) -> String {
 
 /// Lines on the terminal that are drawn over.
 #[derive(Debug, Default)]
-struct Canvas {
+pub(super) struct Canvas {
     drawn: Vec<String>,
 }
 
 impl Canvas {
-    fn draw(&mut self, lines: &[String]) -> Result<(), Failure> {
+    pub(super) fn draw(&mut self, lines: &[String]) -> Result<(), Failure> {
         if self.drawn == lines {
             return Ok(());
         }

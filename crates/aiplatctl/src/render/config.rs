@@ -1,21 +1,24 @@
 //! A platform as it is understood, in the words of the file: merged, every name final, secrets left out.
 
+mod options;
+
 use std::{collections::BTreeMap, time::Duration};
 
 use aiplat_core::{
     Kind, ResourceId,
     spec::{
         ApplyMode, Attachment, ContainerLive, ContainerPolicy, ContainerRuntime, ContainerSpec, Dependency,
-        DependencyCondition, FailureAction, HttpProbe, Limits, Mode, Mount, MountSource, NetworkSpec,
-        OnExhausted, Platform, ProbeKind, ProbeSpec, RestartMode, RestartSettings, Settings, Subnet,
-        UpdatePolicy, VolumeSpec,
+        DependencyCondition, FailureAction, Limits, Mode, Mount, MountSource, NetworkSpec, OnExhausted,
+        Platform, RestartMode, RestartSettings, Settings, Subnet, UpdateOrder, UpdatePolicy, VolumeSpec,
     },
 };
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
+use options::{mount_options, words};
+
 /// Instead of a secret.
-const REDACTED: &str = "<redacted>";
+pub(super) const REDACTED: &str = "<redacted>";
 /// A name with one of these in it names a secret.
 const SECRETS: [&str; 6] = ["PASSWORD", "PASSWD", "TOKEN", "KEY", "SECRET", "CREDENTIAL"];
 /// So does one with a word that ends in one of these: `PGPASS`, `MYSQL_PWD`, `REDIS_PW`, `BASIC_AUTH`.
@@ -88,6 +91,8 @@ struct Service {
     stop_grace_period: String,
     #[serde(skip_serializing_if = "Value::is_null")]
     deploy: Value,
+    #[serde(flatten)]
+    options: Map<String, Value>,
 }
 
 /// The platform in the words of the file.
@@ -163,9 +168,12 @@ fn service(spec: &ContainerSpec, pull_policy: Value) -> Service {
         ports,
         mounts,
         engine_health_off,
+        engine_check,
+        options,
     } = runtime;
     let ContainerLive { networks, limits } = live;
-    let ContainerPolicy { restart, dependencies, probe, stop_grace, update } = policy;
+    let ContainerPolicy { restart, dependencies, probe: _, startup: _, liveness: _, stop_grace, update } =
+        policy;
     let argv = |argv: &Option<Vec<String>>| argv.as_ref().map(|argv| without_secrets(argv));
     Service {
         container_name: host_name.clone(),
@@ -180,11 +188,7 @@ fn service(spec: &ContainerSpec, pull_policy: Value) -> Service {
         volumes: mounts.iter().map(mount).collect(),
         networks: networks.iter().map(|(id, it)| (id.key().to_owned(), attachment(spec, it))).collect(),
         depends_on: dependencies.iter().map(|(id, it)| (id.key().to_owned(), dependency(*it))).collect(),
-        healthcheck: match probe {
-            Some(probe) => healthcheck(probe),
-            None if *engine_health_off => json!({"disable": true}),
-            None => Value::Null,
-        },
+        healthcheck: super::probe::healthcheck(policy, *engine_health_off, engine_check.as_ref()),
         restart: match restart {
             RestartMode::Default => None,
             RestartMode::No => Some("no".to_owned()),
@@ -195,6 +199,7 @@ fn service(spec: &ContainerSpec, pull_policy: Value) -> Service {
         stop_signal: stop_signal.clone(),
         stop_grace_period: duration(*stop_grace),
         deploy: deploy(limits, update),
+        options: words(options, limits),
     }
 }
 
@@ -208,7 +213,7 @@ fn port(port: &aiplat_core::spec::PortBinding) -> String {
 }
 
 fn mount(mount: &Mount) -> Value {
-    let Mount { target, source, read_only } = mount;
+    let Mount { target, source, read_only, options } = mount;
     let mut value = match source {
         MountSource::Volume { volume, host_name: _ } => {
             json!({"type": "volume", "source": volume.key(), "target": target})
@@ -225,11 +230,22 @@ fn mount(mount: &Mount) -> Value {
     if *read_only {
         value["read_only"] = json!(true);
     }
+    mount_options(options, &mut value);
     value
 }
 
 fn attachment(spec: &ContainerSpec, attachment: &Attachment) -> Value {
-    let Attachment { host_name: _, aliases, ipv4_address, ipv6_address } = attachment;
+    let Attachment {
+        host_name: _,
+        aliases,
+        ipv4_address,
+        ipv6_address,
+        link_local_ips,
+        mac_address,
+        driver_opts,
+        gw_priority,
+        priority,
+    } = attachment;
     // Every container answers to its service's name and to its own.
     let own = |alias: &&String| **alias == spec.service || **alias == spec.host_name;
     let aliases: Vec<&String> = aliases.iter().filter(|alias| !own(alias)).collect();
@@ -237,6 +253,11 @@ fn attachment(spec: &ContainerSpec, attachment: &Attachment) -> Value {
     insert(&mut map, "aliases", (!aliases.is_empty()).then_some(aliases));
     insert(&mut map, "ipv4_address", ipv4_address.as_ref());
     insert(&mut map, "ipv6_address", ipv6_address.as_ref());
+    insert(&mut map, "link_local_ips", (!link_local_ips.is_empty()).then_some(link_local_ips));
+    insert(&mut map, "mac_address", mac_address.as_ref());
+    insert(&mut map, "driver_opts", (!driver_opts.is_empty()).then_some(driver_opts));
+    insert(&mut map, "gw_priority", (*gw_priority != 0).then_some(gw_priority));
+    insert(&mut map, "priority", (*priority != 0).then_some(priority));
     Value::Object(map)
 }
 
@@ -250,48 +271,10 @@ fn dependency(dependency: Dependency) -> Value {
     json!({"condition": condition, "required": required, "restart": restart})
 }
 
-fn healthcheck(probe: &ProbeSpec) -> Value {
-    let ProbeSpec { kind, interval, timeout, retries, start_period } = probe;
-    let (key, asked) = match kind {
-        ProbeKind::Http(http) => ("http", http_probe(http)),
-        ProbeKind::Tcp { port } => ("tcp", json!({"port": port})),
-        ProbeKind::Exec { argv } => {
-            ("test", std::iter::once("CMD".to_owned()).chain(without_secrets(argv)).collect())
-        }
-    };
-    json!({
-        key: asked,
-        "interval": duration(*interval),
-        "timeout": duration(*timeout),
-        "retries": retries,
-        "start_period": duration(*start_period),
-    })
-}
-
-fn http_probe(http: &HttpProbe) -> Value {
-    let HttpProbe { scheme: aiplat_core::spec::Scheme::Http, port, path, method, host, headers, status } =
-        http;
-    let mut map = Map::new();
-    insert(&mut map, "port", Some(port));
-    insert(&mut map, "path", Some(path));
-    insert(&mut map, "method", Some(method));
-    insert(&mut map, "host", host.as_ref());
-    let secret = |name: &str, value: &str| match name.to_ascii_uppercase().as_str() {
-        "AUTHORIZATION" | "COOKIE" => REDACTED.to_owned(),
-        _ => redacted(&name.replace('-', "_"), value),
-    };
-    let headers: BTreeMap<&String, String> =
-        headers.iter().map(|(name, value)| (name, secret(name, value))).collect();
-    insert(&mut map, "headers", (!headers.is_empty()).then_some(headers));
-    insert(&mut map, "status", Some(format!("{}-{}", status.0, status.1)));
-    Value::Object(map)
-}
-
 fn deploy(limits: &Limits, update: &UpdatePolicy) -> Value {
-    let UpdatePolicy { failure_action, monitor } = *update;
+    let UpdatePolicy { failure_action, monitor, order } = *update;
     let mut map = Map::new();
-    let limits = limits_of(limits);
-    insert(&mut map, "resources", (!limits.is_empty()).then(|| json!({"limits": limits})));
+    insert(&mut map, "resources", Some(resources(limits)).filter(|resources| !resources.is_empty()));
     let mut config = Map::new();
     let word = |action: FailureAction| match action {
         FailureAction::Rollback => "rollback",
@@ -299,16 +282,23 @@ fn deploy(limits: &Limits, update: &UpdatePolicy) -> Value {
     };
     insert(&mut config, "failure_action", failure_action.map(word));
     insert(&mut config, "monitor", (monitor != UpdatePolicy::default().monitor).then(|| duration(monitor)));
+    insert(&mut config, "order", (order == UpdateOrder::StartFirst).then_some("start-first"));
     insert(&mut map, "update_config", (!config.is_empty()).then_some(config));
     if map.is_empty() { Value::Null } else { Value::Object(map) }
 }
 
-fn limits_of(limits: &Limits) -> Map<String, Value> {
-    let Limits { memory, nano_cpus, pids } = *limits;
+fn resources(limits: &Limits) -> Map<String, Value> {
+    let Limits { memory, memory_reservation, memory_swap: _, nano_cpus, cpu_shares: _, cpuset: _, pids } =
+        limits;
+    let mut most = Map::new();
+    insert(&mut most, "memory", (*memory != 0).then(|| size(*memory)));
+    insert(&mut most, "cpus", (*nano_cpus != 0).then(|| format!("{}", *nano_cpus as f64 / 1e9)));
+    insert(&mut most, "pids", (*pids != 0).then_some(pids));
+    let mut kept = Map::new();
+    insert(&mut kept, "memory", (*memory_reservation != 0).then(|| size(*memory_reservation)));
     let mut map = Map::new();
-    insert(&mut map, "memory", (memory != 0).then(|| size(memory)));
-    insert(&mut map, "cpus", (nano_cpus != 0).then(|| format!("{}", nano_cpus as f64 / 1e9)));
-    insert(&mut map, "pids", (pids != 0).then_some(pids));
+    insert(&mut map, "limits", Some(most).filter(|most| !most.is_empty()));
+    insert(&mut map, "reservations", Some(kept).filter(|kept| !kept.is_empty()));
     map
 }
 
@@ -320,25 +310,34 @@ fn network(spec: &NetworkSpec) -> Value {
         driver_opts,
         internal,
         enable_ipv6,
+        ipv4_off,
         attachable,
         labels,
         subnets,
+        ipam_driver,
+        ipam_options,
     } = spec;
     let mut map = named(host_name, *external, driver.as_ref(), driver_opts, labels);
     insert(&mut map, "internal", internal.then_some(true));
     insert(&mut map, "enable_ipv6", enable_ipv6.then_some(true));
+    insert(&mut map, "enable_ipv4", ipv4_off.then_some(false));
     insert(&mut map, "attachable", attachable.then_some(true));
     let pools: Vec<Value> = subnets
         .iter()
-        .map(|Subnet { subnet, gateway, ip_range }| {
+        .map(|Subnet { subnet, gateway, ip_range, aux_addresses }| {
             let mut pool = Map::new();
             insert(&mut pool, "subnet", Some(subnet));
             insert(&mut pool, "gateway", gateway.as_ref());
             insert(&mut pool, "ip_range", ip_range.as_ref());
+            insert(&mut pool, "aux_addresses", (!aux_addresses.is_empty()).then_some(aux_addresses));
             Value::Object(pool)
         })
         .collect();
-    insert(&mut map, "ipam", (!pools.is_empty()).then(|| json!({"config": pools})));
+    let mut ipam = Map::new();
+    insert(&mut ipam, "driver", ipam_driver.as_ref());
+    insert(&mut ipam, "config", (!pools.is_empty()).then_some(pools));
+    insert(&mut ipam, "options", (!ipam_options.is_empty()).then_some(ipam_options));
+    insert(&mut map, "ipam", Some(ipam).filter(|ipam| !ipam.is_empty()));
     Value::Object(map)
 }
 
@@ -367,7 +366,7 @@ fn named(
     map
 }
 
-fn insert<T: Serialize>(map: &mut Map<String, Value>, key: &str, value: Option<T>) {
+pub(super) fn insert<T: Serialize>(map: &mut Map<String, Value>, key: &str, value: Option<T>) {
     if let Some(value) = value {
         map.insert(key.to_owned(), json!(value));
     }
@@ -381,7 +380,7 @@ fn member(id: &ResourceId) -> String {
 }
 
 /// A value, unless its name says that it is a secret. A path to a secret is none.
-fn redacted(name: &str, value: &str) -> String {
+pub(super) fn redacted(name: &str, value: &str) -> String {
     if !value.is_empty() && is_secret(name) { REDACTED.to_owned() } else { without_password(value) }
 }
 
@@ -397,7 +396,7 @@ fn is_secret(name: &str) -> bool {
 }
 
 /// `--password=word` and `--password word` without the word.
-fn without_secrets(argv: &[String]) -> Vec<String> {
+pub(super) fn without_secrets(argv: &[String]) -> Vec<String> {
     let mut is_value = false;
     let redact = |arg: &String| {
         let was_flag = std::mem::take(&mut is_value);
@@ -427,7 +426,7 @@ fn without_password(value: &str) -> String {
 }
 
 /// Exact, in the words of the file: `1h30m`, `1500ms`.
-fn duration(duration: Duration) -> String {
+pub(super) fn duration(duration: Duration) -> String {
     let (seconds, millis) = (duration.as_secs(), duration.subsec_millis());
     if millis > 0 || seconds == 0 {
         return if duration.is_zero() { "0s".to_owned() } else { format!("{}ms", duration.as_millis()) };

@@ -3,15 +3,15 @@
 use std::fmt::Write as _;
 
 use aiplat_api::v1::{
-    Event, GateStatus, ResourceStatus, ServiceDetail, ServiceStatus, StatusCondition, StatusDoc,
+    CheckDetail, Event, GateStatus, ResourceStatus, ServiceDetail, ServiceStatus, StatusCondition, StatusDoc,
 };
-use aiplat_core::observed::ProbeOutcome;
+use aiplat_core::{observed::ProbeOutcome, spec::Role};
 
 use super::{
     View, events, lists, style,
     style::paint,
     table::{Table, cell, column, message},
-    text::{clean, count},
+    text::{self, clean, count},
     time::age_of,
     why,
 };
@@ -71,6 +71,7 @@ pub fn service(doc: &StatusDoc, service: &ServiceStatus, view: View) -> String {
 fn facts(out: &mut String, view: View, detail: &ServiceDetail) {
     let ServiceDetail {
         image,
+        image_id,
         container,
         container_id,
         run: _,
@@ -83,6 +84,9 @@ fn facts(out: &mut String, view: View, detail: &ServiceDetail) {
         probe,
         last_probe,
         probe_attempts,
+        probe_failures,
+        probe_retries,
+        checks,
         endings: _,
         next: _,
         fingerprint,
@@ -90,7 +94,8 @@ fn facts(out: &mut String, view: View, detail: &ServiceDetail) {
     let id = container_id.as_deref().map(|id| id.get(..12).unwrap_or(id));
     let parts = [id, state.as_deref()].into_iter().flatten().collect::<Vec<_>>().join(", ");
     let container = if parts.is_empty() { container.clone() } else { format!("{container} ({parts})") };
-    fact(out, view, "Image", &clean(image));
+    let made_from = image_id.as_deref().map(|id| format!(" ({})", text::short_id(id))).unwrap_or_default();
+    fact(out, view, "Image", &clean(&format!("{image}{made_from}")));
     fact(out, view, "Container", &clean(&container));
     list(out, view, "Ports", ports);
     list(out, view, "Networks", networks);
@@ -104,14 +109,32 @@ fn facts(out: &mut String, view: View, detail: &ServiceDetail) {
         "Probe",
         &probe.as_ref().map(|probe| format!("{}, {attempts}", clean(probe))).unwrap_or_default(),
     );
-    fact(out, view, "Last probe", &last_probe.as_ref().map(exchange).unwrap_or_default());
+    let last = last_probe.as_ref().map(|last| exchange(last, *probe_failures, *probe_retries));
+    fact(out, view, "Last probe", &last.unwrap_or_default());
+    for CheckDetail { role, what, attempts, failures, retries, last } in checks {
+        let name = match role {
+            Role::Startup => "Startup",
+            Role::Readiness => "Readiness",
+            Role::Liveness => "Liveness",
+        };
+        let attempts = count(*attempts as usize, "attempt");
+        fact(out, view, name, &format!("{}, {attempts}", clean(what)));
+        let last = last.as_ref().map(|last| exchange(last, *failures, *retries));
+        fact(out, view, "  last", &last.unwrap_or_default());
+    }
     fact(out, view, "Fingerprint", &clean(fingerprint.as_deref().unwrap_or_default()));
 }
 
-fn exchange(probe: &ProbeOutcome) -> String {
+fn exchange(probe: &ProbeOutcome, failures: u32, retries: u32) -> String {
     let ProbeOutcome { at: _, passed, transcript, took } = probe;
     let word = if *passed { paint(style::GOOD, "passed") } else { paint(style::BAD, "failed") };
-    format!("{word} in {}: {}", aiplat_core::time::human(*took), clean(transcript))
+    // While it starts its time counts and not its tries; what an older daemon says has no count.
+    let tries = if (1..=retries).contains(&failures) {
+        format!(" (failure {failures} of {retries})")
+    } else {
+        String::new()
+    };
+    format!("{word} in {}{tries}: {}", aiplat_core::time::human(*took), clean(transcript))
 }
 
 /// `describe` of a resource that is not a service's container.

@@ -36,7 +36,7 @@ pub fn events<'a>(events: impl IntoIterator<Item = &'a Event>, moment: Moment, v
         column("MESSAGE").flexible(),
     ]);
     let mut table = Table::new(&columns);
-    for Event { number: _, time, kind, reason, resource, message: said } in events {
+    for Event { number: _, time, kind, reason, resource, message: said, count } in events {
         let mut row = Vec::new();
         if moment != Moment::Time {
             row.push(age(view.now, time).into());
@@ -48,11 +48,16 @@ pub fn events<'a>(events: impl IntoIterator<Item = &'a Event>, moment: Moment, v
             cell(style::event(*kind), type_name(*kind)),
             cell(style::event(*kind), reason),
             resource.into(),
-            message(said),
+            message(&times(said, *count)),
         ]);
         table.push(row);
     }
     table
+}
+
+/// The sentence of something that has happened `count` times.
+fn times(said: &str, count: u32) -> String {
+    if count > 1 { format!("({count} times) {said}") } else { said.to_owned() }
 }
 
 /// The type as it is written.

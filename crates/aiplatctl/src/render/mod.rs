@@ -4,9 +4,12 @@
 pub mod config;
 pub mod describe;
 pub mod events;
+pub mod graph;
 pub mod lists;
 pub mod logs;
+pub mod origin;
 pub mod plan;
+mod probe;
 pub mod status;
 pub mod style;
 pub mod table;

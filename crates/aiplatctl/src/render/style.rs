@@ -44,7 +44,9 @@ pub fn paint(style: Style, text: &str) -> String {
 pub fn word(word: Word) -> Style {
     match word {
         Word::Ready | Word::Completed => GOOD,
-        Word::Starting | Word::Pending | Word::Pulling | Word::BackOff | Word::Stopped => UNDERWAY,
+        Word::Starting | Word::Pending | Word::Pulling | Word::BackOff | Word::Stopped | Word::Suspended => {
+            UNDERWAY
+        }
         Word::Held | Word::Unknown | Word::CrashLoop | Word::NotReady | Word::Degraded | Word::Failed => BAD,
     }
 }

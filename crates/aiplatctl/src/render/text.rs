@@ -103,6 +103,13 @@ pub fn count(number: usize, one: &str) -> String {
     if number == 1 { format!("1 {one}") } else { format!("{number} {one}s") }
 }
 
+/// A content id as the engine's own tools print it: `4b3f0a1c9d2e`.
+#[must_use]
+pub fn short_id(id: &str) -> &str {
+    let id = id.strip_prefix("sha256:").unwrap_or(id);
+    id.get(..12).unwrap_or(id)
+}
+
 /// `1.5 GiB`.
 #[must_use]
 pub fn bytes(number: u64) -> String {

@@ -1,6 +1,8 @@
 //! The command from outside: what it prints of given documents, and what it does with a daemon that is played.
 
 mod offline;
+mod reference;
 mod render;
 mod support;
 mod verbs;
+mod work;

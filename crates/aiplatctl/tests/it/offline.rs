@@ -90,6 +90,35 @@ fn config_leaves_secrets_out_and_is_a_valid_file_itself() {
 }
 
 #[test]
+fn origin_shows_the_file_and_the_line_of_each_value() {
+    let folder = Folder::with(&format!("{PLATFORM}include: [more/compose.yaml]\n"));
+    let write = |path: &str, text: &str| {
+        let path = folder.0.path().join(path);
+        fs::create_dir_all(path.parent().expect("it has a folder")).expect("its folder is made");
+        fs::write(path, text).expect("it is written");
+    };
+    write(
+        "platform.yaml.d/10-prod.yaml",
+        "services:\n  web:\n    image: \"web:${TAG}\"\n    ports: [\"127.0.0.1:3001:3001\"]\n    command: [serve, --password, hunter2]\n    environment: [API_KEY=hunter2]\n",
+    );
+    write(
+        "more/compose.yaml",
+        "services:\n  cache:\n    image: redis:7\n    command: redis-server --requirepass hunter2\n",
+    );
+    write(".env", "TAG=2\n");
+    let run = folder.run(&["config", "--origin"]);
+    assert_eq!(run.code, Some(0), "{run:#?}");
+    assert!(!run.out.contains("hunter2"), "{}", run.out);
+    insta::assert_snapshot!("origin", run.out);
+    let json = folder.run(&["config", "--origin", "-o", "json"]);
+    let rows: serde_json::Value = serde_json::from_str(&json.out).expect("it is JSON");
+    let row = rows.as_array().expect("rows").iter().find(|row| row["path"] == "services.web.ports[1]");
+    let row = row.expect("the overlay's port");
+    assert!(row["file"].as_str().is_some_and(|file| file.ends_with("10-prod.yaml")), "{row}");
+    assert_eq!((row["line"].as_u64(), row["value"].as_str()), (Some(4), Some("127.0.0.1:3001:3001")));
+}
+
+#[test]
 fn schema_and_completions_are_printed() {
     let folder = Folder::with(PLATFORM);
     let schema: serde_json::Value = serde_json::from_str(&folder.run(&["schema"]).out).expect("it is JSON");

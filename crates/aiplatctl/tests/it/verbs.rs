@@ -19,7 +19,7 @@ use crate::support::{
 const PLATFORM: &str = "apiVersion: aiplat/v1\nname: home-ai\nservices:\n  redis: {image: redis:7}\n";
 
 #[track_caller]
-fn check(run: &Run, code: i32, out: &[&str], err: &[&str]) {
+pub(crate) fn check(run: &Run, code: i32, out: &[&str], err: &[&str]) {
     assert_eq!(run.code, Some(code), "{run:#?}");
     for part in out {
         assert!(run.out.contains(part), "stdout lacks {part:?}: {run:#?}");
@@ -105,6 +105,9 @@ fn status_is_3_unless_all_is_ready() {
 fn well_state(server: &Server) -> crate::support::server::State {
     let state = server.state();
     crate::support::server::State {
+        pull: aiplat_api::v1::PullReply::default(),
+        history: Vec::new(),
+        texts: std::collections::BTreeMap::new(),
         doc: docs::well(),
         diff: state.diff.clone(),
         apply: state.apply.clone(),

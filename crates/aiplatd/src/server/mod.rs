@@ -1,7 +1,11 @@
 //! HTTP/JSON v1 over the Unix socket. Every route names its verb; one check, before anything is read.
 
 pub mod auth;
+mod orders;
+mod prune;
+mod pull;
 mod routes;
+mod usage;
 
 use std::{io, os::unix::fs::PermissionsExt, path::Path, sync::Arc};
 
@@ -64,8 +68,14 @@ fn router(shared: Arc<Shared>) -> Router {
         .route("/v1/diff", allow(Verb::Read, post(routes::diff)))
         .route("/v1/logs/{service}", allow(Verb::Read, get(routes::logs)))
         .route("/v1/apply", allow(Verb::Administer, post(routes::apply)))
+        .route("/v1/usage", allow(Verb::Read, get(usage::usage)))
+        .route("/v1/history", allow(Verb::Read, get(routes::history)))
+        .route("/v1/history/{revision}", allow(Verb::Administer, get(routes::revision)))
+        .route("/v1/rollback", allow(Verb::Administer, post(routes::rollback)))
+        .route("/v1/prune", allow(Verb::Administer, post(prune::prune)))
         .route("/v1/reload", allow(Verb::Operate, post(routes::reload)))
-        .route("/v1/services/{service}/{command}", allow(Verb::Operate, post(routes::order)))
+        .route("/v1/services/{service}/pull", allow(Verb::Operate, post(pull::pull)))
+        .route("/v1/services/{service}/{command}", allow(Verb::Operate, post(orders::order)))
         .fallback(routes::not_found)
         .layer(axum::extract::DefaultBodyLimit::max(BODY_MAX))
         .with_state(shared)

@@ -1,16 +1,16 @@
 //! The routes: parse, ask the daemon, answer.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use aiplat_api::v1::{
-    ApplyRequest, DiffRequest, Done, Error, Event, LogRecord, SpecUpload, StatusDoc, Version,
+    ApplyRequest, DiffRequest, Done, Error, Event, RevisionInfo, RollbackRequest, SpecUpload, StatusDoc,
+    Version,
 };
-use aiplat_core::{
-    ResourceId,
-    ledger::Order,
-    load::Files,
-    plan::{self, Command, Members},
-};
+use aiplat_core::{ResourceId, load::Files, observed::ContainerId, plan::Members};
 use aiplat_host::LogOptions;
 use axum::{
     Json,
@@ -21,10 +21,12 @@ use axum::{
 };
 use bytes::Bytes;
 use futures_util::StreamExt;
+use jiff::Timestamp;
 use serde::Deserialize;
 
 use super::auth::Peer;
 use crate::{
+    history, kept_logs,
     shared::Shared,
     spec::{self, Intent},
     status,
@@ -98,6 +100,12 @@ impl Files for Uploaded {
     fn read(&self, path: &Path) -> Result<Option<Vec<u8>>, String> {
         Ok(self.0.get(&path.display().to_string()).map(|text| text.clone().into_bytes()))
     }
+
+    fn list(&self, folder: &Path) -> Result<Option<Vec<PathBuf>>, String> {
+        let inside: Vec<PathBuf> =
+            self.0.keys().map(PathBuf::from).filter(|path| path.parent() == Some(folder)).collect();
+        Ok((!inside.is_empty()).then_some(inside))
+    }
 }
 
 pub(super) async fn apply(
@@ -118,6 +126,37 @@ pub(super) async fn apply(
     }
 }
 
+pub(super) async fn history(State(shared): State<Arc<Shared>>) -> Json<Vec<RevisionInfo>> {
+    Json(history::list(&shared))
+}
+
+pub(super) async fn revision(State(shared): State<Arc<Shared>>, UrlPath(number): UrlPath<u64>) -> Response {
+    match history::text(&shared, number) {
+        Some(text) => Json(text).into_response(),
+        None => {
+            let message =
+                format!("there is no revision {number}; `aiplatctl history` lists those that are kept");
+            problem(StatusCode::NOT_FOUND, message).into_response()
+        }
+    }
+}
+
+pub(super) async fn rollback(
+    State(shared): State<Arc<Shared>>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    Json(RollbackRequest { revision, confirm }): Json<RollbackRequest>,
+) -> Response {
+    match history::rollback(&shared, revision, confirm).await {
+        Ok(reply) => {
+            if !reply.invalid && reply.needs_confirmation.is_none() {
+                audit(&shared, peer, &format!("went back to the file of generation {revision}"));
+            }
+            Json(reply).into_response()
+        }
+        Err(message) => problem(StatusCode::CONFLICT, message).into_response(),
+    }
+}
+
 pub(super) async fn reload(
     State(shared): State<Arc<Shared>>,
     ConnectInfo(peer): ConnectInfo<Peer>,
@@ -131,50 +170,17 @@ pub(super) async fn reload(
     Json(Done { message })
 }
 
-pub(super) async fn order(
-    State(shared): State<Arc<Shared>>,
-    ConnectInfo(peer): ConnectInfo<Peer>,
-    UrlPath((service, command)): UrlPath<(String, Command)>,
-) -> Response {
-    let id = ResourceId::container(&service);
-    let order = Order { by: who(peer), wall_ms: shared.clock.wall_ms() };
-    let word = serde_json::to_value(command).ok().and_then(|word| Some(word.as_str()?.to_owned()));
-    let word = word.unwrap_or_default();
-    let taken = {
-        let mut state = shared.lock();
-        let world = state.world(shared.now());
-        let declared = world.filter(|world| world.desired.containers.contains_key(&id));
-        let entries = declared.map(|world| plan::order(&world, &id, command, order));
-        let is_declared = entries.is_some();
-        entries.into_iter().flatten().for_each(|entry| state.ledger.enter(&id, entry));
-        is_declared
-    };
-    if !taken {
-        return no_such_service(&service).into_response();
-    }
-    shared.commit(std::slice::from_ref(&id)).await;
-    shared.lock().events.note(
-        shared.clock.wall_ms(),
-        "Operated",
-        &id.to_string(),
-        format!("{} gave `{word}`", who(peer)),
-    );
-    shared.changed();
-    shared.schedule([id]);
-    Json(Done { message: format!("{service}: {word} is noted") }).into_response()
-}
-
-fn no_such_service(service: &str) -> Problem {
+pub(super) fn no_such_service(service: &str) -> Problem {
     let message = format!("there is no service `{service}` in the file; `aiplatctl get services` lists them");
     problem(StatusCode::NOT_FOUND, message)
 }
 
-fn who(peer: Peer) -> String {
+pub(super) fn who(peer: Peer) -> String {
     format!("uid {}{}", peer.uid, peer.pid.map(|pid| format!(" (pid {pid})")).unwrap_or_default())
 }
 
 /// Who did what is an event.
-fn audit(shared: &Shared, peer: Peer, what: &str) {
+pub(super) fn audit(shared: &Shared, peer: Peer, what: &str) {
     let text = format!("{} {what}", who(peer));
     shared.lock().events.note(shared.clock.wall_ms(), "Operated", "platform", text);
     shared.changed();
@@ -187,6 +193,9 @@ pub(super) struct LogQuery {
     tail: Option<u32>,
     /// RFC 3339, or seconds since 1970.
     since: Option<String>,
+    /// The run before the present one.
+    #[serde(default)]
+    previous: bool,
 }
 
 pub(super) async fn logs(
@@ -202,8 +211,15 @@ pub(super) async fn logs(
             return no_such_service(&service).into_response();
         };
         let world = state.world(shared.now());
-        world.and_then(|world| Some(Members::of(&world, &id, &spec).current?.id.clone()))
+        world.and_then(|world| {
+            let current = Members::of(&world, &id, &spec).current?;
+            Some((current.id.clone(), kept_logs::end_of_run_before(current)))
+        })
     };
+    if query.previous {
+        return previous_log(&shared, &service, container).await;
+    }
+    let container = container.map(|(container, _)| container);
     let Some(container) = container else {
         let message =
             format!("{service} has no container yet; `aiplatctl why {service}` says what it waits for");
@@ -218,12 +234,7 @@ pub(super) async fn logs(
         Ok(lines) => {
             let lines = lines.map(move |line| {
                 let record = match line {
-                    Ok(line) => LogRecord {
-                        service: service.clone(),
-                        time: line.timestamp,
-                        stderr: line.stderr,
-                        text: line.text,
-                    },
+                    Ok(line) => kept_logs::record(&service, line),
                     Err(error) => return Err(std::io::Error::other(error.message)),
                 };
                 let mut text = serde_json::to_vec(&record).map_err(std::io::Error::other)?;
@@ -233,6 +244,30 @@ pub(super) async fn logs(
             ([(header::CONTENT_TYPE, "application/x-ndjson")], Body::from_stream(lines)).into_response()
         }
         Err(error) => problem(StatusCode::BAD_GATEWAY, error.message).into_response(),
+    }
+}
+
+/// The last lines before the present run: of this container if it has run before, else of the one before it.
+async fn previous_log(
+    shared: &Shared,
+    service: &str,
+    current: Option<(ContainerId, Option<Timestamp>)>,
+) -> Response {
+    let earlier = match current {
+        Some((container, Some(ended))) => kept_logs::until(shared, service, &container, ended).await,
+        Some((_, None)) | None => Vec::new(),
+    };
+    let lines = if earlier.is_empty() { shared.store.kept_log(service).await } else { Ok(earlier) };
+    match lines {
+        Ok(lines) if lines.is_empty() => {
+            let message = format!("{service} has had no earlier run that is known; leave `--previous` out");
+            problem(StatusCode::NOT_FOUND, message).into_response()
+        }
+        Ok(lines) => ([(header::CONTENT_TYPE, "application/x-ndjson")], lines.concat()).into_response(),
+        Err(error) => {
+            problem(StatusCode::INTERNAL_SERVER_ERROR, format!("its kept lines cannot be read: {error}"))
+                .into_response()
+        }
     }
 }
 

@@ -140,8 +140,16 @@ impl Engine {
 
     /// Records the events of the containers with this label from now on.
     pub(crate) fn record(&self, label: &str) -> Recorder {
-        let path = format!("/events?filters={}", label_filter(label));
-        let stream = http::send(&self.socket, "GET", &path, b"").expect("the engine streams events");
+        self.recorder(&format!("/events?filters={}", label_filter(label)))
+    }
+
+    /// Records everything that happens to containers and their connections, whosever they are.
+    pub(crate) fn record_all(&self) -> Recorder {
+        self.recorder("/events")
+    }
+
+    fn recorder(&self, path: &str) -> Recorder {
+        let stream = http::send(&self.socket, "GET", path, b"").expect("the engine streams events");
         stream.set_read_timeout(None).expect("a socket without a timeout");
         let lines = BufReader::new(stream.try_clone().expect("a socket can be cloned")).lines();
         let events = Arc::<Mutex<Vec<Event>>>::default();
@@ -173,18 +181,25 @@ pub(crate) struct Event {
     /// `start`, `die`, `destroy`, `rename`, ...
     pub(crate) action: String,
     pub(crate) id: String,
-    /// The service, by our label.
+    /// The service, by our label; empty for a connection.
     pub(crate) service: String,
+    /// The container's name; empty for a connection.
+    pub(crate) name: String,
 }
 
 impl Event {
     fn parse(line: &str) -> Option<Self> {
         let event: Value = serde_json::from_str(line).ok()?;
         let attributes = &event["Actor"]["Attributes"];
+        let is_connection = event["Type"] == json!("network");
+        let id = if is_connection { &attributes["container"] } else { &event["Actor"]["ID"] };
+        // A connection's event does not tell whose container it is.
+        let resource = if is_connection { Some("") } else { attributes["io.aiplat.resource"].as_str() };
         Some(Self {
             action: event["Action"].as_str()?.to_owned(),
-            id: event["Actor"]["ID"].as_str()?.to_owned(),
-            service: attributes["io.aiplat.resource"].as_str()?.trim_start_matches("container/").to_owned(),
+            id: id.as_str()?.to_owned(),
+            service: resource?.trim_start_matches("container/").to_owned(),
+            name: if is_connection { "" } else { attributes["name"].as_str().unwrap_or_default() }.to_owned(),
         })
     }
 }

@@ -288,6 +288,8 @@ impl Stage {
 
     /// Waits until everything is Ready and the daemon's own plan holds nothing any more.
     pub(crate) fn settled(&mut self) -> StatusDoc {
+        // What starts has nothing planned either, until it is Ready.
+        self.ready();
         let planned = || -> Option<DiffReply> {
             let answer = self.call("POST", "/v1/diff", &json!({"file": null})).ok()?;
             serde_json::from_slice(&answer.body).ok()

@@ -75,6 +75,19 @@ fn condition(name: &str, edge: &Edge, to: &ServiceDraft, sink: &mut Sink) {
             .also(*off, "switched off here")
             .help(format!("give `{other}` a `healthcheck`, or write `condition: service_started`")),
         ),
+        (DependencyCondition::Healthy, Health::Probes(probes), _)
+            if probes.readiness.is_none() && probes.startup.is_none() =>
+        {
+            sink.add(
+                Problem::warning(
+                    "health-unknown",
+                    edge.place,
+                    format!("`{name}` waits for `{other}` to be healthy, but `{other}` has a `liveness` probe only"),
+                )
+                .because("`liveness` restarts a service; without another probe, running counts as healthy")
+                .help(format!("say in the `healthcheck` of `{other}` how it is found out that it is ready")),
+            );
+        }
         (DependencyCondition::Healthy, Health::Unsaid, _) => sink.add(
             Problem::warning(
                 "health-unknown",
@@ -82,6 +95,7 @@ fn condition(name: &str, edge: &Edge, to: &ServiceDraft, sink: &mut Sink) {
                 format!("`{name}` waits for `{other}` to be healthy, but `{other}` has no `healthcheck`"),
             )
             .because("its image may bring one; if it does not, running counts as healthy")
+            .of(name)
             .help(format!("give `{other}` a `healthcheck`, as in `healthcheck: {{tcp: {{port: 5432}}}}`")),
         ),
         (DependencyCondition::CompletedSuccessfully, _, RestartMode::Always) => sink.add(
@@ -97,7 +111,7 @@ fn condition(name: &str, edge: &Edge, to: &ServiceDraft, sink: &mut Sink) {
             DependencyCondition::Healthy
             | DependencyCondition::Started
             | DependencyCondition::CompletedSuccessfully,
-            Health::Off(_) | Health::Unsaid | Health::Probe(_) | Health::Broken,
+            Health::Off(_) | Health::Unsaid | Health::Engine(..) | Health::Probes(_) | Health::Broken,
             RestartMode::Always | RestartMode::Default | RestartMode::No | RestartMode::OnFailure(_),
         ) => {}
     }
@@ -137,7 +151,7 @@ fn reachable(
     let problem = if edge.required {
         Problem::error("no-shared-network", edge.place, message)
     } else {
-        Problem::warning("no-shared-network", edge.place, message)
+        Problem::warning("no-shared-network", edge.place, message).of(name)
     };
     sink.add(
         problem

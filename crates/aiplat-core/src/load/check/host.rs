@@ -1,12 +1,13 @@
 //! Default deny: what gives a container power over the host must be named in `allow_host_access`.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use super::Scene;
+use super::{Scene, powers};
 use crate::load::{
     decode::normal,
     diagnostic::{Problem, Sink},
     draft::{MountDraft, ServiceDraft, SourceDraft, VolumeDraft},
+    layers::overlay_folder,
 };
 
 /// These, what is in them, and what contains them.
@@ -31,22 +32,23 @@ const HARMLESS: [&str; 2] = ["/etc/localtime", "/etc/timezone"];
 pub(in crate::load) struct Ours<'a> {
     /// The file that is being read.
     pub(in crate::load) root: &'a Path,
+    /// All files that it is made of.
+    pub(in crate::load) parts: &'a [PathBuf],
     pub(in crate::load) state_dir: &'a Path,
 }
 
 pub(super) fn check(scene: &Scene<'_>, ours: &Ours<'_>, sink: &mut Sink) {
     let (root, state_dir) = (normal(ours.root), normal(ours.state_dir));
-    let ours = &Ours { root: &root, state_dir: &state_dir };
+    let parts: Vec<PathBuf> = ours.parts.iter().map(|part| normal(part)).collect();
+    let ours = &Ours { root: &root, parts: &parts, state_dir: &state_dir };
     for (name, service) in &scene.draft.services {
         let mut used = vec![false; service.allow_host_access.len()];
         for mount in &service.mounts {
             let Some(path) = host_path(scene, mount) else { continue };
             guard(name, service, mount, &normal(Path::new(path)), ours, &mut used, sink);
         }
-        for (allowed, _) in service.allow_host_access.iter().zip(used).filter(|(_, used)| !used) {
-            let message = format!("`{name}` is allowed {} and mounts nothing of it", allowed.value);
-            sink.add(Problem::warning("unused", allowed.place, message).help("remove it"));
-        }
+        powers::check(name, service, &mut used, sink);
+        powers::unused(scene, name, &used, sink);
     }
 }
 
@@ -134,7 +136,8 @@ fn reason(path: &Path, ours: &Ours<'_>, read_only: bool) -> Option<String> {
             return Some(format!("it is part of {what}"));
         }
     }
-    if !read_only && ours.root.starts_with(path) {
+    let overlays = overlay_folder(ours.root);
+    if !read_only && (overlays.starts_with(path) || ours.parts.iter().any(|part| part.starts_with(path))) {
         return Some("whoever writes the platform's own file decides what runs here".to_owned());
     }
     let inside = GUARDED.iter().map(|(guarded, _)| Path::new(*guarded)).chain([ours.state_dir]);

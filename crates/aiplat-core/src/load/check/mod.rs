@@ -3,7 +3,11 @@
 mod addresses;
 mod graph;
 mod host;
+mod lint;
 mod names;
+mod options;
+mod powers;
+mod probes;
 mod references;
 
 pub(super) use addresses::Cidr;
@@ -58,6 +62,12 @@ pub(super) fn check(scene: &Scene<'_>, ours: &Ours<'_>, sink: &mut Sink) {
     graph::check(scene, sink);
     addresses::check(scene, sink);
     names::check(scene, sink);
+    options::check(scene, sink);
     host::check(scene, ours, sink);
+    probes::check(scene, sink);
     references::unused(scene, sink);
+    // Advice comes once the file is valid: with errors about, it would stand in the way of what must be mended.
+    if !sink.has_errors() {
+        lint::check(scene, sink);
+    }
 }

@@ -96,7 +96,7 @@ fn engine_network(written: bool, name: &str, place: Place, sink: &mut Sink) {
         let message = format!("the network `{name}` is the engine's own");
         sink.add(
             Problem::error("engine-network", place, message)
-                .because("services find each other by name only on networks made for them, and `network_mode` is not supported by this version")
+                .because("services find each other by name only on networks made for them; a service alone may have `network_mode`")
                 .help("leave the `name` out, or choose another"),
         );
     } else if written {

@@ -164,7 +164,8 @@ fn pull_policies(scene: &Scene<'_>, sink: &mut Sink) {
                 image.value
             );
             sink.add(
-                Problem::warning("pull-policy", pull.place, message)
+                Problem::warning("pull-policy-conflict", pull.place, message)
+                    .of(name)
                     .also(earlier.place, format!("of `{other}`"))
                     .help("write the same `pull_policy` for both"),
             );
@@ -188,7 +189,10 @@ pub(super) fn unused(scene: &Scene<'_>, sink: &mut Sink) {
     for (name, network) in &draft.networks {
         if !networks.contains(name.as_str()) && name != DEFAULT_NETWORK {
             let message = format!("no service is on the network `{name}`: it is not made");
-            sink.add(Problem::warning("unused", network.place, message));
+            sink.add(
+                Problem::warning("unused-network", network.place, message)
+                    .help("remove it, or name it in a service"),
+            );
         }
     }
     let volumes: BTreeSet<&str> = services
@@ -201,7 +205,7 @@ pub(super) fn unused(scene: &Scene<'_>, sink: &mut Sink) {
     for (name, volume) in &draft.volumes {
         if !volumes.contains(name.as_str()) {
             let message = format!("no service mounts the volume `{name}`: it is not made");
-            sink.add(Problem::warning("unused", volume.place, message));
+            sink.add(Problem::warning("unused-volume", volume.place, message).help("remove it, or mount it"));
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Top-level `networks:` and `volumes:`.
 
+use std::collections::BTreeMap;
+
 use super::{Cx, Fields, Item};
 use crate::{
     load::{
@@ -43,6 +45,9 @@ pub(super) fn network(cx: &mut Cx<'_>, place: Place, item: &Item<'_>) -> Network
     let mut flag = |cx: &mut Cx<'_>, name| fields.take(name).and_then(|item| cx.flag(&item)).unwrap_or(false);
     let (internal, enable_ipv6, attachable) =
         (flag(cx, "internal"), flag(cx, "enable_ipv6"), flag(cx, "attachable"));
+    let ipv4_off = fields.take("enable_ipv4").and_then(|item| cx.flag(&item)) == Some(false);
+    let Ipam { subnets, driver: ipam_driver, options: ipam_options } =
+        fields.take("ipam").map(|item| ipam(cx, &item)).unwrap_or_default();
     let opts = fields.take("driver_opts").map(|item| cx.named_texts(&item)).unwrap_or_default();
     let draft = NetworkDraft {
         place,
@@ -57,7 +62,10 @@ pub(super) fn network(cx: &mut Cx<'_>, place: Place, item: &Item<'_>) -> Network
         enable_ipv6,
         attachable,
         labels: fields.take("labels").map(|item| cx.labels(&item)).unwrap_or_default(),
-        subnets: fields.take("ipam").map(|item| ipam(cx, &item)).unwrap_or_default(),
+        ipv4_off,
+        subnets,
+        ipam_driver,
+        ipam_options,
     };
     fields.done();
     if draft.external {
@@ -68,21 +76,37 @@ pub(super) fn network(cx: &mut Cx<'_>, place: Place, item: &Item<'_>) -> Network
 
 fn network_driver(text: &str) -> Result<String, String> {
     match text {
-        "host" | "none" | "null" => {
-            Err("this is no network of containers; `network_mode` is not supported by this version"
-                .to_owned())
-        }
+        "host" | "none" | "null" => Err(format!(
+            "this is no network of containers: write `network_mode: {}` in the service",
+            match text {
+                "host" => "host",
+                _ => "none",
+            }
+        )),
         "" => Err("write one, as in `bridge`".to_owned()),
         driver => Ok(driver.to_owned()),
     }
 }
 
-fn ipam(cx: &mut Cx<'_>, item: &Item<'_>) -> Vec<Spanned<Subnet>> {
+/// What `ipam` says.
+#[derive(Default)]
+struct Ipam {
+    subnets: Vec<Spanned<Subnet>>,
+    driver: Option<String>,
+    options: BTreeMap<String, String>,
+}
+
+fn ipam(cx: &mut Cx<'_>, item: &Item<'_>) -> Ipam {
     let mut fields = cx.fields(item, &IPAM);
-    fields.take("driver").and_then(|item| cx.word(&item, &[("default", ())]));
+    let driver = fields.take("driver").and_then(|item| cx.filled(&item)).map(|driver| driver.value);
+    let options = fields.take("options").map(|item| cx.named_texts(&item)).unwrap_or_default();
     let pools = fields.take("config").and_then(|item| cx.items(&item)).unwrap_or_default();
     fields.done();
-    pools.iter().filter_map(|pool| subnet(cx, pool)).collect()
+    Ipam {
+        subnets: pools.iter().filter_map(|pool| subnet(cx, pool)).collect(),
+        driver: driver.filter(|driver| driver != "default"),
+        options: options.into_iter().map(|(name, text)| (name, text.value)).collect(),
+    }
 }
 
 fn subnet(cx: &mut Cx<'_>, item: &Item<'_>) -> Option<Spanned<Subnet>> {
@@ -108,10 +132,17 @@ fn subnet(cx: &mut Cx<'_>, item: &Item<'_>) -> Option<Spanned<Subnet>> {
     };
     let gateway = fields.take("gateway").and_then(|item| cx.parsed(&item, address));
     let ip_range = fields.take("ip_range").and_then(|item| cx.parsed(&item, pool));
+    let mut aux_addresses = BTreeMap::new();
+    let others = fields.take("aux_addresses").and_then(|item| cx.entries(&item)).unwrap_or_default();
+    for (name, _, node) in others {
+        let one = cx.parsed(&Item::new(format!("`{name}`"), node), address);
+        aux_addresses.extend(one.map(|one| (name.to_owned(), one.value)));
+    }
     fields.done();
     let Spanned { value, place } = subnet?;
     let text = |text: Option<Spanned<String>>| text.map(|text| text.value);
-    Some(Spanned { value: Subnet { subnet: value, gateway: text(gateway), ip_range: text(ip_range) }, place })
+    let value = Subnet { subnet: value, gateway: text(gateway), ip_range: text(ip_range), aux_addresses };
+    Some(Spanned { value, place })
 }
 
 pub(super) fn volume(cx: &mut Cx<'_>, place: Place, item: &Item<'_>) -> VolumeDraft {

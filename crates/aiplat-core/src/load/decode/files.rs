@@ -15,6 +15,8 @@ pub(in crate::load) struct Reader {
     pub(in crate::load) sources: SourceMap,
     /// Read or looked for.
     pub(in crate::load) read: Vec<PathBuf>,
+    /// Folders that were looked through, whether they exist or not.
+    pub(in crate::load) folders: Vec<PathBuf>,
 }
 
 /// What became of reading a file.
@@ -26,16 +28,15 @@ pub(in crate::load) enum Content {
 }
 
 impl Reader {
-    /// Reads `path`. Trouble is reported at `place`, or as the file's own.
+    /// Reads `path`; lines of a `private` file are never shown. Trouble is reported at `place`, or as the file's own.
     pub(in crate::load) fn read(
         &mut self,
         files: &dyn Files,
         path: &Path,
+        private: bool,
         place: Option<Place>,
         sink: &mut Sink,
     ) -> Content {
-        // Everything but the root is an env file.
-        let private = !self.read.is_empty();
         if !self.read.iter().any(|known| known == path) {
             self.read.push(path.to_owned());
         }

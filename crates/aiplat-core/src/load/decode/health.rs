@@ -1,85 +1,259 @@
-//! `healthcheck:`.
+//! `healthcheck:`: which probes there are, and how often they are made.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::time::Duration;
 
-use super::{Cx, Fields, Item};
+use super::{
+    Cx, Fields, Item,
+    probe::{Asked, asked},
+};
 use crate::{
     load::{
         diagnostic::Problem,
-        draft::Health,
-        keys::{HEALTHCHECK, HTTP, TCP},
-        tree::{Spanned, Value},
+        draft::{Health, Probes},
+        keys::{HEALTHCHECK, PROBE},
+        tree::Value,
     },
-    spec::{HttpProbe, ProbeKind, ProbeSpec, Scheme},
+    spec::{EngineCheck, ProbeKind, ProbeSpec, Via},
 };
 
 /// Compose's.
-const INTERVAL: Duration = Duration::from_secs(30);
-const TIMEOUT: Duration = Duration::from_secs(30);
-const RETRIES: u32 = 3;
+const DEFAULTS: Times = Times {
+    interval: Duration::from_secs(30),
+    timeout: Duration::from_secs(30),
+    retries: 3,
+    via: Via::Address,
+};
 
-/// What `test` asks for.
-enum Test {
-    None,
-    Exec(Vec<String>),
+/// What a probe may ask.
+const KINDS: [&str; 7] = ["test", "exec", "http", "https", "tcp", "redis", "postgres"];
+
+/// What is written of the times of a probe; `None`: nothing.
+#[derive(Default)]
+struct Written {
+    interval: Option<Duration>,
+    timeout: Option<Duration>,
+    retries: Option<u32>,
+    via: Option<Via>,
+    /// Something could not be read, which has been said.
+    is_broken: bool,
+}
+
+/// The times of one probe.
+#[derive(Clone, Copy)]
+struct Times {
+    interval: Duration,
+    timeout: Duration,
+    retries: u32,
+    via: Via,
 }
 
 pub(super) fn health(cx: &mut Cx<'_>, item: &Item<'_>) -> Health {
     let mut fields = cx.fields(item, &HEALTHCHECK);
     let disable = fields.take("disable").map(|item| cx.flag(&item));
-    // Something was said about it, if not in a form that is read.
-    let answered = !fields.excused.is_empty() || matches!(disable, Some(None));
-    let kinds = probe_kinds(&mut fields);
-    let interval = fields.take("interval").map_or(Some(INTERVAL), |item| cx.period(&item));
-    let timeout = fields.take("timeout").map_or(Some(TIMEOUT), |item| cx.period(&item));
-    let retries = fields.take("retries").map_or(Some(3), |item| cx.integer(&item, 1, 1_000));
-    let start_period =
-        fields.take("start_period").map_or(Some(Duration::ZERO), |it| cx.duration(&it).map(|d| d.value));
+    let kinds = kinds(&mut fields);
+    let written = written(cx, &mut fields);
+    let start_period = fields.take("start_period").map(|item| cx.duration(&item).map(|time| time.value));
     start_interval(cx, &mut fields);
+    let source = fields.take("source");
+    let inner = ["startup", "readiness", "liveness"].map(|name| fields.take(name));
+    // Something was said about it, if not in a form that is read.
+    let mut answered = !fields.excused.is_empty() || matches!(disable, Some(None));
     fields.done();
     if disable == Some(Some(true)) {
         return Health::Off(item.place());
     }
-    if let [first, second, ..] = kinds.as_slice() {
-        cx.sink.add(
-            Problem::error("several-probes", second.place(), "a healthcheck asks one thing")
-                .label("a second probe")
-                .also(first.place(), "the first")
-                .help("keep the one that says best whether the service can do its work"),
-        );
-        return Health::Broken;
+    let engine = source.as_ref().map(|item| cx.word(item, &[("aiplatd", false), ("engine", true)]));
+    answered |= engine == Some(None);
+    let is_broken = written.is_broken || start_period == Some(None) || engine == Some(None);
+    let start_period = start_period.flatten();
+    if let Some(Some(true)) = engine {
+        let check = EngineCheck {
+            interval: written.interval,
+            timeout: written.timeout,
+            retries: written.retries,
+            start_period,
+            test: Vec::new(),
+        };
+        return of_engine(cx, &kinds, &inner, check, written.over(DEFAULTS)).filter_broken(is_broken);
     }
-    let Some(kind) = kinds.first() else {
+    if kinds.is_empty() && inner.iter().all(Option::is_none) && disable == Some(Some(false)) {
+        return Health::Unsaid; // Compose's way to say that the image's own check counts.
+    }
+    if kinds.is_empty() && inner.iter().all(Option::is_none) {
         if !answered && !matches!(item.node.value, Value::Broken | Value::Scalar(_) | Value::Seq(_)) {
-            cx.sink.add(
-                Problem::error("no-probe", item.place(), "the healthcheck says nothing about what to ask")
-                    .help(
-                        "add `http: {port: 8080, path: /health}`, `tcp: {port: 5432}` or `test: [CMD, ...]`",
-                    )
-                    .help("to switch off the image's own check, write `disable: true`"),
-            );
+            no_probe(cx, item);
         }
         return Health::Broken;
-    };
-    let kind = match probe(cx, kind) {
-        Some(Probe::Kind(kind)) => kind,
-        Some(Probe::Off) => return Health::Off(kind.place()),
-        None => return Health::Broken,
-    };
-    match (interval, timeout, retries, start_period) {
-        (Some(interval), Some(timeout), Some(retries), Some(start_period)) => Health::Probe(ProbeSpec {
-            kind,
-            interval,
-            timeout,
-            retries: u32::try_from(retries).unwrap_or(RETRIES),
-            start_period,
-        }),
-        _ => Health::Broken,
+    }
+    let times = written.over(DEFAULTS);
+    // A misspelt probe may be the one for readiness.
+    let is_broken = is_broken || (kinds.is_empty() && answered);
+    ours(cx, &kinds, &inner, times, start_period.unwrap_or_default()).filter_broken(is_broken)
+}
+
+impl Health {
+    fn filter_broken(self, is_broken: bool) -> Self {
+        if is_broken { Self::Broken } else { self }
     }
 }
 
-fn probe_kinds<'n>(fields: &mut Fields<'n>) -> Vec<Item<'n>> {
-    ["test", "http", "tcp"].into_iter().filter_map(|name| fields.take(name)).collect()
+impl Written {
+    fn over(&self, defaults: Times) -> Times {
+        Times {
+            interval: self.interval.unwrap_or(defaults.interval),
+            timeout: self.timeout.unwrap_or(defaults.timeout),
+            retries: self.retries.unwrap_or(defaults.retries),
+            via: self.via.unwrap_or(defaults.via),
+        }
+    }
+}
+
+impl Times {
+    fn of(self, kind: ProbeKind, start_period: Duration) -> ProbeSpec {
+        let Self { interval, timeout, retries, via } = self;
+        ProbeSpec { kind, interval, timeout, retries, start_period, via }
+    }
+}
+
+/// Probes that aiplatd makes itself.
+fn ours(
+    cx: &mut Cx<'_>,
+    kinds: &[Item<'_>],
+    inner: &[Option<Item<'_>>; 3],
+    times: Times,
+    start_period: Duration,
+) -> Health {
+    let [startup, readiness, liveness] = inner;
+    if let (Some(first), Some(second)) = (kinds.first(), readiness) {
+        cx.sink.add(
+            Problem::error(
+                "several-probes",
+                second.place(),
+                "a probe in `healthcheck` itself is the one for readiness",
+            )
+            .label("a second one")
+            .also(first.place(), "the first")
+            .help("keep one of the two"),
+        );
+        return Health::Broken;
+    }
+    // The time that a service may take belongs to the first thing that it is asked.
+    let later = if startup.is_some() { Duration::ZERO } else { start_period };
+    let own = match asked(cx, kinds) {
+        None if kinds.is_empty() => None,
+        None => return Health::Broken,
+        Some(Asked::Off(place)) => return Health::Off(place),
+        Some(Asked::Kind(kind)) => Some(times.of(kind, later)),
+    };
+    let mut one = |item: &Option<Item<'_>>, start_period: Duration| {
+        item.as_ref()
+            .map(|item| probe(cx, item, times, start_period))
+            .map_or(Some(None), |probe| probe.map(Some))
+    };
+    let startup = one(startup, start_period);
+    let readiness = one(readiness, later);
+    let liveness = one(liveness, later);
+    match (startup, readiness, liveness) {
+        (Some(startup), Some(readiness), Some(liveness)) => {
+            Health::Probes(Box::new(Probes { startup, readiness: own.or(readiness), liveness }))
+        }
+        (None, _, _) | (_, None, _) | (_, _, None) => Health::Broken,
+    }
+}
+
+/// One of `startup`, `readiness` and `liveness`; what it does not say of its times is as in `healthcheck`.
+fn probe(cx: &mut Cx<'_>, item: &Item<'_>, times: Times, start_period: Duration) -> Option<ProbeSpec> {
+    let mut fields = cx.fields(item, &PROBE);
+    let kinds = kinds(&mut fields);
+    let written = written(cx, &mut fields);
+    let answered = !fields.excused.is_empty();
+    fields.done();
+    if kinds.is_empty() && !answered && matches!(item.node.value, Value::Map(_)) {
+        no_probe(cx, item);
+    }
+    match asked(cx, &kinds)? {
+        Asked::Kind(kind) => (!written.is_broken).then(|| written.over(times).of(kind, start_period)),
+        Asked::Off(place) => {
+            let message = format!("{} asks nothing", item.what);
+            cx.sink.add(Problem::error("no-probe", place, message).help("leave it out"));
+            None
+        }
+    }
+}
+
+/// `source: engine`.
+fn of_engine(
+    cx: &mut Cx<'_>,
+    kinds: &[Item<'_>],
+    inner: &[Option<Item<'_>>; 3],
+    check: EngineCheck,
+    times: Times,
+) -> Health {
+    let [startup, readiness, liveness] = inner;
+    let other = kinds.iter().chain(startup).chain(readiness).find(|item| item.what != "`test`");
+    if let Some(other) = other {
+        let message = format!("the engine cannot carry out {}", other.what);
+        cx.sink.add(
+            Problem::error("engine-check", other.place(), message)
+                .help("with `source: engine` it runs the `test` of the file, or the image's own check")
+                .help("remove `source: engine`: aiplatd makes every kind of probe itself"),
+        );
+        return Health::Broken;
+    }
+    let test = match kinds.first() {
+        None => Vec::new(),
+        Some(item) => match super::probe::engine_test(cx, item) {
+            Some(test) if test == ["NONE"] => return Health::Off(item.place()),
+            Some(test) => test,
+            None => return Health::Broken,
+        },
+    };
+    let start_period = check.start_period.unwrap_or_default();
+    match liveness.as_ref().map(|item| probe(cx, item, times, start_period)) {
+        None => Health::Engine(EngineCheck { test, ..check }, None),
+        Some(Some(liveness)) => Health::Engine(EngineCheck { test, ..check }, Some(Box::new(liveness))),
+        Some(None) => Health::Broken,
+    }
+}
+
+fn no_probe(cx: &mut Cx<'_>, item: &Item<'_>) {
+    let what = if item.what == "`healthcheck`" { "the healthcheck" } else { item.what.as_ref() };
+    let problem = Problem::error("no-probe", item.place(), format!("{what} says nothing about what to ask"))
+        .help("add `http: {port: 8080, path: /health}`, `tcp: {port: 5432}` or `test: [CMD, ...]`");
+    cx.sink.add(if item.what == "`healthcheck`" {
+        problem.help("to switch off the image's own check, write `disable: true`")
+    } else {
+        problem
+    });
+}
+
+fn kinds<'n>(fields: &mut Fields<'n>) -> Vec<Item<'n>> {
+    let mut kinds: Vec<Item<'n>> = KINDS.into_iter().filter_map(|name| fields.take(name)).collect();
+    kinds.sort_by_key(Item::place);
+    kinds
+}
+
+fn written(cx: &mut Cx<'_>, fields: &mut Fields<'_>) -> Written {
+    let mut written = Written::default();
+    let mut is_broken = false;
+    let mut note = |missing: bool| is_broken |= missing;
+    if let Some(item) = fields.take("interval") {
+        written.interval = cx.period(&item);
+        note(written.interval.is_none());
+    }
+    if let Some(item) = fields.take("timeout") {
+        written.timeout = cx.period(&item);
+        note(written.timeout.is_none());
+    }
+    if let Some(item) = fields.take("retries") {
+        written.retries = cx.integer(&item, 1, 1_000).and_then(|retries| u32::try_from(retries).ok());
+        note(written.retries.is_none());
+    }
+    if let Some(item) = fields.take("via") {
+        written.via = cx.word(&item, &[("address", Via::Address), ("namespace", Via::Namespace)]);
+        note(written.via.is_none());
+    }
+    Written { is_broken, ..written }
 }
 
 fn start_interval(cx: &mut Cx<'_>, fields: &mut Fields<'_>) {
@@ -90,163 +264,5 @@ fn start_interval(cx: &mut Cx<'_>, fields: &mut Fields<'_>) {
             item.place(),
             "`start_interval` has no effect: aiplatd probes a starting service from 5 ms on, less and less often",
         ));
-    }
-}
-
-enum Probe {
-    Kind(ProbeKind),
-    Off,
-}
-
-fn probe(cx: &mut Cx<'_>, item: &Item<'_>) -> Option<Probe> {
-    match item.what.as_ref() {
-        "`http`" => http(cx, item).map(|http| Probe::Kind(ProbeKind::Http(http))),
-        "`tcp`" => {
-            let mut fields = cx.fields(item, &TCP);
-            let port = required_port(cx, &mut fields, item);
-            fields.done();
-            port.map(|port| Probe::Kind(ProbeKind::Tcp { port }))
-        }
-        _ => match test(cx, item)? {
-            Test::None => Some(Probe::Off),
-            Test::Exec(argv) => {
-                cx.sink.add(Problem::note(
-                    "healthcheck-test",
-                    item.place(),
-                    "`test` is run by aiplatd, and the engine's own check is switched off",
-                ));
-                Some(Probe::Kind(ProbeKind::Exec { argv }))
-            }
-        },
-    }
-}
-
-fn required_port(cx: &mut Cx<'_>, fields: &mut Fields<'_>, item: &Item<'_>) -> Option<u16> {
-    match fields.take("port") {
-        Some(port) => cx.port(&port),
-        None => {
-            if matches!(item.node.value, Value::Map(_)) {
-                cx.sink.add(
-                    Problem::error("missing-key", item.place(), format!("{} needs a `port`", item.what))
-                        .help("write the port inside the container, as in `port: 8080`; it need not be published"),
-                );
-            }
-            None
-        }
-    }
-}
-
-fn test(cx: &mut Cx<'_>, item: &Item<'_>) -> Option<Test> {
-    // Compose's `CMD-SHELL` means the container's own shell; nothing of ours runs one on the host.
-    let argv = |script: &str| vec!["/bin/sh".to_owned(), "-c".to_owned(), script.to_owned()]; // gate: shell: in the container
-    let shell = |script: &str| Test::Exec(argv(script));
-    if matches!(item.node.value, Value::Scalar(_)) {
-        return cx.filled(item).map(|script| shell(&script.value));
-    }
-    let words = cx.strings(item)?;
-    let complaint = match words.split_first() {
-        Some((first, rest)) => match (first.value.as_str(), rest) {
-            ("NONE", []) => return Some(Test::None),
-            ("CMD", [_, ..]) => {
-                return Some(Test::Exec(rest.iter().map(|word| word.value.clone()).collect()));
-            }
-            ("CMD-SHELL", [script]) => return Some(shell(&script.value)),
-            ("CMD-SHELL", [_, _, ..]) => "after `CMD-SHELL` comes one text; quote the whole command",
-            ("CMD" | "CMD-SHELL", []) => "the command is missing",
-            ("NONE", [_, ..]) => "nothing can follow `NONE`",
-            _ => "a list starts with `CMD`, `CMD-SHELL` or `NONE`",
-        },
-        None => "the list is empty",
-    };
-    let place = words.first().map_or(item.place(), |word| word.place);
-    cx.sink.add(
-        Problem::error("bad-test", place, "`test` does not say how to run its command")
-            .label(complaint)
-            .help("write `test: [CMD, curl, -f, http://localhost]`, or `test: [CMD-SHELL, \"curl -f http://localhost || exit 1\"]`"),
-    );
-    None
-}
-
-fn http(cx: &mut Cx<'_>, item: &Item<'_>) -> Option<HttpProbe> {
-    let mut fields = cx.fields(item, &HTTP);
-    let port = required_port(cx, &mut fields, item);
-    let path = match fields.take("path") {
-        Some(path) => cx.parsed(&path, http_path).map(|path| path.value),
-        None => Some("/".to_owned()),
-    };
-    let methods = ["GET", "HEAD", "POST", "PUT", "OPTIONS"].map(|method| (method, method));
-    let method = fields.take("method").map_or(Some("GET"), |item| cx.word(&item, &methods));
-    let host = fields.take("host").and_then(|item| cx.parsed(&item, header_value));
-    let headers = fields.take("headers").map(|item| headers(cx, &item)).unwrap_or_default();
-    let status =
-        fields.take("status").map_or(Some((200, 399)), |item| cx.parsed(&item, status).map(|s| s.value));
-    let scheme = fields.take("scheme").map_or(Some(Scheme::Http), |item| scheme(cx, &item));
-    fields.done();
-    Some(HttpProbe {
-        scheme: scheme?,
-        port: port?,
-        path: path?,
-        method: method?.to_owned(),
-        host: host.map(|host| host.value),
-        headers,
-        status: status?,
-    })
-}
-
-fn scheme(cx: &mut Cx<'_>, item: &Item<'_>) -> Option<Scheme> {
-    if let Value::Scalar(scalar) = &item.node.value
-        && scalar.text == "https"
-    {
-        let message = "`scheme: https` is not supported by this version";
-        cx.sink.add(
-            Problem::error("not-supported", item.place(), message)
-                .help("write `tcp: {port: 443}` until then"),
-        );
-        return None;
-    }
-    cx.word(item, &[("http", Scheme::Http)])
-}
-
-fn http_path(text: &str) -> Result<String, String> {
-    if !text.starts_with('/') {
-        return Err("a path starts with `/`".to_owned());
-    }
-    if text.chars().any(|c| c.is_whitespace() || c.is_control() || !c.is_ascii()) {
-        return Err("write spaces and other characters percent-encoded, as in `%20`".to_owned());
-    }
-    Ok(text.to_owned())
-}
-
-fn header_value(text: &str) -> Result<String, String> {
-    let fits = !text.is_empty() && text.bytes().all(|byte| byte == b'\t' || (b' '..=b'~').contains(&byte));
-    if fits { Ok(text.to_owned()) } else { Err("a header is one line of ASCII".to_owned()) }
-}
-
-fn headers(cx: &mut Cx<'_>, item: &Item<'_>) -> BTreeMap<String, String> {
-    let token = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c);
-    let mut headers = BTreeMap::new();
-    for (name, Spanned { value, place }) in cx.named_texts(item) {
-        if name.is_empty() || !name.chars().all(token) {
-            let message = format!("`{}` cannot be the name of a header", super::scalar::crop(&name));
-            cx.sink.add(
-                Problem::error("bad-value", place, message).help("write one as in `Accept` or `X-Probe`"),
-            );
-        } else if let Err(reason) = header_value(&value) {
-            cx.sink.add(
-                Problem::error("bad-value", place, format!("the header `{name}` goes wrong")).label(reason),
-            );
-        } else {
-            headers.insert(name, value);
-        }
-    }
-    headers
-}
-
-fn status(text: &str) -> Result<(u16, u16), String> {
-    let code = |text: &str| text.trim().parse::<u16>().ok().filter(|code| (100..=599).contains(code));
-    let (from, to) = text.split_once('-').unwrap_or((text, text));
-    match (code(from), code(to)) {
-        (Some(from), Some(to)) if from <= to => Ok((from, to)),
-        _ => Err("write a code or a range, as in `200` or `200-299`".to_owned()),
     }
 }

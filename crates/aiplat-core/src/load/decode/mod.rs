@@ -4,9 +4,13 @@ mod declared;
 mod environment;
 mod files;
 mod health;
+mod include;
+mod lint;
 mod names;
+mod options;
 mod platform;
 mod ports;
+mod probe;
 mod scalar;
 mod service;
 mod settings;
@@ -19,27 +23,31 @@ use std::{
     path::Path,
 };
 
-pub(super) use files::{Content, Reader, normal};
+pub(super) use environment::missing_file;
+pub(super) use files::{Content, Reader, absolute, normal};
+pub(super) use include::{IncludeEntry, include_entries};
 pub(super) use names::did_you_mean;
-pub(super) use platform::{platform, preamble};
+pub(super) use platform::{env_variables, platform, preamble};
 
 use super::{
     Files,
     diagnostic::{Problem, Sink},
-    interpolate::Variables,
     keys::{Row, Shape, homes},
+    layers::{Base, Bases},
     text::{list, nearest},
     tree::{Node, Place, Value},
 };
+
+/// A sentence that names more keys than this is not read.
+const KEYS_LISTED: usize = 20;
 
 /// What decoding needs beside the tree.
 pub(super) struct Cx<'a> {
     pub(super) sink: &'a mut Sink,
     pub(super) files: &'a dyn Files,
     pub(super) reader: &'a mut Reader,
-    pub(super) variables: &'a Variables,
-    /// The folder of the root file, for relative paths.
-    pub(super) folder: &'a Path,
+    /// For relative paths and variables.
+    pub(super) bases: &'a Bases,
     pub(super) home: Option<&'a Path>,
 }
 
@@ -81,6 +89,11 @@ impl<'n> Fields<'n> {
         self.found.remove(name).map(|node| Item::new(format!("`{name}`"), node))
     }
 
+    /// Where the keys were written that are still to be taken.
+    pub(super) fn places(&self) -> BTreeMap<&'static str, Place> {
+        self.found.iter().map(|(name, node)| (*name, node.place)).collect()
+    }
+
     /// Every key that the table promises has been looked at.
     pub(super) fn done(self) {
         debug_assert_eq!(
@@ -89,6 +102,13 @@ impl<'n> Fields<'n> {
             "keys of {} that nobody reads",
             self.shape.name
         );
+    }
+}
+
+impl<'a> Cx<'a> {
+    /// What the words at `place` are relative to.
+    pub(super) fn base(&self, place: Place) -> &'a Base {
+        self.bases.of(place)
     }
 }
 
@@ -115,7 +135,7 @@ impl Cx<'_> {
                     }
                     Row::Ignored { reason } => self.sink.add(
                         Problem::warning(
-                            "ignored-key",
+                            if key.name == "version" { "version-ignored" } else { "ignored-key" },
                             place,
                             format!("`{name}` has no effect here: {reason}"),
                         )
@@ -132,7 +152,9 @@ impl Cx<'_> {
     fn later(&mut self, name: &str, place: Place, shape: &Shape, until_then: &str) {
         let message = format!("`{name}` of {} is not supported by this version", shape.name);
         let problem = Problem::error("not-supported", place, message);
-        self.sink.add(if until_then.is_empty() { problem } else { problem.help(until_then) });
+        const OTHERWISE: &str =
+            "leave it out; where the service cannot do without it, keep that service under Compose for now";
+        self.sink.add(problem.help(if until_then.is_empty() { OTHERWISE } else { until_then }));
     }
 
     /// Answers which key was probably meant.
@@ -148,7 +170,12 @@ impl Cx<'_> {
             (Some(near), _) => problem.label(format!("did you mean `{near}`?")),
             (None, _) => {
                 let known: Vec<&str> = shape.supported().collect();
-                problem.help(format!("its keys are {}; `x-{name}` would be left alone", list(&known)))
+                let (first, rest) = known.split_at(known.len().min(KEYS_LISTED));
+                let more = match rest.len() {
+                    0 => String::new(),
+                    more => format!(", and {more} more that `aiplatctl schema` lists"),
+                };
+                problem.help(format!("its keys are {}{more}; `x-{name}` would be left alone", list(first)))
             }
         });
         near

@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use super::{
@@ -10,6 +10,7 @@ use super::{
     declared::{network, volume},
     environment::missing_file,
     files::{Content, absolute},
+    lint::allowed,
     names::{check_gate_name, check_key, check_service_name, is_platform_name},
     scalar::crop,
     service::service,
@@ -36,7 +37,6 @@ pub(in crate::load) fn preamble(
     reader: &mut Reader,
     sink: &mut Sink,
 ) -> Variables {
-    let mut variables = Variables::default();
     let mut paths: Vec<(String, Option<Place>)> = Vec::new();
     match root.get("env_file").map(|entry| &entry.node) {
         // Read again, and complained about, by `platform`.
@@ -46,9 +46,20 @@ pub(in crate::load) fn preamble(
         Some(node) => paths.extend(scalar(node).map(|text| (text, Some(node.place)))),
         None => paths.push((".env".to_owned(), None)),
     }
+    let paths = paths.into_iter().map(|(path, place)| (absolute(folder, &path), place)).collect();
+    env_variables(paths, files, reader, sink)
+}
+
+/// The variables of these files, later ones first; each with the place that names it.
+pub(in crate::load) fn env_variables(
+    paths: Vec<(PathBuf, Option<Place>)>,
+    files: &dyn Files,
+    reader: &mut Reader,
+    sink: &mut Sink,
+) -> Variables {
+    let mut variables = Variables::default();
     for (path, place) in paths {
-        let path = absolute(folder, &path);
-        match reader.read(files, &path, place, sink) {
+        match reader.read(files, &path, true, place, sink) {
             Content::Text(file) => {
                 for line in env::parse(file, &reader.sources, &variables.known, sink) {
                     if let Some(value) = line.value {
@@ -88,6 +99,8 @@ pub(in crate::load) fn platform(cx: &mut Cx<'_>, root: &Node, accept_compose: bo
     let mut fields = cx.fields(&item, &ROOT);
     api_version(cx, &mut fields, root, accept_compose);
     env_files(cx, &mut fields);
+    let include = fields.take("include");
+    debug_assert!(include.is_none(), "it was carried out when the files were joined");
     let name = name(cx, &mut fields, root);
     let mut draft = Draft {
         name,
@@ -97,6 +110,7 @@ pub(in crate::load) fn platform(cx: &mut Cx<'_>, root: &Node, accept_compose: bo
         volumes: BTreeMap::new(),
         gates: BTreeMap::new(),
         active_profiles: active_profiles(cx, &mut fields, root),
+        allowed: allowed(cx, &mut fields),
         unreadable: BTreeSet::new(),
     };
     services(cx, &mut fields, root, &mut draft);
@@ -110,7 +124,7 @@ pub(in crate::load) fn platform(cx: &mut Cx<'_>, root: &Node, accept_compose: bo
 
 fn services(cx: &mut Cx<'_>, fields: &mut Fields<'_>, root: &Node, draft: &mut Draft) {
     let Some(item) = fields.take("services") else {
-        if !fields.excused.contains("include") && !fields.excused.contains("services") {
+        if !fields.excused.contains("services") {
             cx.sink.add(
                 Problem::error("missing-key", first_key(root), "the file has no `services`")
                     .help("name what is to run under `services:`; to run nothing, write `services: {}`"),
@@ -126,7 +140,9 @@ fn services(cx: &mut Cx<'_>, fields: &mut Fields<'_>, root: &Node, draft: &mut D
             break;
         }
         check_service_name(cx, name, place);
+        cx.sink.scope = Some(name.to_owned());
         draft.services.insert(name.to_owned(), service(cx, name, place, &inner));
+        cx.sink.scope = None;
     }
 }
 
@@ -237,8 +253,9 @@ fn name(cx: &mut Cx<'_>, fields: &mut Fields<'_>, root: &Node) -> String {
             |text: &str| if is_platform_name(text) { Ok(text.to_owned()) } else { Err(RULE.to_owned()) };
         return cx.parsed(&item, parse).map_or_else(|| "unnamed".to_owned(), |name| name.value);
     }
-    let folder = || cx.folder.file_name().map(|name| name.to_string_lossy().to_lowercase());
-    let variable = cx.variables.known.get("COMPOSE_PROJECT_NAME").map(|known| known.value.clone());
+    let folder = || cx.bases.root().folder.file_name().map(|name| name.to_string_lossy().to_lowercase());
+    let variable =
+        cx.bases.root().variables.known.get("COMPOSE_PROJECT_NAME").map(|known| known.value.clone());
     let (source, raw) = match variable {
         Some(name) => ("from `COMPOSE_PROJECT_NAME`", name),
         None => ("that of the folder", folder().unwrap_or_default()),
@@ -274,8 +291,14 @@ fn active_profiles(cx: &mut Cx<'_>, fields: &mut Fields<'_>, root: &Node) -> Vec
             active.push(profile);
         }
     }
-    let variable =
-        cx.variables.known.get("COMPOSE_PROFILES").map(|known| known.value.clone()).unwrap_or_default();
+    let variable = cx
+        .bases
+        .root()
+        .variables
+        .known
+        .get("COMPOSE_PROFILES")
+        .map(|known| known.value.clone())
+        .unwrap_or_default();
     // Nowhere in this file: an empty place at its start stands for that, and no message points there.
     let start = Span { end: root.place.span.start, ..root.place.span };
     for word in variable.split(',').map(str::trim).filter(|word| !word.is_empty()) {

@@ -189,3 +189,13 @@ fn long_address(text: &str) -> Result<IpAddr, String> {
     let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
     bare.parse().map_err(|_| "write an address of the host, as in `127.0.0.1`".to_owned())
 }
+
+/// `80`, `53/udp` or `8000-8005`, as an image exposes them.
+pub(super) fn exposed(text: &str) -> Result<Vec<String>, String> {
+    let (ports, protocol) = match text.rsplit_once('/') {
+        Some((ports, word)) => (ports, transport(word)?),
+        None => (text, Protocol::Tcp),
+    };
+    let Range(first, last) = range(ports)?.ok_or("write a port, as in `80` or `53/udp`")?;
+    Ok((first..=last).map(|port| format!("{port}/{protocol}")).collect())
+}

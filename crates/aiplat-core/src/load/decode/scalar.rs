@@ -6,7 +6,7 @@ use super::{Cx, Item};
 use crate::load::{
     diagnostic::Problem,
     text::{duration, list, nearest},
-    tree::{Place, Scalar, Spanned, Value},
+    tree::{Node, Place, Scalar, Spanned, Value},
 };
 
 /// One line of `environment` or `labels`: a name, and its value unless only the name is written.
@@ -14,6 +14,8 @@ pub(super) struct Pair<'n> {
     pub(super) name: &'n str,
     pub(super) value: Option<String>,
     pub(super) place: Place,
+    /// No variable was put in.
+    pub(super) is_literal: bool,
 }
 
 impl Cx<'_> {
@@ -190,9 +192,14 @@ impl Cx<'_> {
                 for (name, place, node) in self.entries(item).unwrap_or_default() {
                     let inner = Item::new(format!("`{name}`"), node);
                     if inner.is_null() {
-                        pairs.push(Pair { name, value: None, place });
+                        pairs.push(Pair { name, value: None, place, is_literal: true });
                     } else if let Some(text) = self.text(&inner) {
-                        pairs.push(Pair { name, value: Some(text.value), place });
+                        pairs.push(Pair {
+                            name,
+                            value: Some(text.value),
+                            place,
+                            is_literal: is_literal(node),
+                        });
                     }
                 }
                 pairs
@@ -222,7 +229,7 @@ impl Cx<'_> {
                 Some((name, value)) => (name, Some(value.to_owned())),
                 None => (scalar.text.as_str(), None),
             };
-            let pair = Pair { name, value, place: inner.place() };
+            let pair = Pair { name, value, place: inner.place(), is_literal: scalar.written.is_none() };
             if let Some(earlier) = pairs.insert(name, pair) {
                 let message = format!("`{}` is listed twice; the last one holds", crop(name));
                 let problem = Problem::warning("duplicate-entry", inner.place(), message);
@@ -246,18 +253,29 @@ impl Cx<'_> {
     /// Labels, none of which may be ours.
     pub(super) fn labels(&mut self, item: &Item<'_>) -> BTreeMap<String, String> {
         let mut labels = BTreeMap::new();
-        for Pair { name, value, place } in self.pairs(item) {
-            if name.starts_with("io.aiplat.") {
-                self.sink.add(
-                    Problem::error("reserved-label", place, format!("the label `{name}` is aiplatd's own"))
-                        .help("choose a name outside `io.aiplat.`: those say what belongs to which platform"),
-                );
-            } else {
+        for Pair { name, value, place, is_literal: _ } in self.pairs(item) {
+            if self.may_label(name, place) {
                 labels.insert(name.to_owned(), value.unwrap_or_default());
             }
         }
         labels
     }
+
+    /// Whether a label may be given by a file; that it may not is said.
+    pub(super) fn may_label(&mut self, name: &str, place: Place) -> bool {
+        let is_ours = name.starts_with("io.aiplat.");
+        if is_ours {
+            self.sink.add(
+                Problem::error("reserved-label", place, format!("the label `{name}` is aiplatd's own"))
+                    .help("choose a name outside `io.aiplat.`: those say what belongs to which platform"),
+            );
+        }
+        !is_ours
+    }
+}
+
+fn is_literal(node: &Node) -> bool {
+    matches!(&node.value, Value::Scalar(scalar) if scalar.written.is_none())
 }
 
 /// A value as messages show it: short, and on one line.

@@ -4,9 +4,11 @@ use std::{collections::BTreeSet, path::Path, time::Duration};
 
 use super::{
     Cx, Fields, Item,
-    environment::environment,
+    environment::{environment, labels},
     files::absolute,
     health::health,
+    lint::allowed,
+    options::{self, Reserved, limits, options},
     ports::ports,
     scalar::crop,
     storage::mounts,
@@ -15,30 +17,37 @@ use super::{
 use crate::{
     load::{
         diagnostic::Problem,
-        draft::{Deploy, Health, ServiceDraft},
-        keys::{DEPLOY, LIMITS, RESOURCES, SERVICE, UPDATE},
-        text::{ByteSize, nano_cpus, words},
+        draft::{Edge, Health, ServiceDraft},
+        keys::{DEPLOY, RESOURCES, SERVICE, UPDATE},
+        text::{list, nearest, words},
         tree::{Place, Spanned, Value},
     },
-    spec::{FailureAction, Limits, PullPolicy, RestartMode, UpdatePolicy},
+    spec::{DependencyCondition, FailureAction, PullPolicy, RestartMode, UpdateOrder, UpdatePolicy},
 };
 
 /// Compose's.
 const STOP_GRACE: Duration = Duration::from_secs(10);
-/// The engine refuses less.
-const MEMORY_MIN: i64 = 6 << 20;
 
 pub(super) fn service(cx: &mut Cx<'_>, name: &str, place: Place, item: &Item<'_>) -> ServiceDraft {
     let mut fields = cx.fields(item, &SERVICE);
     let is_mapping = matches!(item.node.value, Value::Map(_));
+    let places = fields.places();
+    // With `network_mode` it is on none of them.
+    let has_networks = is_mapping && !places.contains_key("network_mode");
+    let (reserved, update) = fields.take("deploy").map(|item| deploy(cx, &item)).unwrap_or_default();
+    let limits = limits(cx, &mut fields, &reserved);
     let draft = ServiceDraft {
         place,
+        limits,
+        update,
+        options: options(cx, &mut fields, reserved.devices),
+        places,
         image: image(cx, name, place, is_mapping, &mut fields),
         command: fields.take("command").and_then(|item| command(cx, &item)),
         entrypoint: fields.take("entrypoint").and_then(|item| command(cx, &item)),
         environment: environment(cx, &mut fields),
         user: fields.take("user").and_then(|item| cx.parsed(&item, user)).map(|user| user.value),
-        labels: fields.take("labels").map(|item| cx.labels(&item)).unwrap_or_default(),
+        labels: labels(cx, &mut fields),
         stop_signal: fields
             .take("stop_signal")
             .and_then(|item| cx.parsed(&item, signal))
@@ -49,20 +58,37 @@ pub(super) fn service(cx: &mut Cx<'_>, name: &str, place: Place, item: &Item<'_>
             .map_or(STOP_GRACE, |grace| grace.value),
         ports: fields.take("ports").map(|item| ports(cx, &item)).unwrap_or_default(),
         mounts: fields.take("volumes").map(|item| mounts(cx, &item)).unwrap_or_default(),
-        networks: networks(cx, &mut fields, is_mapping),
+        networks: networks(cx, &mut fields, has_networks),
         depends_on: fields.take("depends_on").map(|item| depends_on(cx, &item)).unwrap_or_default(),
         health: fields.take("healthcheck").map_or(Health::Unsaid, |item| health(cx, &item)),
         restart: restart(cx, place, &mut fields),
         pull: fields.take("pull_policy").and_then(|item| pull_policy(cx, &item)),
         container_name: fields.take("container_name").and_then(|item| cx.parsed(&item, container_name)),
-        deploy: fields.take("deploy").map(|item| deploy(cx, &item)).unwrap_or_default(),
         profiles: profiles(cx, &mut fields),
         allow_host_access: fields
             .take("allow_host_access")
-            .map(|item| host_paths(cx, &item))
+            .map(|item| host_access(cx, &item))
             .unwrap_or_default(),
+        allowed: allowed(cx, &mut fields),
     };
     fields.done();
+    joined(draft)
+}
+
+/// Whose namespace one joins comes first, and takes one along when it runs anew: the namespace is then another.
+fn joined(mut draft: ServiceDraft) -> ServiceDraft {
+    for (key, id) in draft.options.joins() {
+        match draft.depends_on.iter_mut().find(|edge| edge.to == id.key()) {
+            Some(edge) => (edge.required, edge.restart) = (true, true),
+            None => draft.depends_on.push(Edge {
+                place: draft.places.get(key).copied().unwrap_or(draft.place),
+                to: id.key().to_owned(),
+                condition: DependencyCondition::Started,
+                required: true,
+                restart: true,
+            }),
+        }
+    }
     draft
 }
 
@@ -228,7 +254,7 @@ fn pull_policy(cx: &mut Cx<'_>, item: &Item<'_>) -> Option<Spanned<PullPolicy>> 
     Some(Spanned { value, place: item.place() })
 }
 
-fn deploy(cx: &mut Cx<'_>, item: &Item<'_>) -> Deploy {
+fn deploy(cx: &mut Cx<'_>, item: &Item<'_>) -> (Reserved, UpdatePolicy) {
     let mut fields = cx.fields(item, &DEPLOY);
     if let Some(replicas) = fields.take("replicas") {
         let one = |text: &str| match text {
@@ -237,15 +263,15 @@ fn deploy(cx: &mut Cx<'_>, item: &Item<'_>) -> Deploy {
         };
         cx.parsed(&replicas, one);
     }
-    let limits = fields.take("resources").map(|item| {
+    let reserved = fields.take("resources").map(|item| {
         let mut fields = cx.fields(&item, &RESOURCES);
-        let limits = fields.take("limits").map(|item| limits(cx, &item));
+        let reserved = Reserved::read(cx, fields.take("limits"), fields.take("reservations"));
         fields.done();
-        limits.unwrap_or_default()
+        reserved
     });
     let update = fields.take("update_config").map(|item| update(cx, &item));
     fields.done();
-    Deploy { limits: limits.unwrap_or_default(), update: update.unwrap_or_default() }
+    (reserved.unwrap_or_default(), update.unwrap_or_default())
 }
 
 fn update(cx: &mut Cx<'_>, item: &Item<'_>) -> UpdatePolicy {
@@ -254,6 +280,11 @@ fn update(cx: &mut Cx<'_>, item: &Item<'_>) -> UpdatePolicy {
         "rollback" => Ok(FailureAction::Rollback),
         "pause" | "continue" => Ok(FailureAction::Pause),
         _ => Err("write `rollback` or `pause`".to_owned()),
+    };
+    let order = |text: &str| match text {
+        "stop-first" => Ok(UpdateOrder::StopFirst),
+        "start-first" => Ok(UpdateOrder::StartFirst),
+        _ => Err("write `stop-first` or `start-first`".to_owned()),
     };
     let default = UpdatePolicy::default();
     let policy = UpdatePolicy {
@@ -265,32 +296,13 @@ fn update(cx: &mut Cx<'_>, item: &Item<'_>) -> UpdatePolicy {
             .take("monitor")
             .and_then(|item| cx.duration(&item))
             .map_or(default.monitor, |monitor| monitor.value),
+        order: fields
+            .take("order")
+            .and_then(|item| cx.parsed(&item, order))
+            .map_or(default.order, |it| it.value),
     };
     fields.done();
     policy
-}
-
-fn limits(cx: &mut Cx<'_>, item: &Item<'_>) -> Limits {
-    let mut fields = cx.fields(item, &LIMITS);
-    let memory = |text: &str| match text.parse::<ByteSize>()?.0 {
-        bytes if (1..MEMORY_MIN).contains(&bytes) => Err("the engine refuses less than `6m`".to_owned()),
-        bytes => Ok(bytes),
-    };
-    // Compose writes "no limit" as -1; so does the engine.
-    let pids = fields.take("pids").and_then(|item| cx.integer(&item, -1, i64::from(u32::MAX)));
-    let limits = Limits {
-        memory: fields
-            .take("memory")
-            .and_then(|item| cx.parsed(&item, memory))
-            .map_or(0, |memory| memory.value),
-        nano_cpus: fields
-            .take("cpus")
-            .and_then(|item| cx.parsed(&item, nano_cpus))
-            .map_or(0, |cpus| cpus.value),
-        pids: pids.unwrap_or_default().max(0),
-    };
-    fields.done();
-    limits
 }
 
 fn profiles(cx: &mut Cx<'_>, fields: &mut Fields<'_>) -> Vec<Spanned<String>> {
@@ -303,13 +315,34 @@ fn profiles(cx: &mut Cx<'_>, fields: &mut Fields<'_>) -> Vec<Spanned<String>> {
         .collect()
 }
 
-fn host_paths(cx: &mut Cx<'_>, item: &Item<'_>) -> Vec<Spanned<String>> {
+/// What is allowed beyond the paths of the host; `cap:NAME` besides.
+pub(in crate::load) const POWERS: [&str; 9] = [
+    "privileged",
+    "host-network",
+    "host-pid",
+    "host-ipc",
+    "host-uts",
+    "host-userns",
+    "host-cgroup",
+    "device-rules",
+    "unconfined",
+];
+
+fn host_access(cx: &mut Cx<'_>, item: &Item<'_>) -> Vec<Spanned<String>> {
     let parse = |text: &str| {
         if text.starts_with('/') {
-            Ok(absolute(Path::new("/"), text).to_string_lossy().into_owned())
-        } else {
-            Err("write an absolute path of the host".to_owned())
+            return Ok(absolute(Path::new("/"), text).to_string_lossy().into_owned());
         }
+        if let Some(capability) = text.strip_prefix("cap:") {
+            return options::capability(capability).map(|name| format!("cap:{name}"));
+        }
+        if POWERS.contains(&text) {
+            return Ok(text.to_owned());
+        }
+        Err(match nearest(text, POWERS) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => format!("write an absolute path of the host, `cap:NAME`, or one of {}", list(&POWERS)),
+        })
     };
     cx.items(item).unwrap_or_default().iter().filter_map(|item| cx.parsed(item, parse)).collect()
 }

@@ -6,12 +6,15 @@ use super::{
     Cx, Item,
     files::{absolute, normal},
 };
-use crate::load::{
-    diagnostic::Problem,
-    draft::{MountDraft, SourceDraft},
-    keys::{BIND_OPTIONS, TMPFS_OPTIONS, VOLUME_MOUNT, VOLUME_OPTIONS},
-    text::ByteSize,
-    tree::Value,
+use crate::{
+    load::{
+        diagnostic::Problem,
+        draft::{MountDraft, SourceDraft},
+        keys::{BIND_OPTIONS, TMPFS_OPTIONS, VOLUME_MOUNT, VOLUME_OPTIONS},
+        text::ByteSize,
+        tree::Value,
+    },
+    spec::{MountOptions, Recursive},
 };
 
 pub(super) fn mounts(cx: &mut Cx<'_>, item: &Item<'_>) -> Vec<MountDraft> {
@@ -38,7 +41,7 @@ fn short(cx: &mut Cx<'_>, item: &Item<'_>) -> Option<MountDraft> {
         }
     };
     let target = target_path(cx, item, target)?;
-    let read_only = mode_words(cx, item, mode)?;
+    let Words { read_only, options } = mode_words(cx, item, mode)?;
     let source = if parts.len() == 1 {
         SourceDraft::Anonymous
     } else if source.is_empty() {
@@ -52,15 +55,32 @@ fn short(cx: &mut Cx<'_>, item: &Item<'_>) -> Option<MountDraft> {
     } else {
         SourceDraft::Volume(source.to_owned())
     };
-    Some(MountDraft { place: item.place(), target, source, read_only })
+    let is_bind = matches!(source, SourceDraft::Bind { .. });
+    if options.propagation.is_some() && !is_bind {
+        cx.bad(item, "only a path of the host has a propagation");
+        return None;
+    }
+    if options.nocopy && is_bind {
+        cx.bad(item, "`nocopy` is for volumes: nothing is copied to a path of the host");
+        return None;
+    }
+    Some(MountDraft { place: item.place(), target, source, read_only, options })
 }
 
-/// `ro,nocopy`: answers whether it is read-only; `None` where something cannot be honoured, which has been said.
-fn mode_words(cx: &mut Cx<'_>, item: &Item<'_>, mode: &str) -> Option<bool> {
-    let mut read_only = false;
+/// What the words after the target say.
+#[derive(Default)]
+struct Words {
+    read_only: bool,
+    options: MountOptions,
+}
+
+/// `ro,nocopy`; `None` where something cannot be honoured, which has been said.
+fn mode_words(cx: &mut Cx<'_>, item: &Item<'_>, mode: &str) -> Option<Words> {
+    let mut words = Words::default();
     for word in mode.split(',').filter(|_| !mode.is_empty()) {
         match word {
-            "ro" => read_only = true,
+            "ro" => words.read_only = true,
+            "nocopy" => words.options.nocopy = true,
             "rw" | "cached" | "delegated" | "consistent" => {}
             "z" | "Z" => {
                 cx.sink.add(
@@ -73,9 +93,11 @@ fn mode_words(cx: &mut Cx<'_>, item: &Item<'_>, mode: &str) -> Option<bool> {
                 );
                 return None;
             }
-            "nocopy" | "shared" | "rshared" | "slave" | "rslave" | "private" | "rprivate" | "U" => {
-                let message = format!("the mount option `{word}` is not supported by this version");
-                cx.sink.add(Problem::error("not-supported", item.place(), message).help("leave it out"));
+            "shared" | "rshared" | "slave" | "rslave" | "private" | "rprivate" => {
+                words.options.propagation = propagation(word);
+            }
+            "U" => {
+                cx.bad(item, "only Podman knows `U`: change the owner of the folder yourself, with `chown`");
                 return None;
             }
             _ => {
@@ -87,7 +109,12 @@ fn mode_words(cx: &mut Cx<'_>, item: &Item<'_>, mode: &str) -> Option<bool> {
             }
         }
     }
-    Some(read_only)
+    Some(words)
+}
+
+/// What is the default is left out.
+fn propagation(word: &str) -> Option<String> {
+    (word != "rprivate").then(|| word.to_owned())
 }
 
 fn target_path(cx: &mut Cx<'_>, item: &Item<'_>, target: &str) -> Option<String> {
@@ -121,7 +148,7 @@ fn host_path(cx: &mut Cx<'_>, item: &Item<'_>, source: &str) -> Option<String> {
             cx.bad(item, "write the absolute path");
             return None;
         }
-        None => absolute(cx.folder, source),
+        None => absolute(&cx.base(item.place()).folder, source),
     };
     Some(path.to_string_lossy().into_owned())
 }
@@ -145,18 +172,22 @@ fn long(cx: &mut Cx<'_>, item: &Item<'_>) -> Option<MountDraft> {
     };
     let source = fields.take("source").map(|source| (cx.filled(&source), source));
     let read_only = fields.take("read_only").map_or(Some(false), |item| cx.flag(&item));
+    let mut only_for = Vec::new();
+    let mut options = MountOptions::default();
     let create = fields.take("bind").and_then(|item| {
-        let mut fields = cx.fields(&item, &BIND_OPTIONS);
-        let create = fields.take("create_host_path").and_then(|item| cx.flag(&item));
-        fields.done();
-        create
+        only_for.push((Kind::Bind, "bind", item.place()));
+        bind_options(cx, &item, &mut options)
     });
-    if let Some(options) = fields.take("volume") {
-        cx.fields(&options, &VOLUME_OPTIONS).done();
+    if let Some(item) = fields.take("volume") {
+        only_for.push((Kind::Volume, "volume", item.place()));
+        volume_options(cx, &item, &mut options);
     }
     let size = fields.take("tmpfs").and_then(|item| {
+        only_for.push((Kind::Tmpfs, "tmpfs", item.place()));
         let mut fields = cx.fields(&item, &TMPFS_OPTIONS);
         let size = fields.take("size").and_then(|item| cx.parsed(&item, str::parse::<ByteSize>));
+        options.mode =
+            fields.take("mode").and_then(|item| cx.parsed(&item, permissions)).map(|mode| mode.value);
         fields.done();
         size
     });
@@ -176,7 +207,60 @@ fn long(cx: &mut Cx<'_>, item: &Item<'_>) -> Option<MountDraft> {
             SourceDraft::Bind { path: host_path(cx, &at, &text?.value)?, create: create.unwrap_or(true) }
         }
     };
-    Some(MountDraft { place: item.place(), target, source, read_only: read_only? })
+    for (_, key, place) in only_for.into_iter().filter(|(of, ..)| *of != kind) {
+        let message = format!("`{key}` is for a mount of `type: {key}`");
+        cx.sink.add(Problem::error("key-conflict", place, message).help("remove it, or change the `type`"));
+    }
+    if !options.labels.is_empty() && !matches!(source, SourceDraft::Anonymous) {
+        let message = "`labels` of a mount are for a volume that the engine names";
+        let problem = Problem::error("key-conflict", item.place(), message);
+        cx.sink.add(problem.help("write them where the volume is declared, at the top level of the file"));
+    }
+    Some(MountDraft { place: item.place(), target, source, read_only: read_only?, options })
+}
+
+/// Answers `create_host_path`.
+fn bind_options(cx: &mut Cx<'_>, item: &Item<'_>, options: &mut MountOptions) -> Option<bool> {
+    let words = [
+        ("enabled", Recursive::Enabled),
+        ("disabled", Recursive::Disabled),
+        ("writable", Recursive::Writable),
+        ("readonly", Recursive::Readonly),
+    ];
+    let kinds = ["private", "rprivate", "shared", "rshared", "slave", "rslave"].map(|kind| (kind, kind));
+    let mut fields = cx.fields(item, &BIND_OPTIONS);
+    let create = fields.take("create_host_path").and_then(|item| cx.flag(&item));
+    options.propagation =
+        fields.take("propagation").and_then(|item| cx.word(&item, &kinds)).and_then(propagation);
+    options.recursive = fields.take("recursive").and_then(|item| cx.word(&item, &words)).unwrap_or_default();
+    fields.done();
+    create
+}
+
+fn volume_options(cx: &mut Cx<'_>, item: &Item<'_>, options: &mut MountOptions) {
+    let folder = |text: &str| {
+        let is_inside = !text.starts_with('/') && !text.split('/').any(|part| part == "..");
+        if is_inside && !text.is_empty() {
+            Ok(text.trim_start_matches("./").trim_end_matches('/').to_owned())
+        } else {
+            Err("write a folder of the volume, without `/` before it and without `..`".to_owned())
+        }
+    };
+    let mut fields = cx.fields(item, &VOLUME_OPTIONS);
+    options.labels = fields.take("labels").map(|item| cx.labels(&item)).unwrap_or_default();
+    options.nocopy = fields.take("nocopy").and_then(|item| cx.flag(&item)).unwrap_or(false);
+    options.subpath =
+        fields.take("subpath").and_then(|item| cx.parsed(&item, folder)).map(|folder| folder.value);
+    fields.done();
+}
+
+/// Octal digits, as `chmod` has them.
+fn permissions(text: &str) -> Result<u32, String> {
+    let digits = text.strip_prefix("0o").unwrap_or(text);
+    match u32::from_str_radix(digits, 8) {
+        Ok(mode) if mode <= 0o7777 => Ok(mode),
+        Ok(_) | Err(_) => Err("write octal digits, as in `1777`".to_owned()),
+    }
 }
 
 fn mount_kind(cx: &mut Cx<'_>, item: &Item<'_>) -> Option<Kind> {

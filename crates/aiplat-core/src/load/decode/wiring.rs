@@ -1,6 +1,8 @@
 //! `networks:` and `depends_on:` of a service.
 
-use super::{Cx, Fields, Item};
+use std::collections::BTreeMap;
+
+use super::{Cx, Fields, Item, options::mac_address};
 use crate::{
     load::{
         diagnostic::Problem,
@@ -11,16 +13,18 @@ use crate::{
     spec::DependencyCondition,
 };
 
+/// Under this the engine knows the name of an interface.
+const INTERFACE_NAME: &str = "com.docker.network.endpoint.ifname";
+
 /// `None` where it could not be read; empty where nothing is said.
 pub(super) fn networks(
     cx: &mut Cx<'_>,
     fields: &mut Fields<'_>,
-    is_mapping: bool,
+    has_networks: bool,
 ) -> Option<Vec<AttachmentDraft>> {
     let Some(item) = fields.take("networks") else {
-        let elsewhere =
-            ["networks", "network_mode", "extends"].iter().any(|key| fields.excused.contains(key));
-        return if is_mapping && !elsewhere { Some(Vec::new()) } else { None };
+        let elsewhere = ["networks", "extends"].iter().any(|key| fields.excused.contains(key));
+        return if has_networks && !elsewhere { Some(Vec::new()) } else { None };
     };
     let plain = |network: String, place: Place| AttachmentDraft {
         place,
@@ -28,6 +32,11 @@ pub(super) fn networks(
         aliases: Vec::new(),
         ipv4_address: None,
         ipv6_address: None,
+        link_local_ips: Vec::new(),
+        mac_address: None,
+        driver_opts: BTreeMap::new(),
+        gw_priority: 0,
+        priority: 0,
     };
     if let Value::Map(_) = item.node.value {
         let mut attachments = Vec::new();
@@ -56,7 +65,39 @@ fn attachment(cx: &mut Cx<'_>, plain: AttachmentDraft, item: &Item<'_>) -> Attac
         Ok(address) => Ok(address.to_string()),
         Err(_) => Err("write an IPv6 address, as in `fd00::10`".to_owned()),
     };
+    let link_local = |text: &str| match text.parse::<std::net::IpAddr>() {
+        Ok(address) => Ok(address.to_string()),
+        Err(_) => Err("write an address, as in `169.254.8.8`".to_owned()),
+    };
+    let link_local_ips = fields.take("link_local_ips").and_then(|item| cx.items(&item)).unwrap_or_default();
+    let link_local_ips = link_local_ips
+        .iter()
+        .filter_map(|item| cx.parsed(item, link_local))
+        .map(|address| address.value)
+        .collect();
+    let mut driver_opts: BTreeMap<String, String> = fields
+        .take("driver_opts")
+        .map(|item| cx.named_texts(&item))
+        .unwrap_or_default()
+        .into_iter()
+        .map(|(name, text)| (name, text.value))
+        .collect();
+    if let Some(name) = fields.take("interface_name").and_then(|item| cx.parsed(&item, interface)) {
+        driver_opts.insert(INTERFACE_NAME.to_owned(), name.value);
+    }
+    let mut number = |cx: &mut Cx<'_>, key| {
+        fields.take(key).and_then(|item| cx.integer(&item, i64::from(i32::MIN), i64::from(i32::MAX)))
+    };
+    let (gw_priority, priority) = (number(cx, "gw_priority"), number(cx, "priority"));
     let attachment = AttachmentDraft {
+        link_local_ips,
+        driver_opts,
+        gw_priority: gw_priority.unwrap_or(0),
+        priority: priority.unwrap_or(0),
+        mac_address: fields
+            .take("mac_address")
+            .and_then(|item| cx.parsed(&item, mac_address))
+            .map(|mac| mac.value),
         aliases: aliases.into_iter().map(|alias| alias.value).collect(),
         ipv4_address: fields.take("ipv4_address").and_then(|item| cx.parsed(&item, v4)),
         ipv6_address: fields.take("ipv6_address").and_then(|item| cx.parsed(&item, v6)),
@@ -64,6 +105,15 @@ fn attachment(cx: &mut Cx<'_>, plain: AttachmentDraft, item: &Item<'_>) -> Attac
     };
     fields.done();
     attachment
+}
+
+/// What the kernel takes.
+fn interface(text: &str) -> Result<String, String> {
+    if (1..=15).contains(&text.len()) && !text.contains(|c: char| c == '/' || c.is_whitespace()) {
+        Ok(text.to_owned())
+    } else {
+        Err("write at most 15 characters, as in `eth0`".to_owned())
+    }
 }
 
 pub(super) fn depends_on(cx: &mut Cx<'_>, item: &Item<'_>) -> Vec<Edge> {

@@ -1,13 +1,21 @@
 //! The one table of keys. Every word of the Compose specification is in exactly one row of it, so that none is
 //! ever taken for a typo; the walk, the editor's schema and the reference are made from it.
 
+mod options;
+mod probes;
 mod root;
 mod service;
 
-pub(super) use root::{DEPENDENCY, IPAM, IPAM_CONFIG, NETWORK, RECONCILE, RESTART_POLICY, ROOT, VOLUME};
+pub(super) use options::{
+    BLKIO, BLKIO_RATE, BLKIO_WEIGHT, DEVICE, GPU, LOGGING, RESERVATIONS, RESERVED_DEVICE, ULIMIT,
+};
+pub(super) use probes::{EXEC, HEALTHCHECK, HTTP, POSTGRES, PROBE, REDIS, TCP, TLS};
+pub(super) use root::{
+    DEPENDENCY, INCLUDE, IPAM, IPAM_CONFIG, LINT, NETWORK, RECONCILE, RESTART_POLICY, ROOT, VOLUME,
+};
 pub(super) use service::{
-    ATTACHMENT, BIND_OPTIONS, DEPLOY, ENV_FILE, HEALTHCHECK, HTTP, LIMITS, PORT, RESOURCES, SERVICE, TCP,
-    TMPFS_OPTIONS, UPDATE, VOLUME_MOUNT, VOLUME_OPTIONS,
+    ATTACHMENT, BIND_OPTIONS, DEPLOY, ENV_FILE, LIMITS, PORT, RESOURCES, SERVICE, TMPFS_OPTIONS, UPDATE,
+    VOLUME_MOUNT, VOLUME_OPTIONS,
 };
 
 /// The keys of one kind of mapping.

@@ -42,14 +42,18 @@ pub(in crate::load) static ROOT: Shape = Shape {
         ),
         key("reconcile", "How aiplatd goes about it.", Grammar::Shape(&RECONCILE)),
         ignored("version", "Compose itself ignores it"),
-        later_but("include", "write the services into this file"),
+        key(
+            "include",
+            "Other files of this machine whose services, networks, volumes and gates belong to this platform. Their paths are relative to themselves.",
+            List(&Either(&[Text, Grammar::Shape(&INCLUDE)])),
+        ),
         later_but("secrets", "mount a file, or set a variable in an env file"),
         later_but("configs", "mount a file with `volumes`"),
         later("models"),
         // Ours, of later versions.
         later("host"),
         later("tier"),
-        later("lint"),
+        key("lint", "Warnings that are meant so.", Grammar::Shape(&LINT)),
         later("tasks"),
         later("checks"),
         later("databases"),
@@ -57,6 +61,32 @@ pub(in crate::load) static ROOT: Shape = Shape {
         later("notify"),
         later("ingress"),
     ],
+};
+
+pub(in crate::load) static INCLUDE: Shape = Shape {
+    name: "an entry of `include`",
+    keys: &[
+        key(
+            "path",
+            "The file, relative to this one; of several, the later ones are laid over the first.",
+            STRING_OR_STRINGS,
+        ),
+        key("project_directory", "What its paths are relative to. Default: its folder.", Text),
+        key(
+            "env_file",
+            "Files with variables for it. Default: `.env` in its folder. Those of the platform go first.",
+            STRING_OR_STRINGS,
+        ),
+    ],
+};
+
+pub(in crate::load) static LINT: Shape = Shape {
+    name: "`lint`",
+    keys: &[key(
+        "allow",
+        "Names of warnings that are not shown; `aiplatctl explain lints` lists them.",
+        List(&OneOf(&crate::load::lint::NAMES)),
+    )],
 };
 
 pub(in crate::load) static NETWORK: Shape = Shape {
@@ -75,16 +105,16 @@ pub(in crate::load) static NETWORK: Shape = Shape {
         key("attachable", "Standalone containers may attach; for overlay networks.", Flag),
         key("labels", "Labels.", LIST_OR_MAP),
         key("ipam", "Address pools.", Grammar::Shape(&IPAM)),
-        later("enable_ipv4"),
+        key("enable_ipv4", "`false`: no IPv4 addresses.", Flag),
     ],
 };
 
 pub(in crate::load) static IPAM: Shape = Shape {
     name: "`ipam`",
     keys: &[
-        key("driver", "Only `default`.", OneOf(&["default"])),
+        key("driver", "`default` if absent.", Text),
         key("config", "The pools.", List(&Grammar::Shape(&IPAM_CONFIG))),
-        later("options"),
+        key("options", "Options of that driver.", Named(&Scalar)),
     ],
 };
 
@@ -94,7 +124,7 @@ pub(in crate::load) static IPAM_CONFIG: Shape = Shape {
         key("subnet", "The pool, as in `172.28.0.0/16`.", Text),
         key("gateway", "The address of the host in it.", Text),
         key("ip_range", "The part of the pool from which containers get addresses.", Text),
-        later("aux_addresses"),
+        key("aux_addresses", "Addresses in it that are somebody else's, by name.", Named(&Text)),
     ],
 };
 

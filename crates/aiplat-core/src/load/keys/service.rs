@@ -5,7 +5,9 @@ use super::{
     Grammar::{
         self, Duration, Either, Flag, Integer, List, Named, Nothing, Number, OneOf, Scalar, Size, Text,
     },
-    LIST_OR_MAP, STRINGS, Shape, ignored, key, later, later_but, refused,
+    HEALTHCHECK, LINT, LIST_OR_MAP, STRING_OR_STRINGS, STRINGS, Shape, ignored, key, later, later_but,
+    options::{BLKIO, DEVICE, GPU, LOGGING, MICROSECONDS, RESERVATIONS, ULIMIT},
+    refused,
 };
 
 const WINDOWS: &str = "it is for Windows containers";
@@ -67,13 +69,14 @@ pub(in crate::load) static SERVICE: Shape = Shape {
             OneOf(&["always", "missing", "if_not_present", "never"]),
         ),
         key("container_name", "The container's name, instead of `<platform>-<service>`.", Text),
-        key("deploy", "Limits.", Grammar::Shape(&DEPLOY)),
+        key("deploy", "Resources, and what follows an edit.", Grammar::Shape(&DEPLOY)),
         key("profiles", "The service is left out unless one of these profiles is active.", STRINGS),
         key(
             "allow_host_access",
-            "Paths of the host that this service may mount although they give power over the host.",
+            "What gives this service power over the host, and is meant: paths that it mounts, device files, `privileged`, `cap:NAME`, `host-network`, `host-pid`, `host-ipc`, `host-uts`, `host-userns`, `host-cgroup`, `device-rules`, `unconfined`.",
             STRINGS,
         ),
+        key("lint", "Warnings about this service that are meant so.", Grammar::Shape(&LINT)),
         later_but("extends", "write the service out, or share parts with `&anchor` and `<<: *anchor`"),
         refused(
             "build",
@@ -120,69 +123,116 @@ pub(in crate::load) static SERVICE: Shape = Shape {
             "a command at a moment that cannot be repeated has no place in a reconciler",
             "handle the stop signal in the service; `stop_signal` and `stop_grace_period` are there",
         ),
-        later_but("mem_limit", "write `deploy: {resources: {limits: {memory: 1g}}}`"),
-        later_but("cpus", "write `deploy: {resources: {limits: {cpus: \"1.5\"}}}`"),
-        later_but("pids_limit", "write `deploy: {resources: {limits: {pids: 100}}}`"),
-        later_but("tmpfs", "write `volumes: [{type: tmpfs, target: /tmp}]`"),
+        key("working_dir", "The folder in which the process starts.", Text),
+        key("init", "A small init as process 1, which passes signals on and reaps.", Flag),
+        key("tty", "A terminal.", Flag),
+        key("stdin_open", "Standard input stays open.", Flag),
+        key(
+            "attach",
+            "Without effect: aiplatd attaches to nothing; `aiplatctl logs -f` follows the log.",
+            Flag,
+        ),
+        key(
+            "ulimits",
+            "Limits of the process, as in `nofile: 65536`.",
+            Named(&Either(&[Integer, Grammar::Shape(&ULIMIT)])),
+        ),
+        key("oom_score_adj", "-1000 to 1000; more is killed sooner when memory is short.", Integer),
+        key("oom_kill_disable", "The kernel does not kill it for memory.", Flag),
+        key("shm_size", "The size of `/dev/shm`, as in `256m`.", Size),
+        key("tmpfs", "Folders in memory, as in `/run` or `/tmp:size=64m,mode=1777`.", STRING_OR_STRINGS),
+        key(
+            "logging",
+            "Where its output goes. Absent: the engine's default; of `json-file` and `local` three files of 10 MB.",
+            Grammar::Shape(&LOGGING),
+        ),
+        key("annotations", "Notes for the OCI runtime.", LIST_OR_MAP),
+        key("platform", "The platform of the image, as in `linux/arm64`; absent: the machine's.", Text),
+        key("runtime", "The OCI runtime, as in `nvidia`, under the name that the engine knows it by.", Text),
+        key("storage_opt", "Options of the storage driver, as in `size: 10G`.", Named(&Scalar)),
+        key("label_file", "Files with labels, relative to this file; `labels` win.", STRING_OR_STRINGS),
+        key("privileged", "All power over the host; needs `allow_host_access: [privileged]`.", Flag),
+        key("read_only", "No writes to its own file system; volumes and `tmpfs` stay writable.", Flag),
+        key("cap_add", "Capabilities beyond the engine's default, as in `NET_ADMIN`.", STRINGS),
+        key("cap_drop", "Capabilities to take away; `ALL` for all.", STRINGS),
+        key(
+            "security_opt",
+            "As in `no-new-privileges:true` or `seccomp:profile.json`, relative to this file.",
+            STRINGS,
+        ),
+        key(
+            "sysctls",
+            "Settings of the kernel in its namespaces, as in `net.core.somaxconn: 1024`.",
+            LIST_OR_MAP,
+        ),
+        key("group_add", "Further groups of its process, by name or number.", STRINGS),
+        key("pid", "Whose processes it sees: `host`, `service:NAME` or `container:NAME`.", Text),
+        key(
+            "ipc",
+            "Whose shared memory it sees: `private`, `shareable`, `none`, `host`, `service:NAME` or `container:NAME`.",
+            Text,
+        ),
+        key("uts", "Whose host name it has: `host`.", OneOf(&["host"])),
+        key("userns_mode", "Whose users it has: `host`.", OneOf(&["host"])),
+        key("cgroup", "Whose control groups it sees: `private` or `host`.", OneOf(&["host", "private"])),
+        key("cgroup_parent", "The control group in which its own is made.", Text),
+        key("device_cgroup_rules", "Rules for devices, as in `c 189:* rmw`.", STRINGS),
+        key(
+            "network_mode",
+            "Instead of `networks`: `none`, `bridge`, `host`, `service:NAME` or `container:NAME`.",
+            Text,
+        ),
+        key("hostname", "Its own name for itself.", Text),
+        key("domainname", "Its NIS domain.", Text),
+        key("dns", "Name servers.", STRING_OR_STRINGS),
+        key("dns_search", "Domains in which short names are looked up.", STRING_OR_STRINGS),
+        key("dns_opt", "Options of the resolver, as in `ndots:1`.", STRINGS),
+        key(
+            "extra_hosts",
+            "Names and their addresses, as in `db.example: 10.0.0.5`; `host-gateway` is the host.",
+            Either(&[STRINGS, Named(&STRING_OR_STRINGS)]),
+        ),
+        key("mac_address", "A fixed hardware address.", Text),
+        key("expose", "Ports that it listens on; published by `ports` alone.", STRINGS),
+        key(
+            "devices",
+            "Device files of the host, as in `/dev/ttyUSB0:/dev/ttyUSB0:rw`; most need `allow_host_access`.",
+            List(&Either(&[Text, Grammar::Shape(&DEVICE)])),
+        ),
+        key(
+            "gpus",
+            "GPUs: `all`, or a list of requests.",
+            Either(&[OneOf(&["all"]), List(&Grammar::Shape(&GPU))]),
+        ),
+        key("blkio_config", "Limits on block devices.", Grammar::Shape(&BLKIO)),
+        key("mem_limit", "The same as `deploy.resources.limits.memory`.", Size),
+        key("mem_reservation", "The same as `deploy.resources.reservations.memory`.", Size),
+        key(
+            "memswap_limit",
+            "Memory and swap together; absent: twice the memory, -1: no limit to swap.",
+            Either(&[Size, Integer]),
+        ),
+        key("mem_swappiness", "0 to 100: how soon its memory goes to swap.", Integer),
+        key("cpus", "The same as `deploy.resources.limits.cpus`.", Number),
+        key("cpu_shares", "Its weight when the CPUs are short; the default is 1024.", Integer),
+        key("cpuset", "The CPUs it may run on, as in `0-2,4`.", Scalar),
+        key("pids_limit", "The same as `deploy.resources.limits.pids`.", Integer),
+        key(
+            "cpu_period",
+            "Microseconds in which `cpu_quota` is counted; `cpus` says both in one.",
+            MICROSECONDS,
+        ),
+        key("cpu_quota", "Microseconds of CPU in each `cpu_period`.", Integer),
+        key("cpu_rt_period", "Microseconds in which `cpu_rt_runtime` is counted.", MICROSECONDS),
+        key("cpu_rt_runtime", "Microseconds of real-time scheduling in each `cpu_rt_period`.", MICROSECONDS),
         later_but("secrets", "mount a file, or set a variable in an env file"),
         later_but("configs", "mount a file with `volumes:`"),
-        later_but("expose", "remove it: services on one network reach every port of each other"),
-        later_but("label_file", "write the labels under `labels:`"),
-        later("annotations"),
-        later("attach"),
-        later("blkio_config"),
-        later("cap_add"),
-        later("cap_drop"),
-        later("cgroup"),
-        later("cgroup_parent"),
-        later("cpu_shares"),
-        later("cpu_quota"),
-        later("cpu_period"),
-        later("cpu_rt_period"),
-        later("cpu_rt_runtime"),
-        later("cpuset"),
-        later("device_cgroup_rules"),
-        later("devices"),
-        later("dns"),
-        later("dns_opt"),
-        later("dns_search"),
-        later("domainname"),
-        later("extra_hosts"),
-        later("gpus"),
-        later("group_add"),
-        later("hostname"),
-        later("init"),
-        later("ipc"),
-        later("logging"),
-        later("mac_address"),
-        later("mem_reservation"),
-        later("mem_swappiness"),
-        later("memswap_limit"),
         later("models"),
-        later("network_mode"),
-        later("oom_kill_disable"),
-        later("oom_score_adj"),
-        later("pid"),
-        later("platform"),
-        later("privileged"),
         later("provider"),
-        later("pull_refresh_after"),
-        later("read_only"),
-        later("runtime"),
-        later("security_opt"),
-        later("shm_size"),
-        later("stdin_open"),
-        later("storage_opt"),
-        later("sysctls"),
-        later("tty"),
-        later("ulimits"),
-        later("userns_mode"),
-        later("uts"),
-        later("working_dir"),
+        later_but("pull_refresh_after", "pull by hand, with `docker pull`"),
         // Ours, of later versions.
         later("management"),
         later("restart_owner"),
-        later("lint"),
         later("backup"),
     ],
 };
@@ -223,7 +273,7 @@ pub(in crate::load) static VOLUME_MOUNT: Shape = Shape {
         key("bind", "For `type: bind`.", Grammar::Shape(&BIND_OPTIONS)),
         key("volume", "For `type: volume`.", Grammar::Shape(&VOLUME_OPTIONS)),
         key("tmpfs", "For `type: tmpfs`.", Grammar::Shape(&TMPFS_OPTIONS)),
-        later("image"),
+        later_but("image", "put the files into an image of their own and copy them, or mount a volume"),
         ignored("consistency", "only Docker Desktop knows it"),
     ],
 };
@@ -232,8 +282,16 @@ pub(in crate::load) static BIND_OPTIONS: Shape = Shape {
     name: "`bind`",
     keys: &[
         key("create_host_path", "Make the folder when it is missing. Default true.", Flag),
-        later("propagation"),
-        later("recursive"),
+        key(
+            "propagation",
+            "Which mounts of the other side are seen. Default `rprivate`.",
+            OneOf(&["private", "rprivate", "shared", "rshared", "slave", "rslave"]),
+        ),
+        key(
+            "recursive",
+            "Mounts below it: `enabled` (default), `disabled`, `writable` or `readonly`.",
+            OneOf(&["enabled", "disabled", "writable", "readonly"]),
+        ),
         refused(
             "selinux",
             "relabelling changes files of the host for good",
@@ -242,11 +300,22 @@ pub(in crate::load) static BIND_OPTIONS: Shape = Shape {
     ],
 };
 
-pub(in crate::load) static VOLUME_OPTIONS: Shape =
-    Shape { name: "`volume`", keys: &[later("labels"), later("nocopy"), later("subpath")] };
+pub(in crate::load) static VOLUME_OPTIONS: Shape = Shape {
+    name: "`volume`",
+    keys: &[
+        key("labels", "Labels of a volume that the engine names.", LIST_OR_MAP),
+        key("nocopy", "A new volume stays empty, whatever the image has at the target.", Flag),
+        key("subpath", "Only this folder of the volume; it must exist.", Text),
+    ],
+};
 
-pub(in crate::load) static TMPFS_OPTIONS: Shape =
-    Shape { name: "`tmpfs`", keys: &[key("size", "The most it holds, as in `64m`.", Size), later("mode")] };
+pub(in crate::load) static TMPFS_OPTIONS: Shape = Shape {
+    name: "`tmpfs`",
+    keys: &[
+        key("size", "The most it holds, as in `64m`.", Size),
+        key("mode", "Its permissions, as in `1777`.", Scalar),
+    ],
+};
 
 pub(in crate::load) static ATTACHMENT: Shape = Shape {
     name: "a network of a service",
@@ -254,68 +323,19 @@ pub(in crate::load) static ATTACHMENT: Shape = Shape {
         key("aliases", "Further names of the service on this network.", STRINGS),
         key("ipv4_address", "A fixed address; the network needs a subnet of its own.", Text),
         key("ipv6_address", "A fixed address; the network needs a subnet of its own.", Text),
-        later("driver_opts"),
-        later("gw_priority"),
-        later("interface_name"),
-        later("link_local_ips"),
-        later("mac_address"),
-        later("priority"),
+        key("driver_opts", "Options of the driver for this connection.", Named(&Scalar)),
+        key("gw_priority", "The network with the highest is the way out.", Integer),
+        key("interface_name", "The name of the interface in the container, as in `eth0`.", Text),
+        key("link_local_ips", "Further addresses, of this link alone.", STRINGS),
+        key("mac_address", "A fixed hardware address.", Text),
+        key("priority", "The network with the highest is connected first.", Integer),
     ],
 };
-
-pub(in crate::load) static HEALTHCHECK: Shape = Shape {
-    name: "`healthcheck`",
-    keys: &[
-        key(
-            "test",
-            "A command in the container: `[CMD, ...]` without a shell, `[CMD-SHELL, ...]` or a text with the container's.",
-            Either(&[Text, STRINGS]),
-        ),
-        key("http", "An HTTP request to the container.", Grammar::Shape(&HTTP)),
-        key("tcp", "A TCP connection to the container.", Grammar::Shape(&TCP)),
-        key("interval", "Time between two probes of a steady service. Default 30s.", Duration),
-        key("timeout", "A probe that takes longer has failed. Default 30s.", Duration),
-        key("retries", "Failures in a row that make it unhealthy. Default 3.", Integer),
-        key("start_period", "Failures this soon after the start do not count. Default 0s.", Duration),
-        key(
-            "start_interval",
-            "Without effect: aiplatd probes a starting service from 5 ms on, less and less often.",
-            Duration,
-        ),
-        key("disable", "No probe at all, not even the image's own.", Flag),
-        // Ours, of later versions.
-        later_but("redis", "write `tcp: {port: 6379}`, or a `test`"),
-        later_but("postgres", "write `test: [CMD, pg_isready, -U, USER]`"),
-        later_but("exec", "write `test: [CMD, ...]`"),
-        later("readiness"),
-        later("liveness"),
-        later("startup"),
-        later("via"),
-        later("source"),
-    ],
-};
-
-pub(in crate::load) static HTTP: Shape = Shape {
-    name: "`http`",
-    keys: &[
-        key("port", "The port inside the container.", Scalar),
-        key("path", "Path and query. Default `/`.", Text),
-        key("method", "Default GET.", OneOf(&["GET", "HEAD", "POST", "PUT", "OPTIONS"])),
-        key("host", "The `Host` header; absent: the address.", Text),
-        key("headers", "Further headers.", Named(&Scalar)),
-        key("status", "Accepted codes, as in `200` or `200-299`. Default 200-399.", Scalar),
-        key("scheme", "Only `http`.", OneOf(&["http"])),
-        later("body"),
-    ],
-};
-
-pub(in crate::load) static TCP: Shape =
-    Shape { name: "`tcp`", keys: &[key("port", "The port inside the container.", Scalar)] };
 
 pub(in crate::load) static DEPLOY: Shape = Shape {
     name: "`deploy`",
     keys: &[
-        key("resources", "Limits.", Grammar::Shape(&RESOURCES)),
+        key("resources", "Limits, reservations and devices.", Grammar::Shape(&RESOURCES)),
         key("replicas", "Only 1: a service is one container.", Integer),
         later_but("restart_policy", "write `reconcile: {restart_policy: {...}}` for the whole platform"),
         key("update_config", "What follows an edit that does not become ready.", Grammar::Shape(&UPDATE)),
@@ -341,7 +361,12 @@ pub(in crate::load) static UPDATE: Shape = Shape {
             "How long an edit has to run before what it replaced is removed. Default 5s.",
             Duration,
         ),
-        later("order"),
+        key(
+            "order",
+            "`start-first`: the new one is ready before the old one ends, where no port, volume or address keeps both from \
+             running at once. Default `stop-first`.",
+            OneOf(&["stop-first", "start-first"]),
+        ),
         ignored("parallelism", SWARM),
         ignored("delay", SWARM),
         ignored("max_failure_ratio", SWARM),
@@ -350,7 +375,10 @@ pub(in crate::load) static UPDATE: Shape = Shape {
 
 pub(in crate::load) static RESOURCES: Shape = Shape {
     name: "`resources`",
-    keys: &[key("limits", "The most it may use.", Grammar::Shape(&LIMITS)), later("reservations")],
+    keys: &[
+        key("limits", "The most it may use.", Grammar::Shape(&LIMITS)),
+        key("reservations", "What it keeps, and the devices it gets.", Grammar::Shape(&RESERVATIONS)),
+    ],
 };
 
 pub(in crate::load) static LIMITS: Shape = Shape {

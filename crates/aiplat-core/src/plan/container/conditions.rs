@@ -6,15 +6,16 @@ use crate::{
     fingerprint,
     observed::ObservedContainer,
     plan::{
-        Cause, Gate, Readiness, gate,
-        running::{self, Ended},
+        Cause, Gate, Readiness, Step, Verdict,
+        ended::{self, Ended, ended},
+        gate, members, running,
     },
     time::human,
 };
 
 impl Look<'_> {
     /// Everything there is to say of it, in the order of cure.
-    pub(super) fn conditions(&self) -> Vec<Condition> {
+    pub(super) fn conditions(&self, step: &Step) -> Vec<Condition> {
         let world = self.world;
         let mut gates: Vec<Gate> = gate::name(world, self.spec).into_iter().collect();
         gates.extend(gate::before_start(world, self.id, self.spec));
@@ -46,7 +47,7 @@ impl Look<'_> {
                 }
             });
         }
-        conditions.extend(self.life());
+        conditions.extend(self.life(step));
         conditions
     }
 
@@ -67,12 +68,15 @@ impl Look<'_> {
             .then(|| Condition::abnormal(kind, failure.reason, failure.message.clone()))
     }
 
-    fn life(&self) -> Vec<Condition> {
+    fn life(&self, step: &Step) -> Vec<Condition> {
         let (started, health) = match self.members.current {
             None => (
                 Condition::abnormal(ConditionType::Started, Reason::Missing, "it does not exist yet"),
                 Readiness::progressing(Reason::Missing, "it does not exist yet"),
             ),
+            Some(current) if self.serves_beside().is_some() => {
+                (self.started(current), Readiness::ready(Reason::Running))
+            }
             Some(current) => (self.started(current), self.health(current)),
         };
         let healthy = Condition {
@@ -91,7 +95,7 @@ impl Look<'_> {
                 Condition { kind: ConditionType::Ready, ..healthy.clone() }
             }
         };
-        let mut conditions = vec![started, healthy, self.crash_loop(), drifted, ready];
+        let mut conditions = vec![started, healthy, self.crash_loop(), drifted, held(step), ready];
         if self.members.current.is_some_and(|current| !current.state.is_alive()) {
             conditions.retain(|condition| condition.kind != ConditionType::Healthy);
         }
@@ -111,26 +115,20 @@ impl Look<'_> {
                 running::stopped_by_hand(self.id, order),
             );
         }
-        let evidence = running::evidence(current);
-        let (reason, message) = match running::ended(self.world, self.id, self.spec, current) {
+        let evidence = ended::evidence(self.world, self.id, self.spec, current);
+        let class = ended::diagnose(self.world, self.id, self.spec, current).class;
+        let (reason, message) = match ended(self.world, self.id, self.spec, current) {
             Ended::Completed => return Condition::normal(kind, Reason::Completed),
             Ended::Failed(how) => (Reason::Failed, format!("it ended with {how}{evidence}")),
             Ended::BackOff { until, how, attempt } => {
                 let wait = human(self.world.now.until(until));
                 // The same reason as when the attempt is due: waiting is no news.
-                (Reason::Exited, format!("it ended with {how}, restart {} in {wait}{evidence}", attempt + 1))
+                (class.reason(), format!("it ended with {how}, restart {} in {wait}{evidence}", attempt + 1))
             }
-            Ended::Exhausted { how, attempt } => {
-                (Reason::CrashLoop, format!("it ended {attempt} times in a row, last with {how}{evidence}"))
-            }
+            Ended::Held { .. } => (class.reason(), self.held(current)),
             Ended::Start(cause) => {
-                let reason = if matches!(cause, Cause::EngineStopped) {
-                    Reason::EngineStopped
-                } else if matches!(cause, Cause::NotStarted | Cause::StoppedByUs) {
-                    Reason::Starting
-                } else {
-                    Reason::Exited
-                };
+                let on_its_way = matches!(cause, Cause::NotStarted | Cause::StoppedByUs);
+                let reason = if on_its_way { Reason::Starting } else { class.reason() };
                 (reason, format!("{cause}{evidence}"))
             }
         };
@@ -156,7 +154,7 @@ impl Look<'_> {
         let settings = &world.desired.settings.restart;
         let print = fingerprint::of(&self.spec.runtime);
         let sighting = self.members.current.and_then(|current| world.observed.sightings.get(&current.id));
-        let ran = sighting.map(running::run_length).unwrap_or_default();
+        let ran = sighting.map(ended::run_length).unwrap_or_default();
         let Some(record) = world.ledger.get(self.id) else {
             return Condition::normal(kind, Reason::AsDesired);
         };
@@ -177,13 +175,35 @@ impl Look<'_> {
         if let Some(edit) = self.members.taken_back {
             return Condition::abnormal(kind, Reason::TakenBack, returning::taken_back(self.id, edit));
         }
+        if self.serves_beside().is_some() {
+            let message = "it serves as of an earlier file until its replacement is ready";
+            return Condition::abnormal(kind, Reason::FingerprintDiffers, message);
+        }
         match self.members.current {
             Some(current) if !self.members.current_matches => {
-                let changed = Cause::fields(&self.changed_fields(current));
-                let message = format!("it is of an earlier file: {changed}");
+                let lost = members::lost_namespaces(self.world, current, self.spec);
+                let message = match (lost.first(), self.moved(current)) {
+                    (Some(key), _) => format!("it has joined a container that has been replaced (`{key}`)"),
+                    (None, Some(moved)) => moved.to_string(),
+                    (None, None) => {
+                        format!("it is of an earlier file: {}", Cause::fields(&self.changed_fields(current)))
+                    }
+                };
                 Condition::abnormal(kind, Reason::FingerprintDiffers, message)
             }
             Some(_) | None => Condition::normal(kind, Reason::AsDesired),
+        }
+    }
+}
+
+/// Whether an attempt of ours would come by itself.
+fn held(step: &Step) -> Condition {
+    match &step.verdict {
+        Verdict::Held { reason, message } => {
+            Condition::abnormal(ConditionType::Held, *reason, message.clone())
+        }
+        Verdict::Converged | Verdict::Progressing | Verdict::Blocked { .. } | Verdict::Unsatisfied { .. } => {
+            Condition::normal(ConditionType::Held, Reason::AsDesired)
         }
     }
 }

@@ -13,7 +13,8 @@ use crate::{
     observed::ObservedContainer,
     plan::{
         Cause, Step, Verdict,
-        running::{self, Ended},
+        ended::{self, Ended, ended},
+        members, running,
     },
 };
 
@@ -35,26 +36,32 @@ impl Look<'_> {
     /// Whether `member` is of what was last known to be Ready: only that is worth going back to.
     pub(super) fn has_served(&self, member: &ObservedContainer) -> bool {
         let proven = self.world.ledger.get(self.id).and_then(|record| record.proven.as_ref());
+        // One that has joined a container which is gone cannot run again.
         proven.is_some_and(|proven| member.fingerprint() == Some(&proven.fingerprint))
+            && members::lost_namespaces(self.world, member, self.spec).is_empty()
     }
 
     /// What is wrong with an edit, once waiting longer would only prolong the outage.
-    fn failure(&self, current: &ObservedContainer) -> Option<String> {
+    pub(super) fn failure(&self, current: &ObservedContainer) -> Option<String> {
         if current.state.is_alive() {
-            return running::overdue(self.world, self.id, self.spec, current);
+            let overdue = running::overdue(self.world, self.id, self.spec, current);
+            return overdue.or_else(|| {
+                let why = running::unresponsive(self.world, self.id, self.spec, current)?;
+                Some(format!("it does not answer: {why}"))
+            });
         }
-        let evidence = running::evidence(current);
-        match running::ended(self.world, self.id, self.spec, current) {
+        let evidence = ended::evidence(self.world, self.id, self.spec, current);
+        match ended(self.world, self.id, self.spec, current) {
             Ended::Failed(how) => Some(format!("it ended with {how}{evidence}")),
             // The first end may have been bad luck.
-            Ended::BackOff { how, attempt, .. } | Ended::Exhausted { how, attempt } if attempt > 0 => {
+            Ended::BackOff { how, attempt, .. } | Ended::Held { how, attempt, .. } if attempt > 0 => {
                 Some(format!("it ended {} times in a row, last with {how}{evidence}", attempt + 1))
             }
             Ended::Start(Cause::Ended { how, attempt }) if attempt > 0 => {
                 Some(format!("it ended {} times in a row, last with {how}{evidence}", attempt + 1))
             }
             Ended::Start(_) => self.refused(),
-            Ended::BackOff { .. } | Ended::Exhausted { .. } | Ended::Completed => None,
+            Ended::BackOff { .. } | Ended::Held { .. } | Ended::Completed => None,
         }
     }
 
@@ -81,8 +88,9 @@ impl Look<'_> {
 
 /// The sentence of an edit that was taken back.
 pub(super) fn taken_back(id: &ResourceId, edit: &TakenBack) -> String {
+    let what = if edit.image.is_some() { "update" } else { "edit" };
     format!(
-        "the last edit was taken back, what served before serves: {}; edit its entry, or run `aiplatctl reset-failed {}`, \
+        "the last {what} was taken back, what served before serves: {}; edit its entry, or run `aiplatctl reset-failed {}`, \
          to try again",
         edit.why,
         id.key()

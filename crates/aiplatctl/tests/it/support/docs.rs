@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use aiplat_api::v1::{
-    Event, EventType, GateStatus, PlatformStatus, ResourceStatus, ServiceDetail, ServiceStatus,
+    CheckDetail, Event, EventType, GateStatus, PlatformStatus, ResourceStatus, ServiceDetail, ServiceStatus,
     StatusCondition, StatusDoc,
 };
 use aiplat_core::{
     ResourceId, Timestamp,
     condition::{Condition, ConditionType, Reason, Status, Word},
     observed::{ProbeOutcome, PullProgress},
+    spec::Role,
 };
 
 /// The moment at which the documents are looked at.
@@ -52,6 +53,7 @@ pub(crate) fn service(name: &str, status: Word, minutes: i64, message: &str, why
         conditions: vec![condition(ConditionType::Ready, Status::of(ready), reason, message, minutes)],
         detail: ServiceDetail {
             image: format!("registry.example/{name}:1"),
+            image_id: None,
             container: format!("home-ai-{name}"),
             container_id: Some("3f2a9c1d77e04b55aa".to_owned()),
             state: Some("running".to_owned()),
@@ -89,6 +91,7 @@ pub(crate) fn event(
         reason: reason.to_owned(),
         resource: resource.to_owned(),
         message: message.to_owned(),
+        count: 1,
     }
 }
 
@@ -140,6 +143,7 @@ pub(crate) fn broken() -> StatusDoc {
 fn litellm_detail() -> ServiceDetail {
     ServiceDetail {
         image: "ghcr.io/berriai/litellm-database:main-stable".to_owned(),
+        image_id: None,
         container: "home-ai-litellm".to_owned(),
         container_id: Some("77e04b55aa3f2a9c1d".to_owned()),
         run: None,
@@ -160,6 +164,17 @@ fn litellm_detail() -> ServiceDetail {
             took: Duration::from_millis(3),
         }),
         probe_attempts: 12,
+        probe_failures: 3,
+        probe_retries: 3,
+        checks: vec![CheckDetail {
+            role: Role::Liveness,
+            what: "GET http :4000/health/liveliness every 15s, restarted after 3 failures in a row"
+                .to_owned(),
+            attempts: 4,
+            failures: 0,
+            retries: 3,
+            last: None,
+        }],
         endings: vec!["exit code 1 after 3s".to_owned(), "exit code 1 after 2s".to_owned()],
         next: "start again in 4m (after the 5th failure)".to_owned(),
         fingerprint: Some("v1:0c2e:9d1f".to_owned()),

@@ -8,7 +8,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use aiplat_api::v1::{ApplyReply, DiffReply, Error, LogRecord, StatusDoc, Version};
+use aiplat_api::v1::{
+    ApplyReply, DiffReply, Done, Error, LogRecord, PruneReply, PruneRequest, PullReply, RevisionInfo,
+    RevisionText, StatusDoc, Version,
+};
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
 use hyper::{
@@ -27,6 +30,9 @@ pub(crate) struct State {
     pub(crate) doc: StatusDoc,
     pub(crate) diff: DiffReply,
     pub(crate) apply: ApplyReply,
+    pub(crate) pull: PullReply,
+    pub(crate) history: Vec<RevisionInfo>,
+    pub(crate) texts: BTreeMap<u64, RevisionText>,
     pub(crate) logs: BTreeMap<String, Vec<LogRecord>>,
     /// Method, path and body of each request that is not a read.
     pub(crate) asked: Vec<(String, String)>,
@@ -51,6 +57,9 @@ impl Server {
             doc,
             diff: DiffReply::default(),
             apply: ApplyReply::default(),
+            pull: PullReply::default(),
+            history: Vec::new(),
+            texts: BTreeMap::new(),
             logs: BTreeMap::new(),
             asked: Vec::new(),
             after_apply: None,
@@ -168,6 +177,24 @@ async fn answer(
                 state.doc = StatusDoc { version, ..doc };
             }
             json(ok, &state.apply)
+        }
+        (Method::POST, "/v1/prune") => {
+            let asked = lock().asked.last().and_then(|(_, body)| serde_json::from_str(body).ok());
+            let PruneRequest { volumes, .. } = asked.unwrap_or_default();
+            json(ok, &PruneReply { volumes })
+        }
+        (Method::POST, "/v1/rollback") => json(ok, &lock().apply),
+        (Method::POST, path) if path.starts_with("/v1/services/") && path.ends_with("/pull") => {
+            json(ok, &lock().pull)
+        }
+        (Method::POST, path) if path.starts_with("/v1/services/") => json(ok, &Done::default()),
+        (Method::GET, "/v1/history") => json(ok, &lock().history),
+        (Method::GET, path) if path.starts_with("/v1/history/") => {
+            let number = path.trim_start_matches("/v1/history/").parse().unwrap_or_default();
+            match lock().texts.get(&number) {
+                Some(text) => json(ok, text),
+                None => json(StatusCode::NOT_FOUND, &Error { message: format!("no revision {number}") }),
+            }
         }
         (Method::GET, path) if path.starts_with("/v1/logs/") => {
             let name = path.trim_start_matches("/v1/logs/");

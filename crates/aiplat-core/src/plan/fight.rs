@@ -1,0 +1,113 @@
+//! Drift that comes back: somebody undoes what we do, again and again. Whoever it is, neither of us wins; we stop first,
+//! and say so.
+
+use std::time::Duration;
+
+use super::{Cause, Requeue, Step, Verdict, World};
+use crate::{
+    ResourceId, Timestamp,
+    condition::{Condition, ConditionType, Reason},
+    ledger::Revert,
+    time::human,
+};
+
+/// More reverts of one thing than this, within [`WINDOW`], are a fight.
+const REVERTS_MAX: usize = 5;
+/// See [`REVERTS_MAX`].
+const WINDOW: Duration = Duration::from_secs(600);
+
+impl Cause {
+    /// Whether the world has been changed behind our back, as far as this tells: it may also be the file that is new,
+    /// which is why reverts count under one file only.
+    fn is_drift(&self) -> bool {
+        match self {
+            Self::Missing
+            | Self::TakesName
+            | Self::NotConnected { .. }
+            | Self::ConnectedWrongly { .. }
+            | Self::NotInNetworks { .. }
+            | Self::LimitsDiffer
+            | Self::EngineRestarts
+            | Self::Paused => true,
+            Self::Replacement { .. }
+            | Self::Replaced { .. }
+            | Self::StartedBeside { .. }
+            | Self::Outdated { .. }
+            | Self::TakenBack { .. }
+            | Self::NotStarted
+            | Self::Ended { .. }
+            | Self::EndedUnseen { .. }
+            | Self::Unresponsive { .. }
+            | Self::EngineStopped
+            | Self::DependencyDown
+            | Self::Released { .. }
+            | Self::StoppedByUs
+            | Self::DependencyRestarted { .. }
+            | Self::NotInFile
+            | Self::Superseded
+            | Self::Stray
+            | Self::StrayNetwork
+            | Self::NetworkReplaced { .. }
+            | Self::NameNeeded
+            | Self::ImageReplaced { .. }
+            | Self::StopOrdered
+            | Self::RestartOrdered
+            | Self::ReleaseOrdered
+            | Self::Moved { .. }
+            | Self::PullAlways
+            | Self::Dead => false,
+        }
+    }
+}
+
+/// What is remembered of `step`, if it puts something right.
+pub(super) fn revert(world: &World<'_>, step: &Step) -> Option<Revert> {
+    let cause = &step.action.as_ref()?.cause;
+    cause.is_drift().then(|| Revert {
+        what: cause.to_string(),
+        at: world.now,
+        generation: world.desired.generation,
+    })
+}
+
+/// When the last reverts of `what` were, under the file in force, within the window; oldest first.
+fn reverts(world: &World<'_>, id: &ResourceId, what: &str) -> Vec<Timestamp> {
+    let Some(record) = world.ledger.get(id) else { return Vec::new() };
+    let same = record.reverts.iter().filter(|revert| {
+        revert.what == what
+            && revert.generation == world.desired.generation
+            && world.now.since(revert.at) < WINDOW
+    });
+    same.map(|revert| revert.at).collect()
+}
+
+impl Step {
+    /// What has been put right too often is left as it is, until the oldest of it is ten minutes ago.
+    pub(super) fn unless_fought(self, world: &World<'_>, id: &ResourceId) -> Self {
+        let Some(planned) = self.action.as_ref().filter(|planned| planned.cause.is_drift()) else {
+            return self;
+        };
+        let what = planned.cause.to_string();
+        let reverts = reverts(world, id, &what);
+        let Some(oldest) = reverts.first().filter(|_| reverts.len() > REVERTS_MAX) else { return self };
+        let wait = world.now.until(*oldest + WINDOW);
+        let message = format!(
+            "somebody undoes what aiplatd does: {what}, put right {} times within {}; it is left so for {}: find out who \
+             does that, or take the wheel with `aiplatctl suspend {}`; `aiplatctl reset-failed {}` tries at once",
+            reverts.len(),
+            human(WINDOW),
+            human(wait),
+            id.key(),
+            id.key(),
+        );
+        let mut conditions = self.conditions;
+        conditions.retain(|condition| condition.kind != ConditionType::Held);
+        conditions.push(Condition::abnormal(ConditionType::Held, Reason::FoughtOver, message.clone()));
+        Self {
+            action: None,
+            verdict: Verdict::Held { reason: Reason::FoughtOver, message },
+            requeue: Requeue::After(wait),
+            conditions,
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! `history` and `rollback`: the files that were in force, and the way back.
+
+use std::path::PathBuf;
+
+use aiplat_api::{
+    client::Client,
+    v1::{RevisionInfo, RollbackRequest},
+};
+
+use super::{
+    apply::{Consent, Proposal, agreed, in_force, show_plan},
+    edit::text_diff,
+    print_doc, view,
+};
+use crate::{
+    args::{DocFormat, Globals},
+    console,
+    exit::{Code, Failure, Outcome},
+    offline::{self, Rules},
+    render::{
+        style,
+        table::{Table, cell, column, message},
+        text::{clean, short_id},
+        time::age_of,
+    },
+    source,
+};
+
+pub(super) async fn run(globals: &Globals, revision: Option<u64>, output: DocFormat) -> Outcome {
+    let client = source::client(globals);
+    let revisions = client.history().await?;
+    let Some(revision) = revision else {
+        if !print_doc(&revisions, output)? {
+            console::print(&table(&revisions))?;
+        }
+        return Ok(Code::Done);
+    };
+    let present = in_force_now(&revisions)?;
+    let (then, now) = (client.revision(revision).await?, client.revision(present).await?);
+    if then.text == now.text {
+        console::note(&format!(
+            "The present file (revision {present}) is the same as that of revision {revision}."
+        ));
+    } else {
+        console::note(&format!("From revision {revision} to the present file (revision {present}):"));
+        console::print(&text_diff(&then.text, &now.text))?;
+    }
+    note_others(&then.others);
+    Ok(Code::Done)
+}
+
+fn table(revisions: &[RevisionInfo]) -> String {
+    let view = view(false);
+    let mut table = Table::new(&[
+        column("REVISION"),
+        column("AGE").volatile(),
+        column("IMAGES").drops(1),
+        column("CHANGE").flexible(),
+    ]);
+    for it in revisions {
+        let RevisionInfo { revision, time, change, images, in_force } = it;
+        let number = if *in_force { format!("{revision} (in force)") } else { revision.to_string() };
+        let images: Vec<String> = images
+            .iter()
+            .map(|(name, image)| format!("{name}:{}", short_id(image).get(..7).unwrap_or("-")))
+            .collect();
+        let style = if *in_force { style::STRONG } else { style::PLAIN };
+        let row = vec![
+            cell(style, &number),
+            age_of(view.now, Some(time)).into(),
+            images.join(",").into(),
+            message(change),
+        ];
+        table.push(row);
+    }
+    table.render(view.width)
+}
+
+fn in_force_now(revisions: &[RevisionInfo]) -> Result<u64, Failure> {
+    let present = revisions.iter().find(|it| it.in_force).map(|it| it.revision);
+    present.ok_or_else(|| Failure::failed("no file is in force yet").tip("`aiplatctl status` says why"))
+}
+
+pub(super) async fn rollback(globals: &Globals, revision: Option<u64>, consent: Consent) -> Outcome {
+    let client = source::client(globals);
+    let revisions = client.history().await?;
+    let present = in_force_now(&revisions)?;
+    let before = revisions.iter().rev().map(|it| it.revision).find(|number| *number < present);
+    let Some(revision) = revision.or(before) else {
+        return Err(
+            Failure::failed("there is no earlier file to go back to").tip("`aiplatctl history` lists all")
+        );
+    };
+    if revision == present {
+        console::note(&format!("Revision {revision} is in force: there is nothing to do."));
+        return Ok(Code::Done);
+    }
+    let Some(is_empty) = shown(globals, &client, present, revision, &consent).await? else {
+        return Ok(Code::Failed);
+    };
+    if !agreed(&format!("Go back to revision {revision}?"), &consent, is_empty).await? {
+        console::note("Nothing was changed.");
+        return Ok(Code::Failed);
+    }
+    in_force(client.rollback(&RollbackRequest { revision, confirm: consent.confirm }).await?)?;
+    Ok(Code::Done)
+}
+
+/// What it does to the file, and what follows from that; whether that is nothing. `None`: it may not be carried out,
+/// which has been said.
+async fn shown(
+    globals: &Globals,
+    client: &Client,
+    present: u64,
+    revision: u64,
+    consent: &Consent,
+) -> Result<Option<bool>, Failure> {
+    let (then, now) = (client.revision(revision).await?, client.revision(present).await?);
+    console::print(&text_diff(&now.text, &then.text))?;
+    note_others(&then.others);
+    let path = PathBuf::from(client.status().await?.platform.config);
+    let offline = offline::read(globals, &path, Rules::Daemon, Some(then.text.clone()))?;
+    let proposal = Proposal { upload: Some(offline.upload()), content: None };
+    Ok(show_plan(client, &proposal, consent).await?.map(|plan| plan.is_empty && then.text == now.text))
+}
+
+fn note_others(others: &[String]) {
+    if !others.is_empty() {
+        let names: Vec<String> = others.iter().map(|it| clean(it)).collect();
+        console::note(&format!(
+            "note: only the platform file goes back; these differ too and stay: {}",
+            names.join(", ")
+        ));
+    }
+}

@@ -1,0 +1,123 @@
+//! `suspend`, `release` and `resume`: whose hands are on a service.
+
+use std::time::Duration;
+
+use aiplat_api::v1::{ServiceStatus, StatusDoc};
+use aiplat_core::{
+    condition::{ConditionType, Reason, Status},
+    plan::Command,
+};
+use tokio::time::timeout;
+
+use super::{
+    operate::{name, service},
+    watch,
+};
+use crate::{
+    args::{Globals, ServicesArgs, SuspendArgs},
+    console,
+    exit::{Code, Failure, Outcome},
+    find::{Found, Target},
+    render::{
+        style::{self, paint},
+        text::clean,
+    },
+    source,
+};
+
+/// The order is written down at once; its first pass comes right after.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+pub(super) async fn suspend(globals: &Globals, args: &SuspendArgs) -> Outcome {
+    let client = source::client(globals);
+    let names = chosen(&client.status().await?, &args.services, name)?;
+    for name in &names {
+        client.suspend(name, args.lasts).await?;
+    }
+    shown(globals, &names, Status::True, |_| true).await
+}
+
+pub(super) async fn resume(globals: &Globals, args: &ServicesArgs) -> Outcome {
+    let names = ordered(globals, args, Command::Resume, suspended_name).await?;
+    shown(globals, &names, Status::False, |_| true).await
+}
+
+pub(super) async fn release(globals: &Globals, args: &ServicesArgs) -> Outcome {
+    let names = ordered(globals, args, Command::Release, name).await?;
+    // The word is there before the engine has been told; what is announced is what has been done.
+    shown(globals, &names, Status::True, |it| {
+        it.detail.next.is_empty() && suspended(it) == Some(Reason::Released)
+    })
+    .await
+}
+
+async fn ordered(
+    globals: &Globals,
+    args: &ServicesArgs,
+    command: Command,
+    name: impl Fn(&StatusDoc, &Target) -> Result<String, Failure>,
+) -> Result<Vec<String>, Failure> {
+    let client = source::client(globals);
+    let names = chosen(&client.status().await?, args, name)?;
+    for name in &names {
+        client.order(name, command).await?;
+    }
+    Ok(names)
+}
+
+pub(super) fn chosen(
+    doc: &StatusDoc,
+    args: &ServicesArgs,
+    name: impl Fn(&StatusDoc, &Target) -> Result<String, Failure>,
+) -> Result<Vec<String>, Failure> {
+    if args.all {
+        return Ok(doc.services.iter().map(|it| it.name.clone()).collect());
+    }
+    args.names.iter().map(|target| name(doc, target)).collect()
+}
+
+/// What has left the file while it was suspended is a service no more, and can be let go of all the same.
+fn suspended_name(doc: &StatusDoc, target: &Target) -> Result<String, Failure> {
+    match target.find(doc)? {
+        Found::Resource(it) if it.id.kind == aiplat_core::Kind::Container => Ok(it.id.key().to_owned()),
+        Found::Service(_) | Found::Resource(_) | Found::Gate(_) => name(doc, target),
+    }
+}
+
+fn suspended(service: &ServiceStatus) -> Option<Reason> {
+    let condition = service.conditions.iter().find(|it| it.condition.kind == ConditionType::Suspended)?;
+    (condition.condition.status == Status::True).then_some(condition.condition.reason)
+}
+
+/// Waits until the daemon says so, and prints its words.
+async fn shown(
+    globals: &Globals,
+    names: &[String],
+    wanted: Status,
+    done: impl Fn(&ServiceStatus) -> bool,
+) -> Outcome {
+    let mut news = watch::follow(globals, None);
+    let is_as_wanted = |it: &ServiceStatus| Status::of(suspended(it).is_some()) == wanted && done(it);
+    let doc = timeout(PATIENCE, async {
+        loop {
+            let doc = watch::next(&mut news).await?;
+            if names.iter().all(|name| service(&doc, name).is_none_or(is_as_wanted)) {
+                return Ok::<_, Failure>(doc);
+            }
+        }
+    });
+    let Ok(doc) = doc.await else {
+        return Err(Failure::failed("the order is kept, and has not been carried out within 30s")
+            .tip("`aiplatctl why` says what is in the way"));
+    };
+    let doc = doc?;
+    for name in names {
+        let Some(it) = service(&doc, name) else {
+            console::line(&format!("{} is no longer in the file, and is removed", clean(name)))?;
+            continue;
+        };
+        let word = paint(style::word(it.status), &it.status.to_string());
+        console::line(format!("{name} {word}  {}", clean(&it.message)).trim_end())?;
+    }
+    Ok(Code::Done)
+}

@@ -1,0 +1,90 @@
+//! The reference is what the code's tables say.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use crate::support::tool::run;
+
+fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+/// `cargo xtask docs` sets it: the pages are written instead of compared.
+const WRITE: &str = "AIPLAT_WRITE_DOCS";
+
+#[test]
+fn every_page_of_the_reference_is_as_the_tables_say() {
+    let folder = repository().join("docs/reference");
+    for (name, text) in aiplatctl::reference::pages() {
+        let path = folder.join(name);
+        if std::env::var_os(WRITE).is_some() {
+            fs::write(&path, &text).expect("it can be written");
+        }
+        let there = fs::read_to_string(&path).unwrap_or_default();
+        assert!(there == text, "docs/reference/{name} is stale: run `cargo xtask docs`");
+    }
+}
+
+#[test]
+fn no_example_gets_a_warning() {
+    for entry in fs::read_dir(repository().join("examples")).expect("it can be listed") {
+        let example = entry.expect("it can be read").path().join("platform.yaml");
+        if !example.is_file() {
+            continue;
+        }
+        let folder = example.parent().expect("it lies in a folder");
+        let run = run(
+            &folder.join("none.sock"),
+            folder,
+            &["validate", "-f", &example.to_string_lossy(), "-o", "short"],
+        );
+        assert_eq!((run.code, run.out.as_str()), (Some(0), ""), "{}", example.display());
+    }
+}
+
+#[test]
+fn explain_tells_of_keys_words_and_lints() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let explain = |topic: &[&str]| {
+        let run = run(&folder.path().join("none.sock"), folder.path(), &[&["explain"], topic].concat());
+        (run.code, format!("{}{}", run.out, run.err))
+    };
+    let cases: [(&str, &[&str]); 12] = [
+        ("services.healthcheck", &["services.*.healthcheck", "Its keys:", "start_period"]),
+        ("healthcheck", &["services.*.healthcheck", "Its keys:"]),
+        ("services.web.healthcheck.http.port", &["The port inside the container."]),
+        ("services.*.ports[].target", &["The port inside the container."]),
+        ("services.build", &["Refused: aiplatd runs images and builds none"]),
+        ("driver_opts", &["Several keys are called so", "networks.*.driver_opts", "volumes.*.driver_opts"]),
+        (
+            "CrashLoop",
+            &[
+                "a word of the column STATUS",
+                "a condition; False is the normal status",
+                "a reason of a condition",
+            ],
+        ),
+        ("porttaken", &["PortTaken (a reason of a condition)", "held by somebody else"]),
+        ("floating-tag", &["Instead:  Name a version", "allow: [floating-tag]"]),
+        ("lints", &["default-password", "single-file-bind"]),
+        ("reasons", &["WaitingForDependencies"]),
+        ("conditions", &["DependenciesReady"]),
+    ];
+    for (topic, parts) in cases {
+        let (code, text) = explain(&[topic]);
+        assert_eq!(code, Some(0), "{topic}: {text}");
+        for part in parts {
+            assert!(text.contains(part), "{topic}: {part}: {text}");
+        }
+    }
+    let (code, text) = explain(&[]);
+    assert!(code == Some(0) && text.contains("services") && text.contains("lints"), "{text}");
+    for (wrong, near) in
+        [("services.helthcheck", "healthcheck"), ("CrashLop", "CrashLoop"), ("floatingtags", "floating-tag")]
+    {
+        let (code, text) = explain(&[wrong]);
+        assert!(code == Some(2) && text.contains(near), "{wrong}: {code:?} {text}");
+    }
+}

@@ -1,0 +1,186 @@
+//! The verbs that change how a service is kept: hands off, updates, the way back; and the graph.
+
+use aiplat_api::v1::{ApplyReply, PruneRequest, PullReply, RevisionInfo, RevisionText, RollbackRequest};
+use aiplat_core::condition::{Condition, ConditionType, Reason, Status, Word};
+
+use crate::{
+    support::{docs, server::Server},
+    verbs::check,
+};
+
+/// The service at `index` is suspended, and says so.
+fn suspend(server: &Server, index: usize) {
+    server.change(|doc| {
+        let it = &mut doc.services[index];
+        it.status = Word::Suspended;
+        it.message = "suspended by uid 0; `aiplatctl resume redis` ends it".to_owned();
+        let mut condition = it.conditions[0].clone();
+        condition.condition = Condition {
+            kind: ConditionType::Suspended,
+            status: Status::True,
+            reason: Reason::Suspended,
+            message: it.message.clone(),
+        };
+        it.conditions.push(condition);
+    });
+}
+
+#[test]
+fn suspend_says_who_and_resume_waits_until_it_is_over() {
+    let server = Server::new(docs::broken());
+    let index = server.state().doc.services.iter().position(|it| it.name == "redis").expect("it is there");
+    suspend(&server, index);
+    let run = server.run(&["suspend", "redis", "--for", "2h"]);
+    check(&run, 0, &["redis Suspended  suspended by uid 0"], &[]);
+    assert_eq!(server.state().asked.last().expect("asked").0, "POST /v1/services/redis/suspend?for=7200");
+    let resume = server.start(&["resume", "redis"]);
+    server.change(|doc| {
+        doc.services[index].conditions.pop();
+        doc.services[index].status = Word::Ready;
+        doc.services[index].message.clear();
+    });
+    assert_eq!(resume.line(), "redis Ready");
+    assert_eq!(resume.wait(), Some(0));
+    check(&server.run(&["suspend"]), 2, &[], &["<NAME>..."]);
+    check(&server.run(&["suspend", "reds"]), 4, &[], &["did you mean `redis`?"]);
+    check(&server.run(&["suspend", "redis", "--for", "0s"]), 2, &[], &["a second or more"]);
+    check(&server.run(&["release", "image/redis"]), 4, &[], &["there is no"]);
+}
+
+#[test]
+fn pull_says_of_each_whether_its_tag_has_moved() {
+    let server = Server::new(docs::well());
+    let id = |digit: &str| Some(format!("sha256:{}", digit.repeat(64)));
+    let image = "redis:7".to_owned();
+    server.state().pull = PullReply { image, runs: id("a"), now: id("a"), moved: false, failure: None };
+    check(&server.run(&["pull", "postgres"]), 0, &["postgres: redis:7 is what it runs (aaaaaaaaaaaa)"], &[]);
+    server.state().pull.now = id("b");
+    server.state().pull.moved = true;
+    let moved = "means bbbbbbbbbbbb now, and it runs aaaaaaaaaaaa: `aiplatctl update postgres` moves to it";
+    check(&server.run(&["pull", "postgres"]), 0, &[moved], &[]);
+    server.state().pull.failure = Some("the registry does not answer".to_owned());
+    check(&server.run(&["pull", "postgres"]), 1, &["the registry does not answer; on this machine"], &[]);
+    let asked = server.state().asked.len();
+    check(
+        &server.run(&["update", "postgres", "--no-wait"]),
+        0,
+        &[],
+        &["what its tag means on this machine is used"],
+    );
+    let orders: Vec<String> = server.state().asked[asked..].iter().map(|it| it.0.clone()).collect();
+    assert_eq!(orders, ["POST /v1/services/postgres/pull", "POST /v1/services/postgres/update"]);
+    let late = server.run(&["update", "postgres", "--timeout", "1s"]);
+    check(&late, 3, &[], &["not within 1s: postgres", "the order is kept"]);
+}
+
+#[test]
+fn history_lists_and_compares_and_rollback_goes_to_the_one_before() {
+    let server = Server::new(docs::well());
+    let file = "apiVersion: aiplat/v1\nname: home-ai\nservices:\n  redis: {image: redis:7}\n";
+    {
+        let mut state = server.state();
+        for revision in [3, 4] {
+            let (change, in_force) = ("redis (image)".to_owned(), revision == 4);
+            let info =
+                RevisionInfo { revision, time: docs::ago(5), change, in_force, ..RevisionInfo::default() };
+            state.history.push(info);
+            let text = file.replace("redis:7", &format!("redis:{revision}"));
+            state
+                .texts
+                .insert(revision, RevisionText { revision, text, others: vec!["/etc/x/.env".to_owned()] });
+        }
+        state.apply = ApplyReply { generation: 5, ..ApplyReply::default() };
+    }
+    check(&server.run(&["history"]), 0, &["REVISION", "4 (in force)", "redis (image)"], &[]);
+    check(
+        &server.run(&["history", "3"]),
+        0,
+        &["-  redis: {image: redis:3}", "+  redis: {image: redis:4}"],
+        &[".env"],
+    );
+    check(&server.run(&["history", "9"]), 4, &[], &["no revision 9"]);
+    check(&server.run(&["rollback", "4"]), 0, &[], &["there is nothing to do"]);
+    let back = server.run(&["rollback", "--yes"]);
+    check(&back, 0, &["+  redis: {image: redis:3}", "Generation 5 is in force."], &["/etc/x/.env"]);
+    let (path, body) = server.state().asked.last().cloned().expect("asked");
+    let request: RollbackRequest = serde_json::from_str(&body).expect("a request");
+    assert_eq!((path.as_str(), request.revision, request.confirm), ("POST /v1/rollback", 3, false));
+    server.state().history.remove(0);
+    check(&server.run(&["rollback"]), 1, &[], &["no earlier file"]);
+}
+
+#[test]
+fn prune_shows_what_is_left_and_removes_a_volume_only_by_name_and_with_a_word() {
+    let server = Server::new(docs::well());
+    server.change(|doc| {
+        let old = doc.resources.iter_mut().find(|it| it.host_name == "home-ai_old");
+        old.expect("it is there").message = "its data stays".to_owned();
+    });
+    let list = server.run(&["prune"]);
+    check(&list, 0, &["volume/old: its data stays\n    aiplatctl prune --volume home-ai_old"], &[]);
+    assert!(!list.out.contains("home-ai_pgdata"), "it is in the file: {}", list.out);
+    let named = ["prune", "--volume", "home-ai_old"];
+    check(&server.run(&named), 2, &[], &["nothing was changed", "--yes"]);
+    assert!(server.state().asked.is_empty(), "nothing is asked of the daemon without a word");
+
+    let requests = |server: &Server| -> Vec<PruneRequest> {
+        let asked = std::mem::take(&mut server.state().asked);
+        asked.iter().map(|(_, body)| serde_json::from_str(body).expect("a request")).collect()
+    };
+    let request = |dry_run| PruneRequest { volumes: vec!["home-ai_old".to_owned()], dry_run };
+    let dry = server.run(&[&named[..], &["--dry-run"]].concat());
+    check(&dry, 0, &["would remove volume home-ai_old"], &[]);
+    assert_eq!(requests(&server), [request(true)]);
+    let yes = server.run(&[&named[..], &["--yes"]].concat());
+    check(&yes, 0, &["removed volume home-ai_old and its data"], &[]);
+    assert_eq!(requests(&server), [request(true), request(false)], "it is checked before it is done");
+
+    server.state().refusal = Some((409, "volume `home-ai_old` stays: it is in the file".to_owned()));
+    let refused = server.run(&[&named[..], &["--yes"]].concat());
+    check(&refused, 1, &[], &["stays: it is in the file"]);
+    server.state().refusal = None;
+    server.change(|doc| doc.resources.retain(|it| it.desired));
+    check(&server.run(&["prune", "--dry-run"]), 0, &["Nothing of ours is left over."], &[]);
+}
+
+#[test]
+fn prune_says_what_still_waits_to_be_removed_by_itself() {
+    let server = Server::new(docs::well());
+    server.change(|doc| {
+        let mut leaving = doc.resources[0].clone();
+        leaving.id = aiplat_core::ResourceId::container("web");
+        leaving.desired = false;
+        leaving.message = "confirm with `aiplatctl apply --confirm`".to_owned();
+        doc.resources.push(leaving);
+    });
+    let said = "removes it by itself:\n  container/web: confirm with `aiplatctl apply --confirm`";
+    check(&server.run(&["prune"]), 0, &[said], &[]);
+}
+
+#[test]
+fn the_graph_is_a_tree_with_state_and_a_picture_for_other_tools() {
+    let server = Server::new(docs::broken());
+    let tree = server.run(&["graph"]);
+    check(&tree, 0, &["postgres Held (healthy, restart)", "redis Ready (started)"], &[]);
+    let dot = server.run(&["graph", "-o", "dot"]);
+    check(&dot, 0, &["digraph platform {", "\"litellm\" -> \"redis\" [label=\"started\"]"], &[]);
+    check(&server.run(&["graph", "-o", "mermaid"]), 0, &["graph LR\n", "-->|\"healthy, restart\"|"], &[]);
+}
+
+#[test]
+fn exec_wants_a_program_and_a_service_that_runs() {
+    let server = Server::new(docs::broken());
+    check(&server.run(&["exec", "redis"]), 2, &[], &["ARGV"]);
+    check(
+        &server.run(&["exec", "litellm", "--", "sh"]),
+        3,
+        &[],
+        &["litellm does not run", "aiplatctl why litellm"],
+    );
+    server.change(|doc| {
+        let it = doc.services.iter_mut().find(|it| it.name == "litellm").expect("it is there");
+        it.detail.state = Some("running".to_owned());
+    });
+    let run = server.run(&["exec", "--docker-socket", "/nowhere/docker.sock", "litellm", "--", "sh"]);
+    check(&run, 1, &[], &["cannot reach the engine at /nowhere/docker.sock", "--docker-socket"]);
+}

@@ -1,0 +1,102 @@
+//! What a person orders of one service: written into the ledger, where the next pass finds it.
+
+use std::{sync::Arc, time::Duration};
+
+use aiplat_api::v1::Done;
+use aiplat_core::{
+    ResourceId,
+    ledger::{Order, Until},
+    plan::{self, Command},
+};
+use axum::{
+    Json,
+    extract::{ConnectInfo, Path as UrlPath, Query, State as Part},
+    http::StatusCode,
+    response::{IntoResponse, Response},
+};
+use serde::Deserialize;
+
+use super::{
+    auth::Peer,
+    routes::{Problem, no_such_service, problem, who},
+};
+use crate::{events::rfc3339, shared::Shared};
+
+/// A suspension that should last longer has no end.
+const LONGEST: Duration = Duration::from_secs(10 * 366 * 86_400);
+
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct Terms {
+    /// Of `suspend`: it ends by itself after so many seconds.
+    #[serde(rename = "for")]
+    secs: Option<u64>,
+}
+
+impl Terms {
+    fn until(&self, shared: &Shared) -> Option<Until> {
+        let lasts = Duration::from_secs(self.secs?).min(LONGEST);
+        let millis = i64::try_from(lasts.as_millis()).unwrap_or(i64::MAX);
+        let wall_ms = shared.clock.wall_ms().saturating_add(millis);
+        let text = rfc3339(wall_ms - wall_ms.rem_euclid(1_000)).replace(".000Z", "Z");
+        Some(Until { at: shared.now() + lasts, wall_ms, text })
+    }
+}
+
+pub(super) async fn order(
+    Part(shared): Part<Arc<Shared>>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    UrlPath((service, command)): UrlPath<(String, Command)>,
+    Query(terms): Query<Terms>,
+) -> Response {
+    let word = serde_json::to_value(command).ok().and_then(|word| Some(word.as_str()?.to_owned()));
+    let word = word.unwrap_or_default();
+    let until = terms.until(&shared);
+    if until.is_some() && command != Command::Suspend {
+        let message = format!("`{word}` has no end to set: only `suspend` takes `for`");
+        return problem(StatusCode::BAD_REQUEST, message).into_response();
+    }
+    let id = ResourceId::container(&service);
+    let order = Order { by: who(peer), wall_ms: shared.clock.wall_ms() };
+    if let Err(refusal) = note(&shared, &id, command, order, until) {
+        return refusal.into_response();
+    }
+    shared.commit(std::slice::from_ref(&id)).await;
+    shared.lock().events.note(
+        shared.clock.wall_ms(),
+        "Operated",
+        &id.to_string(),
+        format!("{} gave `{word}`", who(peer)),
+    );
+    shared.changed();
+    shared.schedule([id]);
+    Json(Done { message: format!("{service}: {word} is noted") }).into_response()
+}
+
+fn note(
+    shared: &Shared,
+    id: &ResourceId,
+    command: Command,
+    order: Order,
+    until: Option<Until>,
+) -> Result<(), Problem> {
+    let mut state = shared.lock();
+    let now = shared.now();
+    let suspended = state.ledger.suspension(id, now).is_some();
+    let world = state.world(now).ok_or_else(|| no_such_service(id.key()))?;
+    // What has left the file while it was suspended is let go of by `resume`.
+    let may_be_gone = suspended && command == Command::Resume;
+    if !may_be_gone && !world.desired.containers.contains_key(id) {
+        return Err(no_such_service(id.key()));
+    }
+    if suspended && command.acts() {
+        let name = id.key();
+        let message = format!(
+            "nothing is done to {name} while it is suspended; `aiplatctl resume {name}` takes it back first"
+        );
+        return Err(problem(StatusCode::CONFLICT, message));
+    }
+    for entry in plan::order(&world, id, command, order, until) {
+        state.ledger.enter(id, entry);
+    }
+    Ok(())
+}

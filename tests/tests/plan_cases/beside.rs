@@ -1,0 +1,180 @@
+//! `order: start-first`: the replacement runs beside what it replaces.
+
+use std::time::Duration;
+
+use aiplat_core::{
+    ResourceId,
+    ledger::Order,
+    plan::{Command, order, readiness},
+};
+use aiplat_tests::{
+    build::{Service, Sketch, healthy, restarting, service, sketch},
+    scene::Scene,
+    sim::App,
+};
+use insta::assert_snapshot;
+
+use crate::{check, ladder, of};
+
+fn program(version: u32, app: App) -> Service {
+    service("web").probe().app(app).with(|s| {
+        s.image = format!("web:{version}");
+        s.start_first = true;
+    })
+}
+
+fn edited(app: App) -> Scene {
+    let mut scene = Scene::new(&sketch([program(1, App::default())]));
+    scene.converge();
+    scene.edit(&sketch([program(2, app)]));
+    scene.observe();
+    scene
+}
+
+/// Passes over everything until both run.
+fn both_run(scene: &mut Scene) {
+    for _ in 0..20 {
+        scene.reconcile(&ResourceId::container("web"));
+        if scene.containers().matches("Running").count() == 2 {
+            return;
+        }
+    }
+    panic!("they never run at once:\n{}", scene.containers());
+}
+
+/// The aliases on the default network of the container that ends in `name`.
+fn aliases(scene: &Scene, is_old: bool) -> Vec<String> {
+    let mut all = scene.engine.containers.values();
+    let found = all.find(|container| (container.image == "web:1") == is_old).expect("it is there");
+    found.networks.values().flat_map(|connection| connection.aliases.clone()).collect()
+}
+
+#[test]
+fn the_new_one_is_ready_before_the_old_one_ends() {
+    let mut scene = edited(App::default());
+    let mut done = Vec::new();
+    let id = ResourceId::container("web");
+    for _ in 0..60 {
+        let pass = scene.reconcile(&id);
+        if let Some(planned) = pass.step.action {
+            let alive = scene.containers().matches("Running").count();
+            done.push(format!(
+                "{} ({alive} run)",
+                scene.named(&format!("{} because {}", planned.action, planned.cause))
+            ));
+        }
+        scene.probe();
+        scene.pass(Duration::from_millis(300));
+    }
+    assert_snapshot!(done.join("\n"), @r"
+    create container demo-web--aa184300 because image changed; made beside the old one (1 run)
+    start container <demo-web--aa184300> because image changed; the old one serves until it is ready (2 run)
+    disconnect container <demo-web--aa184300> from network demo-default because its connection to demo-default is not as in the file (2 run)
+    connect container <demo-web--aa184300> to network demo-default because it is not connected to demo-default (2 run)
+    stop container <demo-web> (grace 10s) because its replacement is ready (1 run)
+    rename container <demo-web--9534194f01ad> to demo-web--<demo-web--9534194f01ad> because its replacement takes the name (1 run)
+    rename container <demo-web> to demo-web because it takes its final name (1 run)
+    remove container 9534194f01ad because its replacement is ready (1 run)
+    ");
+    assert_eq!(check(&scene), "converged");
+}
+
+#[test]
+fn until_it_serves_it_has_no_name_on_the_network() {
+    let mut scene = edited(App::booting(Duration::from_secs(2)));
+    both_run(&mut scene);
+    assert_eq!(aliases(&scene, true), ["web"]);
+    assert_eq!(aliases(&scene, false), Vec::<String>::new());
+    scene.converge();
+    assert_eq!(aliases(&scene, false), ["web"]);
+}
+
+#[test]
+fn meanwhile_who_would_start_for_it_waits_for_the_new_one() {
+    let mut scene = edited(App::booting(Duration::from_secs(2)));
+    both_run(&mut scene);
+    let readiness = readiness(&scene.world(), &ResourceId::container("web"));
+    assert!(readiness.progressing, "{readiness:?}");
+    assert_snapshot!(of(&scene, "web"), @"progressing");
+}
+
+#[test]
+fn one_that_never_becomes_ready_goes_and_the_old_one_never_stopped() {
+    let mut scene = edited(App::booting(Duration::from_secs(3_600)));
+    let started = scene.engine.find("demo-web").expect("it serves").started;
+    scene.settle(Duration::from_secs(60));
+    assert_snapshot!(format!("{}\n{}", check(&scene), scene.containers()), @r"
+    container/web: held (TakenBack): the last edit was taken back, what served before serves: it was not ready within 3s: connection refused; edit its entry, or run `aiplatctl reset-failed web`, to try again
+    demo-web Running exit=0
+    ");
+    assert_eq!(scene.engine.find("demo-web").expect("it serves").started, started);
+}
+
+#[test]
+fn one_that_crashes_goes_too() {
+    let mut scene = edited(App::crashing(Duration::from_millis(200), 1));
+    scene.settle(Duration::from_secs(60));
+    assert_snapshot!(format!("{}\n{}", check(&scene), scene.containers()), @r"
+    container/web: held (TakenBack): the last edit was taken back, what served before serves: it ended 2 times in a row, last with exit 1; edit its entry, or run `aiplatctl reset-failed web`, to try again
+    demo-web Running exit=0
+    ");
+}
+
+#[test]
+fn with_a_port_or_a_volume_of_its_own_the_old_one_goes_first() {
+    for with in [
+        |s: &mut Service| s.ports.push(8_080),
+        |s: &mut Service| {
+            s.volumes.push(("data".to_owned(), "/data".to_owned()));
+        },
+    ] {
+        let version = |version| sketch([program(version, App::default()).with(with)]);
+        let mut scene = Scene::new(&version(1));
+        scene.converge();
+        scene.edit(&version(2));
+        scene.observe();
+        let ladder = ladder(&mut scene, "web");
+        let stops = ladder.find("stop container").expect("the old one is stopped");
+        assert!(stops < ladder.find("start container").expect("the new one is started"), "{ladder}");
+    }
+}
+
+#[test]
+fn stop_ends_both() {
+    let mut scene = edited(App::booting(Duration::from_secs(600)));
+    both_run(&mut scene);
+    let id = ResourceId::container("web");
+    let by = Order { by: "uid 0".to_owned(), wall_ms: 0 };
+    let entries = order(&scene.world(), &id, Command::Stop, by, None);
+    entries.into_iter().for_each(|entry| scene.ledger.enter(&id, entry));
+    for _ in 0..4 {
+        scene.reconcile(&id);
+    }
+    assert!(!scene.containers().contains("Running"), "{}", scene.containers());
+}
+
+#[test]
+fn a_dependant_that_follows_is_restarted_once_and_after_the_hand_over() {
+    let with = |version| -> Sketch {
+        let worker = service("worker").after("web", restarting(healthy()));
+        sketch([program(version, App::default()), worker])
+    };
+    let mut scene = Scene::new(&with(1));
+    scene.converge();
+    scene.edit(&with(2));
+    scene.converge();
+    assert_eq!(check(&scene), "converged");
+    assert_eq!(scene.engine.runs.get("worker"), Some(&2), "started, and restarted once");
+}
+
+#[test]
+fn another_edit_in_between_replaces_the_replacement() {
+    let mut scene = edited(App::booting(Duration::from_secs(600)));
+    both_run(&mut scene);
+    scene.edit(&sketch([program(3, App::default())]));
+    scene.converge();
+    assert_snapshot!(format!("{}\n{}", check(&scene), scene.containers()), @r"
+    converged
+    demo-web Running exit=0
+    ");
+}
