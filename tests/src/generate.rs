@@ -278,6 +278,7 @@ fn containers(fingerprints: Vec<String>) -> impl Strategy<Value = ObservedContai
     let port = (8_000..8_003_u16).prop_map(|host_port| PublishedPort {
         host_ip: IpAddr::from([0, 0, 0, 0]),
         host_port,
+        container_port: 80,
         protocol: Protocol::Tcp,
     });
     let identity =

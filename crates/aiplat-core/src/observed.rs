@@ -204,6 +204,8 @@ pub struct PublishedPort {
     pub host_ip: IpAddr,
     /// Host port.
     pub host_port: u16,
+    /// Where it leads inside.
+    pub container_port: u16,
     /// Transport.
     pub protocol: Protocol,
 }

@@ -222,6 +222,7 @@ fn started(
                     Some(PublishedPort {
                         host_ip: port.host_ip,
                         host_port: port.host_port?,
+                        container_port: port.container_port,
                         protocol: port.protocol,
                     })
                 })

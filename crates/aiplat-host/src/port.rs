@@ -72,7 +72,7 @@ pub struct Usage {
     pub cpu_percent: f64,
     /// Bytes, without what the kernel would give up (inactive pages of files).
     pub memory: u64,
-    /// Bytes that it may use: its own limit, or all of the machine.
+    /// Bytes that it may use: its own limit, or all of the machine; 0: its limit was lifted while it ran.
     pub memory_limit: u64,
     /// Bytes received since its start, over all networks.
     pub received: u64,

@@ -493,7 +493,8 @@ impl Engine {
                 Some(port) => port,
                 None => (32_768..u16::MAX).find(|port| !taken(*port)).unwrap_or(0),
             };
-            ports.push(PublishedPort { host_ip: binding.host_ip, host_port, protocol: binding.protocol });
+            let PortBinding { host_ip, host_port: _, container_port, protocol } = *binding;
+            ports.push(PublishedPort { host_ip, host_port, container_port, protocol });
         }
         Ok(ports)
     }

@@ -47,7 +47,8 @@ impl Engine {
         }
         if let Some(instance) = instance {
             labels.insert(label::INSTANCE.to_owned(), instance.clone());
-            labels.insert(label::RESOURCE.to_owned(), format!("container/{name}"));
+            let service = name.split_once('-').map_or(name.as_str(), |(_, service)| service);
+            labels.insert(label::RESOURCE.to_owned(), format!("container/{service}"));
         }
         self.paths.extend(bind.clone());
         let mounted = |volume: Option<String>, bind: Option<String>| Mounted {
@@ -197,5 +198,10 @@ fn tcp(port: u16) -> PortBinding {
 }
 
 fn published(port: u16) -> PublishedPort {
-    PublishedPort { host_ip: IpAddr::from([0, 0, 0, 0]), host_port: port, protocol: Protocol::Tcp }
+    PublishedPort {
+        host_ip: IpAddr::from([0, 0, 0, 0]),
+        host_port: port,
+        container_port: port,
+        protocol: Protocol::Tcp,
+    }
 }

@@ -3,9 +3,12 @@
 use std::time::Duration;
 
 use aiplat_core::{
-    ResourceId,
+    Kind, ResourceId,
+    condition::{ConditionType, Status},
     ledger::Order,
     plan::{Command, order, readiness},
+    preview::{Preview, preview},
+    status,
 };
 use aiplat_tests::{
     build::{Service, Sketch, healthy, restarting, service, sketch},
@@ -69,8 +72,8 @@ fn the_new_one_is_ready_before_the_old_one_ends() {
     assert_snapshot!(done.join("\n"), @r"
     create container demo-web--aa184300 because image changed; made beside the old one (1 run)
     start container <demo-web--aa184300> because image changed; the old one serves until it is ready (2 run)
-    disconnect container <demo-web--aa184300> from network demo-default because its connection to demo-default is not as in the file (2 run)
-    connect container <demo-web--aa184300> to network demo-default because it is not connected to demo-default (2 run)
+    disconnect container <demo-web--aa184300> from network demo-default because it is ready, and takes the service's name on demo-default (2 run)
+    connect container <demo-web--aa184300> to network demo-default because it is ready, and takes the service's name on demo-default (2 run)
     stop container <demo-web> (grace 10s) because its replacement is ready (1 run)
     rename container <demo-web--9534194f01ad> to demo-web--<demo-web--9534194f01ad> because its replacement takes the name (1 run)
     rename container <demo-web> to demo-web because it takes its final name (1 run)
@@ -153,8 +156,8 @@ fn stop_ends_both() {
     assert!(!scene.containers().contains("Running"), "{}", scene.containers());
 }
 
-#[test]
-fn a_dependant_that_follows_is_restarted_once_and_after_the_hand_over() {
+/// `web` has been edited, and `worker` follows it.
+fn followed() -> Scene {
     let with = |version| -> Sketch {
         let worker = service("worker").after("web", restarting(healthy()));
         sketch([program(version, App::default()), worker])
@@ -162,6 +165,58 @@ fn a_dependant_that_follows_is_restarted_once_and_after_the_hand_over() {
     let mut scene = Scene::new(&with(1));
     scene.converge();
     scene.edit(&with(2));
+    scene.observe();
+    scene
+}
+
+fn previewed(scene: &Scene) -> Preview {
+    preview(&scene.desired, &scene.observed, &scene.ledger, scene.now())
+}
+
+#[test]
+fn only_the_restart_of_a_follower_is_said_to_interrupt() {
+    let preview = previewed(&followed());
+    let actions = || preview.waves.iter().flat_map(|wave| &wave.actions);
+    assert!(actions().any(|it| it.verb == "disconnect"), "{preview:#?}");
+    let interrupting: Vec<String> = actions()
+        .filter(|it| it.interrupts.is_some())
+        .map(|it| format!("{} {}", it.verb, it.resource))
+        .collect();
+    assert_eq!(interrupting, ["stop container/worker"]);
+}
+
+#[test]
+fn an_edit_is_done_only_when_nothing_is_left_to_plan() {
+    let mut scene = followed();
+    let is_ready = |scene: &Scene, id: &ResourceId| {
+        let step = scene.plan(id);
+        step.conditions.iter().any(|it| it.kind == ConditionType::Ready && it.status == Status::True)
+    };
+    let mut early = 0;
+    for _ in 0..200 {
+        let ids = scene.resources();
+        let services = || ids.iter().filter(|id| id.kind == Kind::Container);
+        if services().all(|id| is_ready(&scene, id)) {
+            if !ids.iter().any(|id| status::is_moving(&scene.world(), id)) {
+                assert_eq!(previewed(&scene), Preview::default());
+                break;
+            }
+            early += 1;
+        }
+        for id in &ids {
+            scene.reconcile(id);
+        }
+        scene.probe();
+        scene.pass(Duration::from_millis(300));
+        scene.observe();
+    }
+    assert!(early > 0, "all are Ready before the follower has followed");
+    assert_eq!(scene.engine.runs.get("worker"), Some(&2), "the wait ended after it followed");
+}
+
+#[test]
+fn a_dependant_that_follows_is_restarted_once_and_after_the_hand_over() {
+    let mut scene = followed();
     scene.converge();
     assert_eq!(check(&scene), "converged");
     assert_eq!(scene.engine.runs.get("worker"), Some(&2), "started, and restarted once");

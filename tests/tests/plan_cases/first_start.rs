@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use aiplat_core::{ResourceId, spec::PullPolicy};
+use aiplat_core::{ResourceId, condition::Word, spec::PullPolicy, status};
 use aiplat_tests::{
     build::{completed, healthy, optional, service, sketch, started},
     scene::Scene,
@@ -301,5 +301,25 @@ fn an_external_volume_that_is_missing_is_said_and_never_made() {
     assert_snapshot!(check(&scene), @r"
     volume/data: unsatisfied (ExternalMissing): external volume `old-data` does not exist: create it with `docker volume create old-data`
     container/db: blocked: waits for volume/data: external volume `old-data` does not exist: create it with `docker volume create old-data`
+    ");
+}
+
+#[test]
+fn while_it_starts_it_says_what_it_is_waited_for() {
+    let mut scene = Scene::new(&sketch([service("db").probe()]));
+    let id = ResourceId::container("db");
+    let mut said = Vec::new();
+    for _ in 0..10 {
+        scene.observe();
+        let summary = status::summary(&scene.world(), &id, &scene.plan(&id));
+        if summary.word == Word::Starting {
+            said.push(summary.message);
+        }
+        scene.resources().iter().for_each(|id| drop(scene.reconcile(id)));
+    }
+    said.dedup();
+    assert_snapshot!(said.join("\n"), @r"
+    it is being started; it has 3s to answer tcp :80
+    db has not been probed yet: it has 3s to answer tcp :80
     ");
 }

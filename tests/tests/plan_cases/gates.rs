@@ -109,6 +109,16 @@ fn a_port_that_a_foreign_container_publishes_is_named_with_its_holder() {
 }
 
 #[test]
+fn a_port_that_another_platform_of_this_machine_publishes_is_named_with_that_platform() {
+    let mut scene = Scene::new(&sketch([service("web").port(8_080)]));
+    let other =
+        Foreign { port: Some(8_080), instance: Some("other-instance".to_owned()), ..foreign("lab-web") };
+    scene.by_hand(|engine| drop(engine.add_foreign(&other)));
+    scene.settle(Duration::from_secs(5));
+    assert_snapshot!(check(&scene), @"container/web: blocked: host port 0.0.0.0:8080 is held by container `lab-web` of another aiplatd's platform `lab` (container/web): stop that, or publish another port");
+}
+
+#[test]
 fn a_port_that_a_process_holds_is_found_at_the_start_and_tried_again() {
     let mut scene = Scene::new(&sketch([service("web").port(8_080)]));
     scene.engine.listen(8_080);

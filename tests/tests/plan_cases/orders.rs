@@ -42,9 +42,9 @@ fn stopped_it_stays_stopped_and_its_dependants_stay_up() {
     give(&mut scene, "db", Command::Stop);
     assert_snapshot!(ladder(&mut scene, "db"), @r"
     stop container <demo-db> (grace 10s) because `aiplatctl stop` was given
-    unsatisfied (StoppedByHand): uid 0 stopped it with `aiplatctl stop`; `aiplatctl start db` starts it
+    unsatisfied (StoppedByHand): uid 0 stopped it with `aiplatctl stop db`; `aiplatctl start db` starts it
     ");
-    assert_snapshot!(check(&scene), @"container/db: unsatisfied (StoppedByHand): uid 0 stopped it with `aiplatctl stop`; `aiplatctl start db` starts it");
+    assert_snapshot!(check(&scene), @"container/db: unsatisfied (StoppedByHand): uid 0 stopped it with `aiplatctl stop db`; `aiplatctl start db` starts it");
     give(&mut scene, "db", Command::Start);
     assert_snapshot!(ladder(&mut scene, "db"), @r"
     start container <demo-db> because aiplatd had stopped it
@@ -66,7 +66,7 @@ fn what_is_stopped_is_not_made_anew_by_an_edit_until_it_is_started() {
     give(&mut scene, "web", Command::Start);
     scene.converge();
     assert_snapshot!(format!("{stopped}\n{}", check(&scene)), @r"
-    unsatisfied (StoppedByHand): uid 0 stopped it with `aiplatctl stop`; `aiplatctl start web` starts it
+    unsatisfied (StoppedByHand): uid 0 stopped it with `aiplatctl stop web`; `aiplatctl start web` starts it
     converged
     ");
 }
@@ -77,7 +77,7 @@ fn a_dependant_of_what_is_stopped_waits_with_its_start() {
     give(&mut scene, "db", Command::Stop);
     scene.settle(Duration::from_secs(5));
     assert_snapshot!(check(&scene), @r"
-    container/db: unsatisfied (StoppedByHand): uid 0 stopped it with `aiplatctl stop`; `aiplatctl start db` starts it
+    container/db: unsatisfied (StoppedByHand): uid 0 stopped it with `aiplatctl stop db`; `aiplatctl start db` starts it
     container/web: blocked: waits for db
     ");
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use aiplat_core::{
     ResourceId,
-    condition::Word,
+    condition::{ConditionType, Word},
     ledger::{Order, Until},
     plan::{Command, order},
     preview::preview,
@@ -87,6 +87,9 @@ fn what_has_left_the_file_stays_until_it_is_resumed() {
     scene.settle(Duration::from_secs(20));
     assert!(scene.engine.find("demo-db").is_some_and(|db| db.started.is_some()), "it runs on");
     assert_snapshot!(of(&scene, "db"), @"unsatisfied (Suspended): suspended by uid 0; `aiplatctl resume db` ends it; would stop container <demo-db> (grace 10s) because it is no longer in the file");
+    let ready = scene.plan(&ResourceId::container("db")).conditions;
+    let ready = ready.iter().find(|it| it.kind == ConditionType::Ready).expect("it is said");
+    assert_snapshot!(ready.message, @"it is no longer in the file, and is removed after `aiplatctl resume db`");
     give(&mut scene, "db", Command::Resume);
     scene.settle(Duration::from_secs(20));
     assert!(scene.engine.find("demo-db").is_none());
@@ -154,4 +157,23 @@ fn released_the_engine_restarts_it_until_it_is_taken_back() {
     scene.converge();
     assert!(!scene.engine.find("demo-db").expect("it runs on").restart_always);
     assert_eq!(scene.engine.runs.get("db"), Some(&1), "taken back without a restart");
+}
+
+#[test]
+fn what_is_released_stays_with_the_engine_when_it_is_suspended_too() {
+    let mut scene = suspended();
+    give(&mut scene, "db", Command::Release);
+    scene.settle(Duration::from_secs(5));
+    give(&mut scene, "db", Command::Suspend);
+    scene.settle(Duration::from_secs(5));
+    let id = ResourceId::container("db");
+    let said = status::summary(&scene.world(), &id, &scene.plan(&id));
+    assert_eq!(said.word, Word::Suspended);
+    assert_snapshot!(said.message, @"released to the engine by uid 0, which restarts it now; `aiplatctl resume db` takes it back");
+    give(&mut scene, "db", Command::Resume);
+    scene.converge();
+    assert!(
+        !scene.engine.find("demo-db").expect("it runs on").restart_always,
+        "there is one who restarts it"
+    );
 }

@@ -442,12 +442,14 @@ impl Look<'_> {
                 None if network::readiness(self.world, network_id).status != Status::True => {}
                 None => {
                     let action = Action::Connect { id: id(), attachment: attachment.clone() };
-                    return Some(Step::act(action, Cause::NotConnected { network }));
+                    let cause = self.naming(container, &network);
+                    return Some(Step::act(action, cause.unwrap_or(Cause::NotConnected { network })));
                 }
                 Some(endpoint) if !self.is_as_wanted(attachment, endpoint) => {
                     // By name: the id may be that of a network that has been made anew since.
                     let action = Action::Disconnect { id: id(), network: network.clone() };
-                    return Some(Step::act(action, Cause::ConnectedWrongly { network }));
+                    let cause = self.naming(container, &network);
+                    return Some(Step::act(action, cause.unwrap_or(Cause::ConnectedWrongly { network })));
                 }
                 Some(_) => {}
             }

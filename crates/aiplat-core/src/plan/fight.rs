@@ -32,6 +32,7 @@ impl Cause {
             Self::Replacement { .. }
             | Self::Replaced { .. }
             | Self::StartedBeside { .. }
+            | Self::TakesNameOn { .. }
             | Self::Outdated { .. }
             | Self::TakenBack { .. }
             | Self::NotStarted

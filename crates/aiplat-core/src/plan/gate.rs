@@ -387,7 +387,7 @@ pub(super) fn volumes_in_use(world: &World<'_>, id: &ResourceId, spec: &Containe
             gates.push(Gate::VolumeInUse {
                 message: format!(
                     "{what} is open for writing in {}: stop that first (`docker stop {}`)",
-                    describe(holder),
+                    describe(world, holder),
                     holder.name
                 ),
             });
@@ -411,7 +411,7 @@ pub(super) fn ports_taken(world: &World<'_>, id: &ResourceId, spec: &ContainerSp
             gates.push(Gate::PortTaken {
                 message: format!(
                     "host port {binding} is held by {}: {}",
-                    describe(holder),
+                    describe(world, holder),
                     if is_leaving(holder) {
                         "it is no longer in the file, and the port is free once it is removed"
                     } else {
@@ -450,7 +450,8 @@ fn outsiders<'a>(world: &World<'a>, id: &'a ResourceId) -> impl Iterator<Item = 
     world.observed.foreign.iter().chain(leaving.flat_map(|(_, set)| set))
 }
 
-pub(super) fn describe(container: &ObservedContainer) -> String {
+/// Which container, and whose.
+pub(super) fn describe(world: &World<'_>, container: &ObservedContainer) -> String {
     match (&container.compose, &container.owner) {
         (Some(origin), _) => {
             format!(
@@ -460,8 +461,21 @@ pub(super) fn describe(container: &ObservedContainer) -> String {
                 in_folder(origin)
             )
         }
+        (None, Some(owner)) if owner.instance != world.desired.instance => {
+            format!("container `{}` of {}", container.name, another_platform(container, owner))
+        }
         (None, Some(owner)) => format!("container `{}` ({})", container.name, owner.resource),
         (None, None) => format!("container `{}`, which is not ours", container.name),
+    }
+}
+
+/// The platform of another aiplatd on this machine. Its name is the beginning of its containers' names, unless the file
+/// there names them itself.
+fn another_platform(container: &ObservedContainer, owner: &Ownership) -> String {
+    let of_service = container.name.strip_suffix(owner.resource.key());
+    match of_service.and_then(|name| name.strip_suffix('-')).filter(|name| !name.is_empty()) {
+        Some(platform) => format!("another aiplatd's platform `{platform}` ({})", owner.resource),
+        None => format!("another aiplatd, instance {} ({})", owner.instance, owner.resource),
     }
 }
 

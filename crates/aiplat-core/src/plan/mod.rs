@@ -215,6 +215,11 @@ pub enum Cause {
         /// Its name in the engine.
         network: String,
     },
+    /// It has been ready beside the one it replaces (`order: start-first`), and is connected anew under the service's name.
+    TakesNameOn {
+        /// The network's name in the engine.
+        network: String,
+    },
     /// The file does not connect it to that network.
     NotInNetworks {
         /// Its name in the engine.
@@ -253,6 +258,8 @@ impl Planned {
             }
             (Action::StopContainer { .. }, Cause::Superseded) => None,
             (Action::StopContainer { .. }, _) => Some("the service is down until its next start is ready"),
+            // Nobody knows it there yet: the old one still serves.
+            (Action::Disconnect { .. }, Cause::TakesNameOn { .. }) => None,
             (Action::Disconnect { .. }, _) => Some("its connections on that network"),
             (_, _) => None,
         }
@@ -317,6 +324,9 @@ impl fmt::Display for Cause {
             Self::NotConnected { network } => write!(f, "it is not connected to {network}"),
             Self::ConnectedWrongly { network } => {
                 write!(f, "its connection to {network} is not as in the file")
+            }
+            Self::TakesNameOn { network } => {
+                write!(f, "it is ready, and takes the service's name on {network}")
             }
             Self::NotInNetworks { network } => write!(f, "{network} is not among its networks"),
             Self::LimitsDiffer => f.write_str("its limits differ from the file"),

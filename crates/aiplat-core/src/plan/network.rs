@@ -68,15 +68,18 @@ fn change(
     let what = Cause::fields(&changed);
     let stranger = stranger(world, network).map(|user| user.name.clone());
     let message = match &stranger {
-        Some(name) if is_suspended(world, name) => format!(
-            "{what}, and it can only be made anew once container `{name}` has left it, whose service is suspended: \
-             `aiplatctl resume`"
-        ),
-        Some(name) => format!(
-            "{what}, and it can only be made anew once container `{name}`, which is not of this file, has left it: \
-             `docker network disconnect {} {name}`",
-            network.name
-        ),
+        Some(name) => match suspended(world, name) {
+            Some(service) => format!(
+                "{what}, and it can only be made anew once container `{name}` has left it, whose service is suspended: \
+                 `aiplatctl resume {}`",
+                service.key()
+            ),
+            None => format!(
+                "{what}, and it can only be made anew once container `{name}`, which is not of this file, has left it: \
+                 `docker network disconnect {} {name}`",
+                network.name
+            ),
+        },
         None => format!("{what}: its containers leave it, it is made anew, and they come back"),
     };
     Some(Change { changed, stranger, message })
@@ -170,10 +173,10 @@ fn uses(world: &World<'_>, container: &ObservedContainer, network: &ObservedNetw
 }
 
 /// A service that is left alone has a container of that name.
-fn is_suspended(world: &World<'_>, name: &str) -> bool {
+fn suspended<'a>(world: &World<'a>, name: &str) -> Option<&'a ResourceId> {
     let mut suspended =
         world.observed.owned.iter().filter(|(id, _)| world.ledger.suspension(id, world.now).is_some());
-    suspended.any(|(_, members)| members.iter().any(|member| member.name == name))
+    suspended.find(|(_, members)| members.iter().any(|member| member.name == name)).map(|(id, _)| id)
 }
 
 /// A container on it that no plan of ours disconnects: a foreign one, one that is no longer in the file, or one whose

@@ -24,7 +24,7 @@ pub enum Command {
     ResetFailed,
     /// Make it anew from what the tag of its image means now.
     Update,
-    /// Leave it alone, for a while or until `Resume`.
+    /// Leave it alone, for a while or until `Resume`. One that is released is left alone already, and stays released.
     Suspend,
     /// Take `Suspend` and `Release` back.
     Resume,
@@ -41,6 +41,10 @@ impl Command {
             Self::ResetFailed | Self::Suspend | Self::Resume | Self::Release => false,
         }
     }
+}
+
+fn is_released(orders: &Orders) -> bool {
+    orders.suspended.as_ref().is_some_and(|suspension| suspension.released)
 }
 
 /// What `command` on the service `id` changes in its record; a suspension ends by itself at `until`.
@@ -65,6 +69,8 @@ pub fn order(
             ],
             None => Vec::new(),
         },
+        // The engine goes on restarting what was released: to call that suspended would hide who does.
+        Command::Suspend if is_released(&present) => Vec::new(),
         Command::Suspend | Command::Release => {
             let released = command == Command::Release;
             let suspended = Some(Suspension { order, until, released });

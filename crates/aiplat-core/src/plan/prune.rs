@@ -39,7 +39,7 @@ pub fn mounted_by(world: &World<'_>, name: &str) -> Option<String> {
     let mounts = |container: &&ObservedContainer| {
         container.mounts.iter().any(|mount| mount.volume.as_deref() == Some(name))
     };
-    all.find(mounts).map(gate::describe)
+    all.find(mounts).map(|user| gate::describe(world, user))
 }
 
 /// Whether the volume that the engine calls `name` may be removed, and whose it was.

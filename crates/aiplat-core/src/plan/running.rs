@@ -130,7 +130,8 @@ pub(super) fn unresponsive(
 
 /// The sentence of a service that a person keeps stopped.
 pub(super) fn stopped_by_hand(id: &ResourceId, order: &Order) -> String {
-    format!("{} stopped it with `aiplatctl stop`; `aiplatctl start {}` starts it", order.by, id.key())
+    let name = id.key();
+    format!("{} stopped it with `aiplatctl stop {name}`; `aiplatctl start {name}` starts it", order.by)
 }
 
 /// How `current` is asked whether it is ready. One of an earlier file is asked as that file said.
@@ -175,6 +176,12 @@ pub(super) fn overdue(
     })
 }
 
+/// What a start of it is followed by, before it is ready.
+pub(super) fn awaits(spec: &ContainerSpec) -> Option<String> {
+    let probe = spec.policy.probe_for(Role::Startup).or(spec.policy.probe_for(Role::Readiness))?;
+    Some(format!("it has {} to answer {}", human(probe.budget()), probe.kind))
+}
+
 fn probed(
     world: &World<'_>,
     id: &ResourceId,
@@ -183,7 +190,9 @@ fn probed(
     current: &ObservedContainer,
 ) -> Readiness {
     let Some(facts) = facts(world, id, current, role).filter(|facts| facts.last.is_some()) else {
-        return Readiness::unknown(Reason::ProbePending, format!("{} has not been probed yet", id.key()));
+        let (name, budget) = (id.key(), human(probe.budget()));
+        let message = format!("{name} has not been probed yet: it has {budget} to answer {}", probe.kind);
+        return Readiness::unknown(Reason::ProbePending, message);
     };
     let transcript = facts.last.as_ref().map(|last| last.transcript.as_str()).unwrap_or_default();
     match facts.healthy {

@@ -114,7 +114,7 @@ pub(crate) fn meaning_of_pull(status: u16, text: &str) -> Meaning {
     let unavailable = || Meaning {
         class: Transient,
         reason: Reason::RegistryUnavailable,
-        next: "check this machine's network and the registry; aiplatd tries again",
+        next: "check this machine's network and the registry",
     };
     let by_status = || match status {
         404 => Meaning { class: Rejected, reason: Reason::ImageNotFound, next: "check the name and the tag" },

@@ -295,7 +295,8 @@ fn published(ports: &[Port]) -> Vec<PublishedPort> {
             // Podman leaves the address out where it means all of them.
             let host_ip = if port.ip.is_empty() { "0.0.0.0" } else { &port.ip };
             let host_port = port.public_port.filter(|port| *port != 0)?;
-            Some(PublishedPort { host_ip: IpAddr::from_str(host_ip).ok()?, host_port, protocol })
+            let host_ip = IpAddr::from_str(host_ip).ok()?;
+            Some(PublishedPort { host_ip, host_port, container_port: port.private_port, protocol })
         })
         .collect();
     published.sort_by_key(|port| (port.host_ip, port.host_port, port.protocol));
@@ -448,6 +449,7 @@ mod tests {
         let port = |ip: &str, public_port, kind: &str| Port {
             ip: ip.to_owned(),
             public_port,
+            private_port: 8_080,
             kind: kind.to_owned(),
         };
         let ports = [
@@ -459,9 +461,11 @@ mod tests {
         ];
         let seen: Vec<String> = published(&ports)
             .iter()
-            .map(|port| format!("{} {}/{}", port.host_ip, port.host_port, port.protocol))
+            .map(|port| {
+                format!("{} {}->{}/{}", port.host_ip, port.host_port, port.container_port, port.protocol)
+            })
             .collect();
-        assert_eq!(seen, ["0.0.0.0 80/tcp", "1.2.3.4 53/udp", ":: 80/tcp"]);
+        assert_eq!(seen, ["0.0.0.0 80->8080/tcp", "1.2.3.4 53->8080/udp", ":: 80->8080/tcp"]);
     }
 
     #[test]

@@ -110,9 +110,7 @@ impl DockerBackend {
             HostErrorKind::OutcomeUnknown,
             ErrorClass::Transient,
             Reason::RegistryUnavailable,
-            format!(
-                "the pull of {reference} made no progress for {after}; check this machine's network; aiplatd tries again"
-            ),
+            format!("the pull of {reference} made no progress for {after}; check this machine's network"),
         )
     }
 }

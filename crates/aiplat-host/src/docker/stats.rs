@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use aiplat_core::observed::ContainerId;
 use serde::Deserialize;
 
-use super::{DockerBackend, calls::Endpoint, client::Call};
+use super::{DockerBackend, calls::Endpoint, client::Call, create_body};
 use crate::port::{HostError, Usage};
 
 /// `GET /containers/{id}/stats`. What a kernel does not account for is missing, or null.
@@ -68,6 +68,9 @@ struct Network {
     tx_bytes: u64,
 }
 
+/// A limit that was lifted while the container ran is a number that no machine has.
+const LIFTED: u64 = create_body::MEMORY_LIFTED.cast_unsigned();
+
 impl DockerBackend {
     pub(super) async fn measure(&self, container: &ContainerId) -> Result<Usage, HostError> {
         let call = Call::new(Endpoint::ContainerStats(&container.0)).query("stream", "false");
@@ -97,7 +100,7 @@ fn usage(stats: &Stats) -> Usage {
     Usage {
         cpu_percent: cpu_percent(cpu_stats, precpu_stats),
         memory: memory_stats.usage.unwrap_or(0).saturating_sub(inactive.copied().unwrap_or(0)),
-        memory_limit: memory_stats.limit.unwrap_or(0),
+        memory_limit: memory_stats.limit.filter(|limit| *limit < LIFTED).unwrap_or(0),
         received,
         sent,
         read: moved("read"),
@@ -133,6 +136,16 @@ mod tests {
         assert!((seen.cpu_percent - 50.0).abs() < 1e-9, "{}", seen.cpu_percent);
         assert_eq!((seen.memory, seen.memory_limit, seen.pids), (700, 4_000, 7));
         assert_eq!((seen.received, seen.sent, seen.read, seen.written), (6, 7, 11, 20));
+    }
+
+    #[test]
+    fn a_limit_that_was_lifted_is_none() {
+        let limit = |limit: i64| {
+            let text = format!(r#"{{"memory_stats": {{"usage": 1000, "limit": {limit}}}}}"#);
+            usage(&serde_json::from_str(&text).expect("it is JSON")).memory_limit
+        };
+        assert_eq!(limit(create_body::MEMORY_LIFTED), 0);
+        assert_eq!(limit(64 << 30), 64 << 30);
     }
 
     #[test]

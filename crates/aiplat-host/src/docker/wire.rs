@@ -81,6 +81,8 @@ pub(crate) struct Port {
     pub(crate) ip: String,
     #[serde(rename = "PublicPort", deserialize_with = "lenient")]
     pub(crate) public_port: Option<u16>,
+    #[serde(rename = "PrivatePort", deserialize_with = "lenient")]
+    pub(crate) private_port: u16,
     #[serde(rename = "Type", deserialize_with = "lenient")]
     pub(crate) kind: String,
 }

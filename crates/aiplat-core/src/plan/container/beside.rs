@@ -76,6 +76,13 @@ impl Look<'_> {
             && running::left_to_watch(self.world, self.spec, container).is_none()
     }
 
+    /// Why `container` is connected to `network` anew while the old one still serves beside it.
+    pub(super) fn naming(&self, container: &ObservedContainer, network: &str) -> Option<Cause> {
+        let is_beside = self.members.current.is_some_and(|current| current.id == container.id)
+            && self.serves_beside().is_some();
+        is_beside.then(|| Cause::TakesNameOn { network: network.to_owned() })
+    }
+
     /// The connections of `container` as they are to be now: until it serves it has no name of the service's.
     pub(super) fn wanted_networks(&self, container: &ObservedContainer) -> BTreeMap<ResourceId, Attachment> {
         let is_of =

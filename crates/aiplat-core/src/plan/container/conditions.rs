@@ -126,11 +126,11 @@ impl Look<'_> {
                 (class.reason(), format!("it ended with {how}, restart {} in {wait}{evidence}", attempt + 1))
             }
             Ended::Held { .. } => (class.reason(), self.held(current)),
-            Ended::Start(cause) => {
-                let on_its_way = matches!(cause, Cause::NotStarted | Cause::StoppedByUs);
-                let reason = if on_its_way { Reason::Starting } else { class.reason() };
-                (reason, format!("{cause}{evidence}"))
+            Ended::Start(Cause::NotStarted | Cause::StoppedByUs) => {
+                let waits = running::awaits(self.spec).map(|waits| format!("; {waits}")).unwrap_or_default();
+                (Reason::Starting, format!("it is being started{waits}"))
             }
+            Ended::Start(cause) => (class.reason(), format!("{cause}{evidence}")),
         };
         Condition::abnormal(kind, reason, message)
     }

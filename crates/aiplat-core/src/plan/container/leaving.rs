@@ -16,11 +16,7 @@ pub(super) fn undesired(world: &World<'_>, id: &ResourceId) -> Step {
     let members = world.observed.owned.get(id).map(Vec::as_slice).unwrap_or_default();
     let conditions = vec![
         Condition::abnormal(ConditionType::Accepted, Reason::NotInFile, "it is no longer in the file"),
-        Condition::abnormal(
-            ConditionType::Ready,
-            Reason::NotInFile,
-            "it is no longer in the file and is being removed",
-        ),
+        Condition::abnormal(ConditionType::Ready, Reason::NotInFile, what_follows(world, id)),
     ];
     let Some(next) = members.iter().find(|member| member.state.is_alive()).or(members.first()) else {
         return Step::converged();
@@ -44,6 +40,18 @@ pub(super) fn undesired(world: &World<'_>, id: &ResourceId) -> Step {
         }
     };
     Step::act(action, Cause::NotInFile).with(conditions)
+}
+
+/// What becomes of it.
+fn what_follows(world: &World<'_>, id: &ResourceId) -> String {
+    let name = id.key();
+    if world.ledger.suspension(id, world.now).is_some() {
+        return format!("it is no longer in the file, and is removed after `aiplatctl resume {name}`");
+    }
+    match removal_gate(world) {
+        Some(gate) => format!("it {gate}"),
+        None => "it is no longer in the file and is being removed".to_owned(),
+    }
 }
 
 /// What keeps things that are no longer in the file.
