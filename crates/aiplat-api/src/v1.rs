@@ -90,12 +90,15 @@ pub struct StatusCondition {
 pub struct ServiceStatus {
     /// Its name in the file.
     pub name: String,
+    /// False: it has left the file while it was suspended.
+    #[serde(default = "yes", skip_serializing_if = "is_yes")]
+    pub desired: bool,
     /// `ctr`.
     #[serde(rename = "type")]
     pub kind: String,
     /// The printed word.
     pub status: Word,
-    /// RFC 3339: since when Ready has its status.
+    /// RFC 3339: since when the word holds.
     pub since: Option<String>,
     /// Restarts that were counted.
     pub restarts: u32,
@@ -197,6 +200,9 @@ pub struct ResourceStatus {
     pub used_by: Vec<String>,
     /// Bytes of a pull in progress.
     pub pull: Option<PullProgress>,
+    /// It is on its way somewhere by itself: something is still done to it, or what it waits for is.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub moving: bool,
 }
 
 /// A gate of the file.
@@ -229,6 +235,15 @@ pub struct Event {
     /// How often it has happened: the same again within an hour is one event, with the newest sentence and number.
     #[serde(default = "once", skip_serializing_if = "is_once")]
     pub count: u32,
+}
+
+fn yes() -> bool {
+    true
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference")]
+fn is_yes(value: &bool) -> bool {
+    *value
 }
 
 fn once() -> u32 {
@@ -304,6 +319,9 @@ pub struct ApplyReply {
     pub invalid: bool,
     /// Why it needs `--confirm`, if it does and was not given: nothing was written.
     pub needs_confirmation: Option<String>,
+    /// Of a rollback: where the text that was on disk and not in force is kept.
+    #[serde(default)]
+    pub kept: Option<String>,
 }
 
 /// What a running service uses.
@@ -315,7 +333,7 @@ pub struct ServiceUsage {
     pub cpu_percent: f64,
     /// Bytes, without what the kernel would give up.
     pub memory: u64,
-    /// Bytes that it may use: its own limit, or all of the machine.
+    /// Bytes that it may use: its own limit, or all of the machine; 0: its limit was lifted while it ran.
     pub memory_limit: u64,
     /// Bytes received since its start.
     pub received: u64,
@@ -342,6 +360,12 @@ pub struct RevisionInfo {
     pub images: std::collections::BTreeMap<String, String>,
     /// It is the present one.
     pub in_force: bool,
+    /// It came into force by going back to this one.
+    #[serde(default)]
+    pub back_to: Option<u64>,
+    /// Services whose edit did not become Ready, and was taken back.
+    #[serde(default)]
+    pub taken_back: Vec<String>,
 }
 
 /// The file itself. It may hold secrets, as the file does.

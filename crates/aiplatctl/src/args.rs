@@ -143,6 +143,11 @@ pub(crate) enum Verb {
     /// The JSON schema of the platform file, for editors
     Schema,
     /// Put a file in force
+    #[command(
+        after_help = "With somebody at a terminal it shows the plan and asks; without one (a script, a pipe, cron), with \
+                      --yes, and where the plan is empty, it does not ask. Removing more than half of the services is \
+                      never done without --confirm."
+    )]
     Apply(ApplyArgs),
     /// Change the platform file in an editor, see the plan, apply it
     Edit {
@@ -163,8 +168,13 @@ pub(crate) enum Verb {
         output: DocFormat,
     },
     /// Put an earlier file in force; what that does is printed first
+    #[command(
+        after_help = "It asks as `apply` does. What is on disk and not in force, broken or not, is kept beside the file as \
+                      platform.yaml.refused-TIME."
+    )]
     Rollback {
-        /// Which, as in `history`; without it, the one before the present one
+        /// Which, as in `history`; without it, the one before the present one, or, where the file on disk is not in
+        /// force, the one that is
         #[arg(value_name = "REVISION")]
         revision: Option<u64>,
         /// Do not ask
@@ -444,7 +454,7 @@ pub(crate) struct ApplyArgs {
     /// Removing more than half of the services, or renaming the platform, is meant
     #[arg(long)]
     pub(crate) confirm: bool,
-    /// Wait until all services are Ready
+    /// Wait until all services are Ready and nothing of the edit is left to do
     #[arg(short, long)]
     pub(crate) wait: bool,
     /// How long to wait

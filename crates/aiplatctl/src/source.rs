@@ -9,13 +9,14 @@ use aiplat_api::{
     client::{Client, ClientError, NotReachable},
     v1::StatusDoc,
 };
+use aiplat_core::condition::{ConditionType, Status};
 use jiff::Timestamp;
 
 use crate::{
     args::Globals,
     console,
     exit::{Code, Failure},
-    render::time,
+    render::{text::clean, time},
 };
 
 /// No status document is larger; a larger file is not one.
@@ -29,6 +30,27 @@ pub(crate) struct Seen {
     pub(crate) live: bool,
 }
 
+impl Seen {
+    /// How a verb that has shown this ends: what is not the present state is no answer to rely on.
+    pub(crate) fn code(&self, code: Code) -> Code {
+        if !self.live {
+            Code::NotReachable
+        } else if code == Code::Done && engine_away(&self.doc).is_some() {
+            Code::NotReady
+        } else {
+            code
+        }
+    }
+}
+
+/// Why nothing is known of the containers now, if the engine does not answer.
+fn engine_away(doc: &StatusDoc) -> Option<&str> {
+    let mut conditions = doc.platform.conditions.iter().map(|it| &it.condition);
+    let away =
+        conditions.find(|it| it.kind == ConditionType::DockerReachable && it.status == Status::False)?;
+    Some(&away.message)
+}
+
 /// The daemon of these settings.
 pub(crate) fn client(globals: &Globals) -> Client {
     Client::new(&globals.socket)
@@ -37,7 +59,12 @@ pub(crate) fn client(globals: &Globals) -> Client {
 /// The state from the daemon; when it is not reachable, the one that it last wrote, with a line on stderr saying so.
 pub(crate) async fn read(globals: &Globals) -> Result<Seen, Failure> {
     match client(globals).status().await {
-        Ok(doc) => Ok(Seen { doc, live: true }),
+        Ok(doc) => {
+            if let Some(why) = engine_away(&doc) {
+                console::note(&format!("{}; what is shown is what was last seen", clean(why)));
+            }
+            Ok(Seen { doc, live: true })
+        }
         Err(ClientError::NotReachable(reason)) => stale(globals, &reason),
         Err(error) => Err(error.into()),
     }

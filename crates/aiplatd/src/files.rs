@@ -184,7 +184,17 @@ impl SpecSource for DiskSource {
     }
 
     fn replace(&self, content: &[u8]) -> Result<(), String> {
-        replace(&self.root, content).map_err(|error| error.to_string())
+        let path = fs::canonicalize(&self.root).unwrap_or_else(|_missing| self.root.clone());
+        write(&path, content, &path).map_err(|error| error.to_string())
+    }
+
+    fn keep(&self, content: &[u8], ending: &str) -> Result<PathBuf, String> {
+        let mut name = self.root.clone().into_os_string();
+        name.push(ending);
+        let path = PathBuf::from(name);
+        write(&path, content, &self.root)
+            .map_err(|error| format!("cannot write {}: {error}", path.display()))?;
+        Ok(path)
     }
 
     fn changed(&self) -> BoxFuture<'_, ()> {
@@ -208,13 +218,12 @@ fn folder(path: &Path) -> PathBuf {
     if path.as_os_str().is_empty() { PathBuf::from(".") } else { path.to_owned() }
 }
 
-/// Writes beside the file and renames over it; owner and mode of the old one are kept.
-fn replace(path: &Path, content: &[u8]) -> std::io::Result<()> {
-    let path = fs::canonicalize(path).unwrap_or_else(|_missing| path.to_owned());
+/// Writes beside `path` and renames over it; owner and mode are those of `like`.
+fn write(path: &Path, content: &[u8], like: &Path) -> std::io::Result<()> {
     let folder = path.parent().unwrap_or(Path::new("/"));
     let mut file = tempfile::NamedTempFile::new_in(folder)?;
     file.write_all(content)?;
-    match fs::metadata(&path) {
+    match fs::metadata(like) {
         Ok(old) => {
             file.as_file().set_permissions(old.permissions())?;
             std::os::unix::fs::fchown(file.as_file(), Some(old.uid()), Some(old.gid()))?;
@@ -222,6 +231,6 @@ fn replace(path: &Path, content: &[u8]) -> std::io::Result<()> {
         Err(_missing) => file.as_file().set_permissions(fs::Permissions::from_mode(0o640))?,
     }
     file.as_file().sync_all()?;
-    file.persist(&path).map_err(|error| error.error)?;
+    file.persist(path).map_err(|error| error.error)?;
     fs::File::open(folder)?.sync_all()
 }

@@ -66,8 +66,14 @@ pub struct Revision {
     pub wall_ms: i64,
     /// What it changed, in a line.
     pub change: String,
+    /// It came into force by going back to this one.
+    #[serde(default)]
+    pub back_to: Option<u64>,
     /// What its services ran when the next one came, by name: content ids of images.
     pub images: BTreeMap<String, String>,
+    /// The services whose edit was taken back when the next one came.
+    #[serde(default)]
+    pub taken_back: Vec<String>,
     /// Contents by path; `None`: did not exist.
     pub files: BTreeMap<PathBuf, Option<Vec<u8>>>,
 }
@@ -113,6 +119,11 @@ pub trait SpecSource: Files + Send + Sync + 'static {
     /// # Errors
     /// When it cannot be written: why, and where.
     fn replace(&self, content: &[u8]) -> Result<(), String>;
+    /// Keeps `content` in a file of its own beside `platform.yaml`, whose name ends in `ending`; answers with its path.
+    ///
+    /// # Errors
+    /// When it cannot be written: why, and where.
+    fn keep(&self, content: &[u8], ending: &str) -> Result<PathBuf, String>;
     /// Resolves when something may have changed since the last call. A hint: the bytes decide.
     fn changed(&self) -> BoxFuture<'_, ()>;
 }

@@ -69,6 +69,8 @@ pub struct Intent {
     pub confirmed: bool,
     /// `--once`: removals need no grace, for nobody edits the file meanwhile.
     pub immediate: bool,
+    /// `aiplatctl rollback`: the revision that it goes back to.
+    pub back_to: Option<u64>,
 }
 
 /// Files that remember what was read of them, so that the last good spec can be kept whole.
@@ -273,7 +275,7 @@ async fn accept(
         let is_news = if unchanged {
             history::follow(&mut state, &files)
         } else {
-            history::note(&mut state, &platform, shared.clock.wall_ms(), &files);
+            history::note(&mut state, &platform, shared.clock.wall_ms(), &files, intent.back_to);
             true
         };
         let mut ids = state.ids();
@@ -457,17 +459,37 @@ async fn look_for_images(shared: &Shared, desired: &Platform) {
 /// # Errors
 /// When the file cannot be written.
 pub async fn apply(shared: &Shared, content: Option<String>, confirm: bool) -> Result<ApplyReply, String> {
-    if let Some(content) = &content {
-        if let Some(refused) = refused_content(shared, content, confirm) {
-            return Ok(refused);
+    let intent = Intent { commanded: true, confirmed: confirm, ..Intent::default() };
+    match content {
+        Some(content) => write(shared, &content, intent).await,
+        None => {
+            reload(shared, intent).await;
+            Ok(outcome(shared))
         }
-        let root = shared.source.root().display();
-        shared.source.replace(content.as_bytes()).map_err(|error| format!("cannot write {root}: {error}"))?;
     }
-    reload(shared, Intent { commanded: true, confirmed: confirm, immediate: false }).await;
+}
+
+/// Writes `content` in the file's place, if it is good, and puts it in force. Going back is for the case that what is on
+/// disk is broken: that text may be an hour's work, and is kept beside the file.
+pub(crate) async fn write(shared: &Shared, content: &str, intent: Intent) -> Result<ApplyReply, String> {
+    if let Some(refused) = refused_content(shared, content, intent.confirmed) {
+        return Ok(refused);
+    }
+    let kept = match intent.back_to {
+        Some(_) => history::keep_edit(shared)?,
+        None => None,
+    };
+    let root = shared.source.root().display();
+    shared.source.replace(content.as_bytes()).map_err(|error| format!("cannot write {root}: {error}"))?;
+    reload(shared, intent).await;
+    Ok(ApplyReply { kept, ..outcome(shared) })
+}
+
+/// What has come of a file that was to be put in force.
+fn outcome(shared: &Shared) -> ApplyReply {
     let state = shared.lock();
     let refused = state.spec.refused.clone();
-    Ok(ApplyReply {
+    ApplyReply {
         generation: state.spec.generation,
         report: state.spec.report.clone(),
         invalid: refused.as_ref().is_some_and(|refusal| refusal.reason != Reason::ConfirmationNeeded),
@@ -475,7 +497,8 @@ pub async fn apply(shared: &Shared, content: Option<String>, confirm: bool) -> R
             .filter(|refusal| refusal.reason == Reason::ConfirmationNeeded)
             .map(|refusal| refusal.message)
             .or_else(|| crate::status::held_removals(&state)),
-    })
+        kept: None,
+    }
 }
 
 /// Why `content` is not to be written, if it is not.

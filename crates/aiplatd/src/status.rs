@@ -1,17 +1,14 @@
 //! The status document: computed from the state when somebody asks, never stored.
 
-use aiplat_api::v1::{
-    CheckDetail, GateStatus, PlatformStatus, ResourceStatus, ServiceDetail, ServiceStatus, StatusCondition,
-    StatusDoc,
-};
+mod service;
+
+use aiplat_api::v1::{GateStatus, PlatformStatus, ResourceStatus, ServiceStatus, StatusCondition, StatusDoc};
 use aiplat_core::{
     Kind, ResourceId,
     condition::{Condition, ConditionType, Reason, Status, Word},
-    observed::{ObservedContainer, ProbeFacts},
-    plan::{self, Members, Requeue, Step, World},
-    spec::{ContainerSpec, DependencyCondition, Mode, MountSource, Platform, ProbeSpec, Removals, Role},
+    plan::{self, Step, World},
+    spec::{Mode, Platform, Removals},
     status,
-    time::human,
 };
 
 use crate::{events::rfc3339, shared::Shared, state::State};
@@ -29,7 +26,7 @@ pub fn document(shared: &Shared, version: u64) -> StatusDoc {
     let (services, resources, gates) = match state.world(now) {
         Some(world) => {
             let resources = resources(&state, &world);
-            (services(&state, &world), resources, gates(&world))
+            (service::all(&state, &world), resources, gates(&world))
         }
         None => (Vec::new(), Vec::new(), Vec::new()),
     };
@@ -146,8 +143,8 @@ fn ready(state: &State, services: &[ServiceStatus], gates: &[GateStatus]) -> Con
             "no good file has been read yet".to_owned(),
         );
     }
-    let not: Vec<&str> =
-        services.iter().filter(|service| !is_well(service)).map(|service| service.name.as_str()).collect();
+    let unwell = in_file(services).filter(|service| !is_well(service));
+    let not: Vec<&str> = unwell.map(|service| service.name.as_str()).collect();
     if let Some(message) = held_removals(state) {
         return condition(kind, Status::False, Reason::ConfirmationNeeded, message);
     }
@@ -181,6 +178,10 @@ pub fn held_removals(state: &State) -> Option<String> {
     })
 }
 
+fn in_file(services: &[ServiceStatus]) -> impl Iterator<Item = &ServiceStatus> {
+    services.iter().filter(|service| service.desired)
+}
+
 /// Whether a service does what it is there for. One that is suspended may, or may not.
 #[must_use]
 pub fn is_well(service: &ServiceStatus) -> bool {
@@ -199,10 +200,10 @@ fn sentence(state: &State, services: &[ServiceStatus]) -> String {
             None => "starting".to_owned(),
         };
     };
-    let well = services.iter().filter(|service| is_well(service)).count();
-    let mut text = format!("{}: {well} of {} services ready", desired.name, services.len());
-    let unwell = services.iter().find(|service| !is_well(service));
-    let first = unwell.or_else(|| services.iter().find(|service| service.status == Word::Degraded));
+    let well = in_file(services).filter(|service| is_well(service)).count();
+    let mut text = format!("{}: {well} of {} services ready", desired.name, in_file(services).count());
+    let unwell = in_file(services).find(|service| !is_well(service));
+    let first = unwell.or_else(|| in_file(services).find(|service| service.status == Word::Degraded));
     if let Some(reason) = &state.observed.engine.away {
         text.push_str(&format!("; the engine does not answer ({reason})"));
     } else if let Some(service) = first {
@@ -218,185 +219,6 @@ fn sentence(state: &State, services: &[ServiceStatus]) -> String {
         text.push_str(&format!("; the file on disk is not in force ({})", refusal.reason));
     }
     text
-}
-
-fn services(state: &State, world: &World<'_>) -> Vec<ServiceStatus> {
-    world.desired.containers.iter().map(|(id, spec)| service(state, world, id, spec)).collect()
-}
-
-fn service(state: &State, world: &World<'_>, id: &ResourceId, spec: &ContainerSpec) -> ServiceStatus {
-    let step = plan::plan(world, id);
-    let summary = status::summary(world, id, &step);
-    let why = if matches!(summary.word, Word::Ready | Word::Completed) {
-        Vec::new()
-    } else {
-        status::why(world, id).into_iter().map(|link| link.sentence).collect()
-    };
-    let record = state.ledger.get(id);
-    let since = |kind| record?.transitions.get(&kind).map(|transition| transition.wall_ms);
-    // What is Ready and yet not well is so since the last thing around it went wrong.
-    let around = step.conditions.iter().filter(|it| summary.word == Word::Degraded && !it.is_normal());
-    let since = around.filter_map(|it| since(it.kind)).max().or_else(|| since(ConditionType::Ready));
-    let ports: Vec<String> = spec.runtime.ports.iter().map(ToString::to_string).collect();
-    ServiceStatus {
-        name: spec.service.clone(),
-        kind: "ctr".to_owned(),
-        status: summary.word,
-        since: since.map(rfc3339),
-        restarts: record.map_or(0, |record| record.restarts.total),
-        endpoint: ports.join(","),
-        message: summary.message,
-        why,
-        conditions: with_times(state, world.desired, id, &step),
-        detail: detail(state, world, id, spec, &step),
-    }
-}
-
-fn with_times(state: &State, desired: &Platform, id: &ResourceId, step: &Step) -> Vec<StatusCondition> {
-    let transitions = state.ledger.get(id).map(|record| &record.transitions);
-    let since = |condition: &Condition| {
-        let transition = transitions?.get(&condition.kind)?;
-        (transition.status == condition.status).then(|| rfc3339(transition.wall_ms))
-    };
-    let conditions = step.conditions.iter().map(|condition| StatusCondition {
-        condition: condition.clone(),
-        last_transition_time: since(condition),
-        observed_generation: desired.generation,
-    });
-    conditions.collect()
-}
-
-fn detail(
-    state: &State,
-    world: &World<'_>,
-    id: &ResourceId,
-    spec: &ContainerSpec,
-    step: &Step,
-) -> ServiceDetail {
-    let current = Members::of(world, id, spec).current;
-    let facts = |role| state.observed.probes.get(&(id.clone(), role));
-    let readiness = facts(Role::Readiness);
-    let record = state.ledger.get(id);
-    let restarts = record.map(|record| record.restarts.recent.as_slice()).unwrap_or_default();
-    ServiceDetail {
-        image: spec.runtime.image.clone(),
-        image_id: current.map(|current| current.image_id.clone()).filter(|image| !image.is_empty()),
-        container: spec.host_name.clone(),
-        container_id: current.map(|current| current.id.short().to_owned()),
-        run: current.and_then(|current| current.incarnation()).map(|run| run.0),
-        state: current.map(|current| format!("{:?}", current.state).to_lowercase()),
-        depends_on: depends_on(spec),
-        dependants: dependants(world, id),
-        networks: spec
-            .live
-            .networks
-            .values()
-            .map(|network| network_line(&network.host_name, current))
-            .collect(),
-        volumes: volumes(spec),
-        ports: spec
-            .runtime
-            .ports
-            .iter()
-            .map(|port| format!("{port}->{}/{}", port.container_port, port.protocol))
-            .collect(),
-        probe: spec.policy.probe.as_ref().map(|probe| {
-            format!(
-                "{} every {}, {} to become ready",
-                probe.kind,
-                human(probe.interval),
-                human(probe.budget())
-            )
-        }),
-        last_probe: readiness.and_then(|facts| facts.last.clone()),
-        probe_attempts: readiness.map_or(0, |facts| facts.attempts),
-        checks: [Role::Startup, Role::Liveness]
-            .into_iter()
-            .filter_map(|role| Some(check(role, spec.policy.probe_for(role)?, facts(role))))
-            .collect(),
-        probe_failures: readiness.map_or(0, |facts| facts.failures),
-        probe_retries: spec.policy.probe.as_ref().map_or(0, |probe| probe.retries),
-        endings: restarts
-            .iter()
-            .rev()
-            .take(5)
-            .rev()
-            .map(|restart| format!("{} after {}", restart.ending, human(restart.ran)))
-            .collect(),
-        next: next(step),
-        fingerprint: current.and_then(|current| current.fingerprint().map(ToString::to_string)),
-    }
-}
-
-fn check(role: Role, probe: &ProbeSpec, facts: Option<&ProbeFacts>) -> CheckDetail {
-    CheckDetail {
-        role,
-        what: match role {
-            Role::Startup => {
-                format!("{} until it passes, within {}", probe.kind, human(probe.budget()))
-            }
-            Role::Readiness | Role::Liveness => {
-                let (every, retries) = (human(probe.interval), probe.retries);
-                format!("{} every {every}, restarted after {retries} failures in a row", probe.kind)
-            }
-        },
-        attempts: facts.map_or(0, |facts| facts.attempts),
-        failures: facts.map_or(0, |facts| facts.failures),
-        retries: probe.retries,
-        last: facts.and_then(|facts| facts.last.clone()),
-    }
-}
-
-fn dependants(world: &World<'_>, id: &ResourceId) -> Vec<String> {
-    let others = world.desired.containers.values().filter(|other| other.policy.dependencies.contains_key(id));
-    others.map(|other| other.service.clone()).collect()
-}
-
-fn depends_on(spec: &ContainerSpec) -> Vec<String> {
-    let line = |(on, edge): (&ResourceId, &aiplat_core::spec::Dependency)| {
-        let condition = match edge.condition {
-            DependencyCondition::Started => "service_started",
-            DependencyCondition::Healthy => "service_healthy",
-            DependencyCondition::CompletedSuccessfully => "service_completed_successfully",
-        };
-        let mut line = format!("{} ({condition})", on.key());
-        if edge.restart {
-            line.push_str(", restart");
-        }
-        if !edge.required {
-            line.push_str(", not required");
-        }
-        line
-    };
-    spec.policy.dependencies.iter().map(line).collect()
-}
-
-fn network_line(name: &str, current: Option<&ObservedContainer>) -> String {
-    match current.and_then(|current| current.networks.get(name)?.ip) {
-        Some(ip) => format!("{name} ({ip})"),
-        None => name.to_owned(),
-    }
-}
-
-fn volumes(spec: &ContainerSpec) -> Vec<String> {
-    let line = |mount: &aiplat_core::spec::Mount| {
-        let source = match &mount.source {
-            MountSource::Volume { host_name, .. } => host_name.clone(),
-            MountSource::Bind { path, .. } => path.clone(),
-            MountSource::Anonymous => "(anonymous)".to_owned(),
-            MountSource::Tmpfs { .. } => "(memory)".to_owned(),
-        };
-        format!("{source}:{}{}", mount.target, if mount.read_only { ":ro" } else { "" })
-    };
-    spec.runtime.mounts.iter().map(line).collect()
-}
-
-fn next(step: &Step) -> String {
-    match (&step.action, step.requeue) {
-        (Some(planned), _) => format!("{} because {}", planned.action, planned.cause),
-        (None, Requeue::After(wait)) => format!("looked at again in {}", human(wait)),
-        (None, Requeue::Now | Requeue::OnChange) => String::new(),
-    }
 }
 
 fn resources(state: &State, world: &World<'_>) -> Vec<ResourceStatus> {
@@ -423,6 +245,7 @@ fn left_volumes(world: &World<'_>) -> Vec<ResourceStatus> {
         conditions: Vec::new(),
         used_by: Vec::new(),
         pull: None,
+        moving: false,
     });
     left.collect()
 }
@@ -450,7 +273,22 @@ fn resource(state: &State, world: &World<'_>, id: &ResourceId) -> ResourceStatus
         conditions: with_times(state, world.desired, id, &step),
         used_by: users.map(|spec| spec.service.clone()).collect(),
         pull: state.observed.pulls.get(id).copied(),
+        moving: status::is_moving(world, id),
     }
+}
+
+fn with_times(state: &State, desired: &Platform, id: &ResourceId, step: &Step) -> Vec<StatusCondition> {
+    let transitions = state.ledger.get(id).map(|record| &record.transitions);
+    let since = |condition: &Condition| {
+        let transition = transitions?.get(&condition.kind)?;
+        (transition.status == condition.status).then(|| rfc3339(transition.wall_ms))
+    };
+    let conditions = step.conditions.iter().map(|condition| StatusCondition {
+        condition: condition.clone(),
+        last_transition_time: since(condition),
+        observed_generation: desired.generation,
+    });
+    conditions.collect()
 }
 
 /// Who is of an earlier image than the tag `image` means now; empty when nobody is.

@@ -218,6 +218,13 @@ impl SpecSource for SimSpec {
         Ok(())
     }
 
+    fn keep(&self, content: &[u8], ending: &str) -> Result<PathBuf, String> {
+        let path = PathBuf::from(format!("{ROOT}{ending}"));
+        lock(&self.folder.files).insert(path.clone(), Ok(content.to_vec()));
+        self.folder.touch();
+        Ok(path)
+    }
+
     fn changed(&self) -> BoxFuture<'_, ()> {
         async {
             let changed = self.seen.lock().await.changed().await;

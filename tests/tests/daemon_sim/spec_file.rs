@@ -204,14 +204,13 @@ fn the_last_ten_good_files_outlive_a_kill_and_one_of_them_is_gone_back_to() {
         assert!(kept.iter().all(|it| it.change == "web (environment.VERSION)"), "{kept:#?}");
         assert!(kept.iter().all(|it| it.images.contains_key("web")), "{kept:#?}");
 
-        let refused = aiplatd::history::rollback(lab.shared(), 5, false).await;
-        assert!(refused.is_err_and(|why| why.contains("going back would lose it")));
-        let mut last = three();
-        last.service("web").version = 13;
-        lab.write(&last);
-        lab.pass(Duration::from_secs(3)).await;
         let reply = aiplatd::history::rollback(lab.shared(), 5, false).await.expect("it is kept");
         assert!(!reply.invalid && reply.needs_confirmation.is_none(), "{reply:?}");
+        let beside = reply.kept.expect("what was on disk is kept");
+        let kept = lab.shared().source.read(beside.as_ref()).expect("it can be read");
+        assert_eq!(kept.as_deref(), Some(&b"services: ["[..]), "{beside}");
+        let last = aiplatd::history::list(lab.shared()).pop().expect("the present one");
+        assert_eq!((last.in_force, last.back_to), (true, Some(5)));
         let mut fifth = three();
         fifth.service("web").version = 5;
         assert_eq!(aiplatd::history::text(lab.shared(), reply.generation).expect("kept").text, fifth.yaml());

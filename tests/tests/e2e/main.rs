@@ -10,6 +10,7 @@ mod conflicts;
 mod crash;
 mod edits;
 mod engine_restart;
+mod following;
 mod harness;
 mod healing;
 mod holds;

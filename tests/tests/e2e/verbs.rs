@@ -126,13 +126,21 @@ fn an_edit_is_gone_back_from_and_a_refused_one_is_not_lost() {
 
     stage.save("services: [\n");
     stage.wait("the file is refused", |status| has(status, None, ConditionType::SpecValid, Status::False));
-    let refused = stage.ctl(&["rollback", "--yes"]);
-    assert_eq!(refused.code, Some(1), "{}", refused.said);
-    assert!(refused.said.contains("going back would lose it"), "{}", refused.said);
+    let back = stage.ctl(&["rollback", "--yes"]);
+    assert_eq!(back.code, Some(0), "{}", back.said);
+    assert!(back.said.contains("the file on disk is not in force"), "{}", back.said);
+    let on_disk = std::fs::read_to_string(stage.config()).expect("the file");
+    assert_eq!(on_disk, stage.fill(&edited), "the one in force is back");
+    let folder = stage.config().parent().expect("its folder").to_owned();
+    let files = std::fs::read_dir(folder).expect("its folder").filter_map(Result::ok);
+    let mut kept = files.filter(|it| it.file_name().to_string_lossy().contains(".yaml.refused-"));
+    let kept = kept.next().expect("what was on disk is kept").path();
+    assert_eq!(std::fs::read_to_string(kept).expect("it can be read"), "services: [\n");
 
     // An edit that changes nothing is part of what one goes back from.
     stage.save(&format!("{edited}\n# a note\n"));
-    stage.wait("the file is good again", |status| has(status, None, ConditionType::SpecValid, Status::True));
+    let apply = stage.ctl(&["apply", "--yes"]);
+    assert_eq!(apply.code, Some(0), "{}", apply.said);
     let rollback = stage.ctl(&["rollback", "1", "--yes"]);
     assert_eq!(rollback.code, Some(0), "{}", rollback.said);
     assert!(rollback.said.contains("-    environment: {COLOUR: blue}"), "{}", rollback.said);

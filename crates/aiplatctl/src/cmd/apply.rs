@@ -1,6 +1,6 @@
 //! `apply`: the plan, a question, and then the file is in force.
 
-use std::time::Duration;
+use std::io;
 
 use aiplat_api::{
     client::Client,
@@ -52,11 +52,16 @@ pub(super) async fn run(globals: &Globals, args: &ApplyArgs) -> Outcome {
         return Ok(Code::Failed);
     }
     let generation = send(&client, proposal, &consent).await?;
-    if args.wait { wait(globals, generation, args.timeout).await } else { Ok(Code::Done) }
+    if args.wait { progress::until_done(globals, generation, args.timeout).await } else { Ok(Code::Done) }
 }
 
 /// The daemon's own file as the command sees it, so that the plan is of what is on disk; nothing where it may not look.
 fn on_disk(globals: &Globals, path: &str) -> Result<Option<SpecUpload>, Failure> {
+    // What it may not look at is the daemon's to judge; what is not there is known.
+    if std::fs::metadata(path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
+        return Err(Failure::usage(format!("{} does not exist: there is nothing to apply", clean(path)))
+            .tip("`aiplatctl apply -f FILE` puts another file in its place, `aiplatctl edit` writes one"));
+    }
     let offline = offline::read(globals, path.as_ref(), Rules::Daemon, None)?;
     if offline.content().is_none() {
         return Ok(None);
@@ -114,7 +119,7 @@ pub(super) async fn show_plan(
     if reply.invalid {
         return Err(refused(&reply.report));
     }
-    console::print(&plan::plan(&reply))?;
+    console::print(&plan::plan(&reply, console::screen().width))?;
     if reply.needs_confirmation.is_some() && !consent.confirm {
         console::note("Nothing was changed: if this is meant, say so with --confirm.");
         return Ok(None);
@@ -145,6 +150,9 @@ pub(super) fn in_force(reply: ApplyReply) -> Result<u64, Failure> {
         return Err(Failure::failed(format!("nothing was changed: {}", clean(&reason)))
             .tip("if this is meant, say so with --confirm"));
     }
+    if let Some(kept) = &reply.kept {
+        console::note(&format!("What was on disk is kept in {}.", clean(kept)));
+    }
     console::line(&format!("Generation {} is in force.", reply.generation))?;
     Ok(reply.generation)
 }
@@ -152,9 +160,4 @@ pub(super) fn in_force(reply: ApplyReply) -> Result<u64, Failure> {
 fn refused(report: &str) -> Failure {
     console::note(clean_lines(report).trim_end());
     Failure::usage("aiplatd does not take the file; nothing was changed")
-}
-
-/// Waits until everything of this generation is Ready.
-pub(super) async fn wait(globals: &Globals, generation: u64, limit: Duration) -> Outcome {
-    progress::until_ready(globals, generation, limit).await
 }

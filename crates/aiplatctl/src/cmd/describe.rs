@@ -14,13 +14,13 @@ pub(super) async fn run(globals: &Globals, name: &Target, output: DocFormat) -> 
     let seen = source::read(globals).await?;
     let view = view(false);
     let text = match name.find(&seen.doc)? {
-        Found::Service(service) if print_doc(service, output)? => return Ok(Code::Done),
-        Found::Resource(resource) if print_doc(resource, output)? => return Ok(Code::Done),
-        Found::Gate(gate) if print_doc(gate, output)? => return Ok(Code::Done),
+        Found::Service(service) if print_doc(service, output)? => return Ok(seen.code(Code::Done)),
+        Found::Resource(resource) if print_doc(resource, output)? => return Ok(seen.code(Code::Done)),
+        Found::Gate(gate) if print_doc(gate, output)? => return Ok(seen.code(Code::Done)),
         Found::Service(service) => describe::service(&seen.doc, service, view),
         Found::Resource(resource) => describe::resource(&seen.doc, resource, view),
         Found::Gate(gate) => describe::gate(&seen.doc, gate, view),
     };
     console::print(&text)?;
-    Ok(Code::Done)
+    Ok(seen.code(Code::Done))
 }

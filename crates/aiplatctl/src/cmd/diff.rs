@@ -25,7 +25,7 @@ pub(super) async fn run(globals: &Globals, file: Option<&PathBuf>, output: DocFo
             console::note(clean_lines(&reply.report).trim_end());
             return Err(invalid());
         }
-        console::print(&plan::plan(&reply))?;
+        console::print(&plan::plan(&reply, console::screen().width))?;
     }
     Ok(match (reply.invalid, plan::is_empty(&reply.preview)) {
         (true, _) => Code::Usage,

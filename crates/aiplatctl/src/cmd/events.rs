@@ -44,7 +44,8 @@ pub(super) async fn run(globals: &Globals, args: &EventsArgs) -> Outcome {
     if found.is_empty() {
         console::note("There are no such events.");
     }
-    Ok(Code::Done)
+    // Events are the daemon's own: an engine that is away makes none of them old.
+    Ok(if live { Code::Done } else { Code::NotReachable })
 }
 
 fn is_asked_for(event: &Event, args: &EventsArgs) -> bool {

@@ -37,7 +37,7 @@ pub(super) async fn run(globals: &Globals, args: &GetArgs) -> Outcome {
         return watch::run(globals, seen, &selection, args.output).await;
     }
     selection.print(&seen.doc, args.output)?;
-    Ok(Code::Done)
+    Ok(seen.code(Code::Done))
 }
 
 impl Selection {

@@ -17,5 +17,5 @@ pub(super) async fn run(globals: &Globals, format: GraphFormat) -> Outcome {
         GraphFormat::Dot => console::print(&graph::dot(services))?,
         GraphFormat::Mermaid => console::print(&graph::mermaid(services))?,
     }
-    Ok(Code::Done)
+    Ok(seen.code(Code::Done))
 }

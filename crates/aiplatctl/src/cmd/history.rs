@@ -4,8 +4,9 @@ use std::path::PathBuf;
 
 use aiplat_api::{
     client::Client,
-    v1::{RevisionInfo, RollbackRequest},
+    v1::{RevisionInfo, RollbackRequest, StatusDoc},
 };
+use aiplat_core::condition::{ConditionType, Status};
 
 use super::{
     apply::{Consent, Proposal, agreed, in_force, show_plan},
@@ -58,7 +59,7 @@ fn table(revisions: &[RevisionInfo]) -> String {
         column("CHANGE").flexible(),
     ]);
     for it in revisions {
-        let RevisionInfo { revision, time, change, images, in_force } = it;
+        let RevisionInfo { revision, time, change: _, images, in_force, back_to: _, taken_back: _ } = it;
         let number = if *in_force { format!("{revision} (in force)") } else { revision.to_string() };
         let images: Vec<String> = images
             .iter()
@@ -69,11 +70,23 @@ fn table(revisions: &[RevisionInfo]) -> String {
             cell(style, &number),
             age_of(view.now, Some(time)).into(),
             images.join(",").into(),
-            message(change),
+            message(&marked(it)),
         ];
         table.push(row);
     }
     table.render(view.width)
+}
+
+/// What it changed, and what is special about it.
+fn marked(it: &RevisionInfo) -> String {
+    let mut text = it.change.clone();
+    if let Some(earlier) = it.back_to {
+        text = format!("back to revision {earlier}: {text}");
+    }
+    if !it.taken_back.is_empty() {
+        text.push_str(&format!("; taken back: {}", it.taken_back.join(", ")));
+    }
+    text
 }
 
 fn in_force_now(revisions: &[RevisionInfo]) -> Result<u64, Failure> {
@@ -85,25 +98,42 @@ pub(super) async fn rollback(globals: &Globals, revision: Option<u64>, consent: 
     let client = source::client(globals);
     let revisions = client.history().await?;
     let present = in_force_now(&revisions)?;
+    let refused = not_in_force(&client.status().await?);
     let before = revisions.iter().rev().map(|it| it.revision).find(|number| *number < present);
-    let Some(revision) = revision.or(before) else {
+    let last = if refused.is_some() { Some(present) } else { before };
+    let Some(revision) = revision.or(last) else {
         return Err(
             Failure::failed("there is no earlier file to go back to").tip("`aiplatctl history` lists all")
         );
     };
-    if revision == present {
+    if revision == present && refused.is_none() {
         console::note(&format!("Revision {revision} is in force: there is nothing to do."));
         return Ok(Code::Done);
+    }
+    if let Some(reason) = &refused {
+        console::note(&format!(
+            "note: the file on disk is not in force ({}); what it holds is kept beside it as \
+             platform.yaml.refused-TIME",
+            clean(reason)
+        ));
     }
     let Some(is_empty) = shown(globals, &client, present, revision, &consent).await? else {
         return Ok(Code::Failed);
     };
-    if !agreed(&format!("Go back to revision {revision}?"), &consent, is_empty).await? {
+    let nothing_to_do = is_empty && refused.is_none();
+    if !agreed(&format!("Go back to revision {revision}?"), &consent, nothing_to_do).await? {
         console::note("Nothing was changed.");
         return Ok(Code::Failed);
     }
     in_force(client.rollback(&RollbackRequest { revision, confirm: consent.confirm }).await?)?;
     Ok(Code::Done)
+}
+
+/// Why the file on disk is not the one in force, if it is not.
+fn not_in_force(doc: &StatusDoc) -> Option<String> {
+    let mut conditions = doc.platform.conditions.iter().map(|it| &it.condition);
+    let refused = conditions.find(|it| it.kind == ConditionType::SpecValid && it.status == Status::False)?;
+    Some(refused.message.clone())
 }
 
 /// What it does to the file, and what follows from that; whether that is nothing. `None`: it may not be carried out,

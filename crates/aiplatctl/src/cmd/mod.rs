@@ -5,6 +5,7 @@ mod completion;
 mod config;
 mod describe;
 mod diff;
+mod display;
 mod doctor;
 mod edit;
 mod events;

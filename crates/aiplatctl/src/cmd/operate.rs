@@ -3,10 +3,13 @@
 use std::time::Duration;
 
 use aiplat_api::v1::{ServiceStatus, StatusDoc};
-use aiplat_core::{condition::Word, plan::Command};
+use aiplat_core::{ResourceId, condition::Word, plan::Command};
 use tokio::time::{Instant, timeout_at};
 
-use super::watch;
+use super::{
+    display::{Awaited, Display},
+    watch,
+};
 use crate::{
     args::{Globals, OperateArgs},
     console,
@@ -14,6 +17,7 @@ use crate::{
     find::{Found, Target},
     render::{
         style::{self, paint},
+        text::clean,
         why,
     },
     source,
@@ -29,12 +33,26 @@ pub(super) async fn run(globals: &Globals, args: &OperateArgs, command: Command)
     }
     for name in &names {
         client.order(name, command).await?;
+        if command == Command::ResetFailed {
+            console::line(&reset(name, service(&before, name)))?;
+        }
     }
     if args.no_wait || command == Command::ResetFailed {
         return Ok(Code::Done);
     }
+    wait(globals, args, command, &before, &names).await
+}
+
+async fn wait(
+    globals: &Globals,
+    args: &OperateArgs,
+    command: Command,
+    before: &StatusDoc,
+    names: &[String],
+) -> Outcome {
     let deadline = Instant::now() + args.timeout;
     let mut news = watch::follow(globals, None);
+    let mut display = Display::new("done");
     let mut waiting: Vec<&str> = names.iter().map(String::as_str).collect();
     let mut last = before.clone();
     while !waiting.is_empty() {
@@ -42,18 +60,24 @@ pub(super) async fn run(globals: &Globals, args: &OperateArgs, command: Command)
             return Err(time_is_up(&last, &waiting, args.timeout));
         };
         last = doc?;
+        let awaited = waiting.iter().filter_map(|name| service(&last, name));
+        let awaited: Vec<Awaited<'_>> = awaited.map(|service| Awaited { service, done: false }).collect();
+        display.update(&last, &awaited);
         let mut still = Vec::new();
         for name in waiting {
             let Some(now) = service(&last, name) else {
                 return Err(Failure::new(Code::NoSuch, format!("{name} has left the file")));
             };
-            match progress(command, service(&before, name), now) {
-                Progress::Done => console::line(&format!(
-                    "{name} {}",
-                    paint(style::word(now.status), &now.status.to_string())
-                ))?,
+            let (was, moving) = (service(before, name), is_moving(&last, name));
+            match progress(command, was, now, moving) {
+                Progress::Done => display
+                    .line(&format!("{name} {}", paint(style::word(now.status), &now.status.to_string())))?,
                 Progress::Underway => still.push(name),
                 Progress::Hopeless => return Err(Failure::failed(why::chain(now))),
+                Progress::Waits => {
+                    return Err(Failure::failed(why::chain(now))
+                        .tip(format!("the order is kept: {name} starts by itself once that is cured")));
+                }
             }
         }
         waiting = still;
@@ -61,14 +85,35 @@ pub(super) async fn run(globals: &Globals, args: &OperateArgs, command: Command)
     Ok(Code::Done)
 }
 
+/// Whether aiplatd is at work on the container of a service, or on what it waits for.
+fn is_moving(doc: &StatusDoc, name: &str) -> bool {
+    let id = ResourceId::container(name);
+    doc.resources.iter().any(|it| it.id == id && it.moving)
+}
+
+/// What `reset-failed` has come to, of a service that was like this before.
+fn reset(name: &str, before: Option<&ServiceStatus>) -> String {
+    match before {
+        Some(it) if it.status == Word::Stopped => {
+            format!("{name}: there is nothing to reset, it is stopped: {}", clean(&it.message))
+        }
+        Some(it) if it.status == Word::Suspended => {
+            format!("{name}: what has failed is forgotten; it is left alone: {}", clean(&it.message))
+        }
+        Some(it) if style::is_well(it) => format!("{name}: there is nothing to reset, it is {}", it.status),
+        Some(_) | None => format!("{name}: what has failed is forgotten, and it is tried at once"),
+    }
+}
+
 /// The services that are meant.
 fn chosen(doc: &StatusDoc, args: &OperateArgs) -> Result<Vec<String>, Failure> {
     let is_failed = |it: &&ServiceStatus| !style::is_well(it) && it.status != Word::Stopped;
+    let in_file = || doc.services.iter().filter(|it| it.desired);
     if args.all {
-        return Ok(doc.services.iter().map(|it| it.name.clone()).collect());
+        return Ok(in_file().map(|it| it.name.clone()).collect());
     }
     if args.failed {
-        return Ok(doc.services.iter().filter(is_failed).map(|it| it.name.clone()).collect());
+        return Ok(in_file().filter(is_failed).map(|it| it.name.clone()).collect());
     }
     args.names.iter().map(|target| name(doc, target)).collect()
 }
@@ -91,9 +136,11 @@ enum Progress {
     Underway,
     /// It will not come by itself.
     Hopeless,
+    /// It waits for something that is not on its way.
+    Waits,
 }
 
-fn progress(command: Command, before: Option<&ServiceStatus>, now: &ServiceStatus) -> Progress {
+fn progress(command: Command, before: Option<&ServiceStatus>, now: &ServiceStatus, moving: bool) -> Progress {
     let is_other_run = before.is_none_or(|before| before.detail.run != now.detail.run);
     let is_up = matches!(now.status, Word::Ready | Word::Completed | Word::Degraded);
     let is_over = matches!(now.status, Word::Held | Word::Failed | Word::CrashLoop);
@@ -112,6 +159,8 @@ fn progress(command: Command, before: Option<&ServiceStatus>, now: &ServiceStatu
         Progress::Done
     } else if is_over && is_other_run {
         Progress::Hopeless
+    } else if now.status == Word::Pending && !moving {
+        Progress::Waits
     } else {
         Progress::Underway
     }

@@ -17,7 +17,7 @@ pub(super) async fn run(globals: &Globals, name: Option<&Target>, output: DocFor
         if !print_doc(&seen.doc, output)? {
             console::print(&status::platform(&seen.doc, view))?;
         }
-        return Ok(code(status::is_ready(&seen.doc)));
+        return Ok(seen.code(code(status::is_ready(&seen.doc))));
     };
     let found = name.find(&seen.doc)?;
     match found {
@@ -37,7 +37,7 @@ pub(super) async fn run(globals: &Globals, name: Option<&Target>, output: DocFor
             }
         }
     }
-    Ok(code(found.is_ready()))
+    Ok(seen.code(code(found.is_ready())))
 }
 
 fn code(ready: bool) -> Code {

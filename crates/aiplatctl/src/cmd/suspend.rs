@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use aiplat_api::v1::{ServiceStatus, StatusDoc};
+use aiplat_api::{
+    client::Client,
+    v1::{ServiceStatus, StatusDoc},
+};
 use aiplat_core::{
     condition::{ConditionType, Reason, Status},
     plan::Command,
@@ -38,12 +41,21 @@ pub(super) async fn suspend(globals: &Globals, args: &SuspendArgs) -> Outcome {
 }
 
 pub(super) async fn resume(globals: &Globals, args: &ServicesArgs) -> Outcome {
-    let names = ordered(globals, args, Command::Resume, suspended_name).await?;
+    let client = source::client(globals);
+    let doc = client.status().await?;
+    // What has left the file meanwhile is let go of, too.
+    let names = match args.all {
+        true => doc.services.iter().map(|it| it.name.clone()).collect(),
+        false => chosen(&doc, args, suspended_name)?,
+    };
+    order(&client, &names, Command::Resume).await?;
     shown(globals, &names, Status::False, |_| true).await
 }
 
 pub(super) async fn release(globals: &Globals, args: &ServicesArgs) -> Outcome {
-    let names = ordered(globals, args, Command::Release, name).await?;
+    let client = source::client(globals);
+    let names = chosen(&client.status().await?, args, name)?;
+    order(&client, &names, Command::Release).await?;
     // The word is there before the engine has been told; what is announced is what has been done.
     shown(globals, &names, Status::True, |it| {
         it.detail.next.is_empty() && suspended(it) == Some(Reason::Released)
@@ -51,18 +63,11 @@ pub(super) async fn release(globals: &Globals, args: &ServicesArgs) -> Outcome {
     .await
 }
 
-async fn ordered(
-    globals: &Globals,
-    args: &ServicesArgs,
-    command: Command,
-    name: impl Fn(&StatusDoc, &Target) -> Result<String, Failure>,
-) -> Result<Vec<String>, Failure> {
-    let client = source::client(globals);
-    let names = chosen(&client.status().await?, args, name)?;
-    for name in &names {
+async fn order(client: &Client, names: &[String], command: Command) -> Result<(), Failure> {
+    for name in names {
         client.order(name, command).await?;
     }
-    Ok(names)
+    Ok(())
 }
 
 pub(super) fn chosen(
@@ -71,7 +76,7 @@ pub(super) fn chosen(
     name: impl Fn(&StatusDoc, &Target) -> Result<String, Failure>,
 ) -> Result<Vec<String>, Failure> {
     if args.all {
-        return Ok(doc.services.iter().map(|it| it.name.clone()).collect());
+        return Ok(doc.services.iter().filter(|it| it.desired).map(|it| it.name.clone()).collect());
     }
     args.names.iter().map(|target| name(doc, target)).collect()
 }

@@ -78,15 +78,15 @@ fn table(rows: &[ServiceUsage]) -> Table {
     for row in rows {
         let ServiceUsage { service, cpu_percent, memory, memory_limit, received, sent, read, written, pids } =
             row;
-        let share = match memory_limit {
-            0 => String::new(),
-            limit => format!("{:.1}%", *memory as f64 / *limit as f64 * 100.0),
+        let (limit, share) = match memory_limit {
+            0 => ("none".to_owned(), String::new()),
+            limit => (bytes(*limit), format!("{:.1}%", *memory as f64 / *limit as f64 * 100.0)),
         };
         table.push(vec![
             service.into(),
             format!("{cpu_percent:.1}%").into(),
             bytes(*memory).into(),
-            bytes(*memory_limit).into(),
+            limit.into(),
             share.into(),
             format!("{} / {}", bytes(*received), bytes(*sent)).into(),
             format!("{} / {}", bytes(*read), bytes(*written)).into(),

@@ -34,14 +34,14 @@ pub(super) async fn run(globals: &Globals, name: Option<&Target>, output: DocFor
     let chains: Vec<Chain<'_>> =
         services.map(|it| Chain { service: &it.name, status: it.status, why: &it.why }).collect();
     if print_doc(&chains, output)? {
-        return Ok(Code::Done);
+        return Ok(seen.code(Code::Done));
     }
     let text = match found {
-        None => why::all(&seen.doc),
+        None => why::all(&seen.doc, view(false)),
         Some(Found::Service(service)) => why::service(&seen.doc, service, view(false)),
-        Some(Found::Gate(gate)) => why::gate(&seen.doc, gate),
+        Some(Found::Gate(gate)) => why::gate(&seen.doc, gate, view(false)),
         Some(Found::Resource(resource)) => describe::resource(&seen.doc, resource, view(false)),
     };
     console::print(&text)?;
-    Ok(Code::Done)
+    Ok(seen.code(Code::Done))
 }

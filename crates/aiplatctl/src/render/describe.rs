@@ -26,6 +26,7 @@ const INDENT: usize = 14;
 pub fn service(doc: &StatusDoc, service: &ServiceStatus, view: View) -> String {
     let ServiceStatus {
         name,
+        desired: _,
         kind: _,
         status,
         since,
@@ -140,7 +141,8 @@ fn exchange(probe: &ProbeOutcome, failures: u32, retries: u32) -> String {
 /// `describe` of a resource that is not a service's container.
 #[must_use]
 pub fn resource(doc: &StatusDoc, resource: &ResourceStatus, view: View) -> String {
-    let ResourceStatus { id, host_name, desired, status, message, conditions, used_by, pull } = resource;
+    let ResourceStatus { id, host_name, desired, status, message, conditions, used_by, pull, moving: _ } =
+        resource;
     let mut out = String::new();
     fact(&mut out, view, "Name", &paint(style::STRONG, &clean(&id.to_string())));
     fact(&mut out, view, "Status", &paint(style::word(*status), &status.to_string()));

@@ -11,7 +11,7 @@ use aiplat_core::{
 use super::{
     style,
     style::paint,
-    text::{clean, count},
+    text::{clean, count, wrap},
 };
 
 /// Whether there is anything to do.
@@ -22,7 +22,7 @@ pub fn is_empty(preview: &Preview) -> bool {
 
 /// The plan, in waves; within a wave things happen side by side.
 #[must_use]
-pub fn plan(reply: &DiffReply) -> String {
+pub fn plan(reply: &DiffReply, width: Option<usize>) -> String {
     let DiffReply { preview, report, invalid: _, needs_confirmation, not_in_force, without_action } = reply;
     let mut out = String::new();
     if !report.trim().is_empty() {
@@ -31,36 +31,30 @@ pub fn plan(reply: &DiffReply) -> String {
     for (number, stage) in stages(preview).into_iter().enumerate() {
         let _ = writeln!(out, "{}", paint(style::STRONG, &format!("Wave {}", number + 1)));
         for (resource, actions) in stage {
-            out.push_str(&resource_block(&resource, &actions));
+            out.push_str(&resource_block(&resource, &actions, width));
         }
     }
     if !preview.blocked.is_empty() {
         let _ = writeln!(out, "{}", paint(style::STRONG, "Cannot be done now"));
         for (resource, sentence) in &preview.blocked {
-            let _ = writeln!(
-                out,
-                "  {} {}: {}",
-                paint(style::BAD, "!"),
-                clean(&resource.to_string()),
-                clean(sentence)
-            );
+            let said = format!("{}: {}", clean(&resource.to_string()), clean(sentence));
+            let _ = writeln!(out, "  {} {}", paint(style::BAD, "!"), wrap(&said, width, 6));
         }
     }
     for (resource, sentence) in without_action {
-        let _ = writeln!(
-            out,
-            "  {} {}: {}",
-            paint(style::UNDERWAY, "~"),
-            clean(&resource.to_string()),
-            clean(sentence)
-        );
+        let said = format!("{}: {}", clean(&resource.to_string()), clean(sentence));
+        let _ = writeln!(out, "  {} {}", paint(style::UNDERWAY, "~"), wrap(&said, width, 6));
     }
-    let _ = writeln!(out, "{}", summary(reply));
-    if let Some(reason) = not_in_force {
-        let _ = writeln!(out, "{}: {}", paint(style::BAD, "The file on disk is not in force"), clean(reason));
-    }
-    if let Some(reason) = needs_confirmation {
-        let _ = writeln!(out, "{}: {}", paint(style::UNDERWAY, "Needs --confirm"), clean(reason));
+    let _ = writeln!(out, "{}", wrap(&summary(reply), width, 2));
+    let said = [
+        (not_in_force, style::BAD, "The file on disk is not in force"),
+        (needs_confirmation, style::UNDERWAY, "Needs --confirm"),
+    ];
+    for (reason, style, head) in said {
+        if let Some(reason) = reason {
+            let said = format!("{}: {}", paint(style, head), clean(reason));
+            let _ = writeln!(out, "{}", wrap(&said, width, 2));
+        }
     }
     out
 }
@@ -68,29 +62,51 @@ pub fn plan(reply: &DiffReply) -> String {
 type Stage<'a> = BTreeMap<String, Vec<&'a PreviewedAction>>;
 
 /// The daemon plans one action a resource and wave; a person reads "create, start" of one resource as one thing. So
-/// all actions of a resource stand together, in the wave in which the last of them is done: what waits for it to be
-/// ready stands in a later one. What others do in between stays in between.
+/// all actions of a resource stand together, in the wave in which it has come to serve: what waits for it to be ready
+/// stands in a later one, and that its predecessor is removed afterwards holds up nobody. What others do in between stays
+/// in between.
 fn stages(preview: &Preview) -> Vec<Stage<'_>> {
-    let mut all: BTreeMap<String, Vec<(usize, Vec<&PreviewedAction>)>> = BTreeMap::new();
+    let mut all: BTreeMap<String, Vec<Block<'_>>> = BTreeMap::new();
     for (number, wave) in preview.waves.iter().enumerate() {
         for action in &wave.actions {
             let blocks = all.entry(action.resource.to_string()).or_default();
-            match blocks.last_mut().filter(|(last, actions)| !is_interval(*last, number, actions)) {
-                Some((last, actions)) => {
-                    *last = number;
-                    actions.push(action);
-                }
-                None => blocks.push((number, vec![action])),
+            match blocks.last_mut().filter(|block| !is_interval(block.last, number, &block.actions)) {
+                Some(block) => block.push(number, action),
+                None => blocks.push(Block { last: number, serves: number, actions: vec![action] }),
             }
         }
     }
     let mut stages: BTreeMap<usize, Stage<'_>> = BTreeMap::new();
     for (resource, blocks) in all {
-        for (last, actions) in blocks {
-            stages.entry(last).or_default().insert(resource.clone(), actions);
+        for Block { serves, actions, .. } in blocks {
+            stages.entry(serves).or_default().insert(resource.clone(), actions);
         }
     }
     stages.into_values().collect()
+}
+
+/// Actions of one resource that stand together.
+struct Block<'a> {
+    /// The wave of the last of them.
+    last: usize,
+    /// The wave after which the resource serves.
+    serves: usize,
+    actions: Vec<&'a PreviewedAction>,
+}
+
+impl<'a> Block<'a> {
+    fn push(&mut self, number: usize, action: &'a PreviewedAction) {
+        self.last = number;
+        if !is_tidying(action) || self.actions.iter().all(|action| is_tidying(action)) {
+            self.serves = number;
+        }
+        self.actions.push(action);
+    }
+}
+
+/// Whether the resource serves, or does not, whatever comes of it.
+fn is_tidying(action: &PreviewedAction) -> bool {
+    matches!(action.verb.as_str(), "rename" | "remove")
 }
 
 /// Whether others have to do something between these actions and the next one: a network is removed between a
@@ -101,7 +117,7 @@ fn is_interval(last: usize, next: usize, actions: &[&PreviewedAction]) -> bool {
     next > last + 1 && (!is_container || before.is_some_and(|action| action.verb == "disconnect"))
 }
 
-fn resource_block(resource: &str, actions: &[&PreviewedAction]) -> String {
+fn resource_block(resource: &str, actions: &[&PreviewedAction], width: Option<usize>) -> String {
     let mut out = String::new();
     let (sign, style) = sign(actions);
     let _ = writeln!(out, "  {} {}", paint(style, sign), paint(style, &clean(resource)));
@@ -110,9 +126,11 @@ fn resource_block(resource: &str, actions: &[&PreviewedAction]) -> String {
         // The same reason is said once, with the first of the steps that follow from it.
         let because = if said == Some(cause) { String::new() } else { format!(": {}", clean(cause)) };
         said = Some(cause);
-        let _ = writeln!(out, "      {}{because}", clean(action));
+        let said = format!("{}{because}", clean(action));
+        let _ = writeln!(out, "      {}", wrap(&said, width, 8));
         if let Some(interrupts) = interrupts {
-            let _ = writeln!(out, "        {} {}", paint(style::UNDERWAY, "interrupts:"), clean(interrupts));
+            let said = format!("{} {}", paint(style::UNDERWAY, "interrupts:"), clean(interrupts));
+            let _ = writeln!(out, "        {}", wrap(&said, width, 10));
         }
     }
     out

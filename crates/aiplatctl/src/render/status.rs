@@ -51,8 +51,8 @@ pub fn platform(doc: &StatusDoc, view: View) -> String {
     {
         let _ = writeln!(out, "{}", why::condition(condition));
     }
-    if !spec_report.trim().is_empty() {
-        let _ = writeln!(out, "\n{}", text::clean_lines(spec_report.trim_end()));
+    if let Some(findings) = findings(spec_report) {
+        let _ = writeln!(out, "{}", text::wrap(&findings, view.width, 2));
     }
     describe::section(&mut out, "Services");
     let _ = writeln!(out, "  {}", painted_counts(doc));
@@ -74,6 +74,25 @@ pub fn platform(doc: &StatusDoc, view: View) -> String {
         let _ = writeln!(out, "\n{}", text::wrap(&said, view.width, 2));
     }
     out
+}
+
+/// How much there is to say of the file on disk. The text of it is long, and the same every day.
+fn findings(report: &str) -> Option<String> {
+    let of = |level: &str| {
+        let is_head = |line: &&str| {
+            let rest = line.strip_prefix(level);
+            rest.is_some_and(|rest| rest.starts_with(':') || rest.starts_with('['))
+        };
+        report.lines().filter(is_head).count()
+    };
+    let parts = [(of("error"), "error"), (of("warning"), "warning")];
+    let parts: Vec<String> = parts
+        .into_iter()
+        .filter(|(number, _)| *number > 0)
+        .map(|(number, one)| text::count(number, one))
+        .collect();
+    (!parts.is_empty())
+        .then(|| format!("{} in the file; `aiplatctl validate` shows what, and where", parts.join(" and ")))
 }
 
 fn symptom(service: &ServiceStatus, view: View) -> String {

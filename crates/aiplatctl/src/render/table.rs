@@ -119,7 +119,10 @@ impl Table {
         let rows = std::iter::once(None).chain(self.rows.iter().map(Some));
         lines
             .zip(rows)
-            .map(|(line, row)| row.map_or_else(|| line.clone(), |row| paint(&line, &shown, row)))
+            .map(|(line, row)| match row {
+                Some(row) => paint(&whole_words(&line, &shown, row), &shown, row),
+                None => line,
+            })
             .collect()
     }
 
@@ -205,6 +208,22 @@ impl Table {
     }
 }
 
+/// The last text of a line that was cut short ends with a word, unless it has one only.
+fn whole_words(line: &str, shown: &[usize], row: &[Cell]) -> String {
+    let Some(last) = shown.last().map(|index| &row[*index].text) else { return line.to_owned() };
+    let Some(cut) = line.strip_suffix('…').filter(|_| !line.ends_with(last.as_str())) else {
+        return line.to_owned();
+    };
+    let start = cut.char_indices().map(|(at, _)| at).find(|at| last.starts_with(&cut[*at..]));
+    let Some((before, kept)) = start.map(|at| cut.split_at(at)) else { return line.to_owned() };
+    let ends_a_word = last[kept.len()..].starts_with(' ');
+    let words = if ends_a_word { Some(kept) } else { kept.rfind(' ').map(|space| &kept[..space]) };
+    match words.map(str::trim_end).filter(|words| !words.is_empty()) {
+        Some(words) => format!("{before}{words}…"),
+        None => line.to_owned(),
+    }
+}
+
 /// Colours the cells of a laid-out line. Every cell but the last has a text that does not start with a space, so
 /// that walking over the texts and the spaces behind them finds them again.
 fn paint(line: &str, shown: &[usize], row: &[Cell]) -> String {
@@ -274,6 +293,21 @@ mod tests {
         insta::assert_snapshot!(plain(&table, Some(80)));
         insta::assert_snapshot!(plain(&table, Some(60)));
         insta::assert_snapshot!(plain(&table, Some(30)));
+    }
+
+    #[test]
+    fn a_message_is_cut_between_words_and_a_single_word_where_it_must_be() {
+        let mut table = Table::new(&[column("NAME"), column("MESSAGE").flexible()]);
+        table.push(vec!["a".into(), message("waits until postgres has been replaced")]);
+        table.push(vec!["b".into(), message("waits-until-postgres-has-been-replaced")]);
+        assert_eq!(plain(&table, Some(25)), "NAME  MESSAGE\na     waits until…\nb     waits-until-postgr…\n");
+        for width in 10..60 {
+            let text = plain(&table, Some(width));
+            let shown = text.lines().nth(1).and_then(|line| line.strip_suffix('…')).unwrap_or_default();
+            let words = shown.split_whitespace().skip(1).collect::<Vec<_>>();
+            let whole = "waits until postgres has been replaced".split(' ').collect::<Vec<_>>();
+            assert!(words.len() < 2 || whole.starts_with(&words), "{width}: {text}");
+        }
     }
 
     #[test]

@@ -40,11 +40,11 @@ pub fn service(doc: &StatusDoc, service: &ServiceStatus, view: View) -> String {
         let word = paint(style::GOOD, &service.status.to_string());
         let _ = writeln!(out, "{} is {word} since {since}.", service.name);
     } else {
-        let _ = writeln!(out, "{}", painted_chain(service));
+        let _ = writeln!(out, "{}", text::wrap(&painted_chain(service), view.width, 2));
     }
     let next = text::clean(&service.detail.next);
     if !next.is_empty() {
-        let _ = writeln!(out, "next: {next}");
+        let _ = writeln!(out, "{}", text::wrap(&format!("next: {next}"), view.width, 2));
     }
     if style::is_well(service) {
         out.push_str(&around(doc, service, view));
@@ -56,10 +56,11 @@ pub fn service(doc: &StatusDoc, service: &ServiceStatus, view: View) -> String {
 fn around(doc: &StatusDoc, service: &ServiceStatus, view: View) -> String {
     let mut out = String::new();
     for condition in service.conditions.iter().filter(|it| !it.condition.is_normal()) {
-        let _ = writeln!(out, "  {}", self::condition(condition));
+        let _ = writeln!(out, "  {}", text::wrap(&self::condition(condition), view.width, 4));
     }
     if let Some(probe) = service.detail.last_probe.as_ref().filter(|probe| !probe.passed) {
-        let _ = writeln!(out, "  last probe failed: {}", text::clean(&probe.transcript));
+        let said = format!("last probe failed: {}", text::clean(&probe.transcript));
+        let _ = writeln!(out, "  {}", text::wrap(&said, view.width, 4));
     }
     let hour = hour_before(view.now);
     let warnings: Vec<&Event> = doc
@@ -90,22 +91,25 @@ fn hour_before(now: Timestamp) -> Timestamp {
 
 /// `why` without a name: the platform's own trouble first, then every service that is not well, causes before symptoms.
 #[must_use]
-pub fn all(doc: &StatusDoc) -> String {
+pub fn all(doc: &StatusDoc, view: View) -> String {
     let mut out = String::new();
     for condition in doc.platform.conditions.iter().filter(|it| tells(it)) {
-        let _ = writeln!(out, "platform {}", self::condition(condition));
+        let said = format!("platform {}", self::condition(condition));
+        let _ = writeln!(out, "{}", text::wrap(&said, view.width, 2));
     }
     let unwell = unwell(doc);
     for service in &unwell {
-        let _ = writeln!(out, "{}", painted_chain(service));
+        let _ = writeln!(out, "{}", text::wrap(&painted_chain(service), view.width, 2));
     }
     let not_as_said = doc
         .resources
         .iter()
         .filter(|it| it.id.kind != aiplat_core::Kind::Container && it.desired && it.status == Word::Pending);
     // Of those that wait because of it, the chain says it already.
-    for resource in not_as_said.filter(|it| !out.contains(&text::clean(&it.message))).collect::<Vec<_>>() {
-        let _ = writeln!(out, "{}: {}", resource.id, text::clean(&resource.message));
+    let is_said = |message: &str| unwell.iter().any(|it| chain(it).contains(&text::clean(message)));
+    for resource in not_as_said.filter(|it| !is_said(&it.message)) {
+        let said = format!("{}: {}", resource.id, text::clean(&resource.message));
+        let _ = writeln!(out, "{}", text::wrap(&said, view.width, 2));
     }
     if out.is_empty() {
         let services = text::count(doc.services.len(), "service");
@@ -158,12 +162,12 @@ pub fn is_ready(service: &ServiceStatus) -> bool {
 
 /// `why` of a gate: the chains of those members that keep it shut.
 #[must_use]
-pub fn gate(doc: &StatusDoc, gate: &aiplat_api::v1::GateStatus) -> String {
+pub fn gate(doc: &StatusDoc, gate: &aiplat_api::v1::GateStatus, view: View) -> String {
     let mut out = format!("{} {}\n", text::clean(&gate.name), condition(&gate.condition));
     let shut = gate.condition.condition.status != Status::True;
     for service in doc.services.iter().filter(|service| shut && !is_ready(service)) {
         if gate.members.iter().any(|id| id.key() == service.name) {
-            let _ = writeln!(out, "{}", painted_chain(service));
+            let _ = writeln!(out, "{}", text::wrap(&painted_chain(service), view.width, 2));
         }
     }
     out

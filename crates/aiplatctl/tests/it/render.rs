@@ -76,7 +76,10 @@ fn the_platform_is_one_screen() {
     check("status_broken", &status::platform(&docs::broken(), view(100)));
     check("status_well", &status::platform(&docs::well(), view(100)));
     let mut invalid = docs::well();
-    "platform.yaml:3:1: `servces` is not a key of the file\n".clone_into(&mut invalid.platform.spec_report);
+    "error: `servces` is not a key of the file\n --> platform.yaml:3:1\n  |\n3 | servces: {}\n  | ^^^^^^^\n\n\
+     warning[floating-tag]: `redis:latest` may mean another image tomorrow\n --> platform.yaml:5:12\n\n\
+     warning[public-port]: port 6379 is published on all addresses\n --> platform.yaml:6:12\n"
+        .clone_into(&mut invalid.platform.spec_report);
     check("status_invalid", &status::platform(&invalid, view(100)));
     let doc = docs::broken();
     check("status_litellm", &status::service(&doc.services[0], view(80)));
@@ -85,8 +88,8 @@ fn the_platform_is_one_screen() {
 #[test]
 fn why_goes_from_the_symptom_to_the_cause() {
     let doc = docs::broken();
-    check("why_all", &why::all(&doc));
-    check("why_all_well", &why::all(&docs::well()));
+    check("why_all", &why::all(&doc, view(100)));
+    check("why_all_well", &why::all(&docs::well(), view(100)));
     for service in &doc.services {
         check(&format!("why_{}", service.name), &why::service(&doc, service, view(100)));
     }
@@ -103,7 +106,7 @@ fn what_a_container_wrote_does_not_reach_the_terminal() {
     doc.events[0].message.push('\u{9b}');
     let services: String = doc.services.iter().map(|it| describe::service(&doc, it, view(100))).collect();
     let lists = lists::services(&doc.services, view(100)).render(Some(100));
-    for text in [services, lists, status::platform(&doc, view(100)), why::all(&doc)] {
+    for text in [services, lists, status::platform(&doc, view(100)), why::all(&doc, view(100))] {
         let text = plain(&text);
         let bad = text
             .chars()
@@ -195,12 +198,38 @@ fn preview() -> Preview {
 #[test]
 fn a_plan_is_read_by_resource_and_wave() {
     let reply = DiffReply { preview: preview(), ..DiffReply::default() };
-    check("plan", &plan::plan(&reply));
-    check("plan_nothing", &plan::plan(&DiffReply::default()));
+    check("plan", &plan::plan(&reply, None));
+    check("plan_60", &plan::plan(&reply, Some(60)));
+    check("plan_nothing", &plan::plan(&DiffReply::default(), None));
     let risky = DiffReply {
         needs_confirmation: Some("this removes 4 of 6 services".to_owned()),
         report: "platform.yaml:2:1: warning: `version` has no effect here\n".to_owned(),
         ..reply
     };
-    check("plan_needs_confirmation", &plan::plan(&risky));
+    check("plan_needs_confirmation", &plan::plan(&risky, None));
+}
+
+#[test]
+fn who_follows_a_replacement_stands_behind_it() {
+    let action = |name: &str, verb: &str| PreviewedAction {
+        resource: ResourceId::container(name),
+        verb: verb.to_owned(),
+        action: format!("{verb} container {name}"),
+        cause: "so".to_owned(),
+        interrupts: None,
+    };
+    // Beside the old one, which ends when the new one is ready; the worker follows while that is tidied up.
+    let waves = [
+        vec![action("web", "create")],
+        vec![action("web", "start")],
+        vec![action("web", "stop")],
+        vec![action("web", "rename"), action("worker", "stop")],
+        vec![action("web", "remove"), action("worker", "start")],
+        vec![action("web", "remove")],
+    ];
+    let waves = waves.into_iter().map(|actions| Wave { actions }).collect();
+    let reply = DiffReply { preview: Preview { waves, blocked: Vec::new() }, ..DiffReply::default() };
+    let text = plain(&plan::plan(&reply, None));
+    let (web, worker) = (text.find("container/web"), text.find("container/worker"));
+    assert!(web < worker && text.contains("Wave 2") && !text.contains("Wave 3"), "{text}");
 }

@@ -5,7 +5,7 @@ use std::{fs, os::unix::fs::PermissionsExt as _, path::Path};
 use aiplat_api::v1::{ApplyReply, ApplyRequest, DiffReply, DiffRequest, EventType, LogRecord, StatusDoc};
 use aiplat_core::{
     ResourceId,
-    condition::{Status, Word},
+    condition::{ConditionType, Reason, Status, Word},
     preview::{Preview, PreviewedAction, Wave},
 };
 
@@ -300,10 +300,31 @@ fn apply_shows_the_plan_and_sends_the_file() {
 }
 
 #[test]
+fn a_file_that_is_not_there_is_refused_before_anything_is_planned() {
+    let server = Server::new(docs::well());
+    let missing = server.folder().join("nowhere.yaml").display().to_string();
+    server.state().doc.platform.config.clone_from(&missing);
+    let run = server.run(&["apply", "--yes"]);
+    check(&run, 2, &[], &[&format!("{missing} does not exist"), "aiplatctl apply -f FILE"]);
+    check(&server.run(&["apply", "--yes", "-f", &missing]), 2, &[], &[&missing, "does not exist"]);
+    assert!(server.state().asked.is_empty(), "no plan was asked for: {:?}", server.state().asked);
+}
+
+#[test]
+fn apply_says_when_it_asks() {
+    let server = Server::new(docs::well());
+    check(&server.run(&["apply", "--help"]), 0, &["without one (a script, a pipe, cron)"], &[]);
+}
+
+#[test]
 fn apply_waits_for_its_own_generation() {
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    fs::write(file.path(), PLATFORM).expect("it is written");
+    let config = file.path().display().to_string();
     let at = |generation: u64, word: Word| -> StatusDoc {
         let mut doc = docs::well();
         doc.platform.generation = generation;
+        doc.platform.config.clone_from(&config);
         for service in &mut doc.services {
             service.status = word;
             service.conditions[0].condition.status = Status::of(word == Word::Ready);
@@ -320,12 +341,20 @@ fn apply_waits_for_its_own_generation() {
     server.change(|doc| *doc = StatusDoc { version: doc.version, ..at(5, Word::Ready) });
     assert!(apply.line().starts_with("2 services Ready after"), "{:?}", apply.rest());
     assert_eq!(apply.wait(), Some(0));
+    // All answer, and one has yet to follow another.
+    let mut follows = at(5, Word::Ready);
+    follows.resources[0].moving = true;
+    let (id, left) = (follows.resources[0].id.to_string(), "the old one is still there");
+    left.clone_into(&mut follows.resources[0].message);
+    server.state().after_apply = Some(follows);
+    let run = server.run(&["apply", "--wait", "--timeout=1s"]);
+    check(&run, 1, &[], &["not all is done within 1s", &format!("{id}: {left}")]);
     server.state().after_apply = Some(at(5, Word::Starting));
     check(
         &server.run(&["apply", "--wait", "--timeout=1s"]),
         1,
         &[],
-        &["not all is Ready within 1s", "Starting"],
+        &["not all is done within 1s", "Starting"],
     );
     server.state().after_apply = Some(at(5, Word::Failed));
     check(&server.run(&["apply", "--wait", "--timeout=60s"]), 1, &[], &["will not become Ready by itself"]);
@@ -406,11 +435,13 @@ fn without_the_daemon_the_last_state_is_shown_as_such() {
     let json = serde_json::to_vec(&doc).expect("it is JSON");
     fs::write(folder.path().join("status.json"), json).expect("it is written");
     let stale = ["showing what it last wrote 3m ago"];
-    check(&run(&["get", "services"]), 0, &["litellm"], &stale);
-    check(&run(&["describe", "litellm"]), 0, &["home-ai-litellm"], &stale);
-    check(&run(&["status"]), 3, &["NotReady"], &stale);
-    check(&run(&["why", "open-webui"]), 0, &["waits for litellm"], &stale);
-    check(&run(&["events"]), 0, &["DEPLOY_START"], &stale);
+    check(&run(&["get", "services"]), 5, &["litellm"], &stale);
+    check(&run(&["get", "services", "-o", "json"]), 5, &["litellm"], &stale);
+    check(&run(&["describe", "litellm"]), 5, &["home-ai-litellm"], &stale);
+    check(&run(&["status"]), 5, &["NotReady"], &stale);
+    check(&run(&["why", "open-webui"]), 5, &["waits for litellm"], &stale);
+    check(&run(&["graph"]), 5, &["litellm"], &stale);
+    check(&run(&["events"]), 5, &["DEPLOY_START"], &stale);
     for args in
         [&["diff"][..], &["apply"], &["logs", "redis"], &["is-ready"], &["wait", "redis"], &["edit", "--yes"]]
     {
@@ -454,4 +485,19 @@ fn doctor_names_a_cure_for_each_problem() {
     check(&server.run(&["doctor"]), 1, &["skip  engine"], &[]);
     let none = server.folder().join("none.sock");
     check(&run(&none, server.folder(), &["doctor"]), 1, &["FAIL  daemon", "systemctl start aiplatd"], &[]);
+}
+
+#[test]
+fn what_was_seen_before_the_engine_went_away_is_3_and_said_to_be_old() {
+    let server = Server::new(docs::well());
+    let message = "the engine does not answer: it is being restarted";
+    server.change(|doc| {
+        let (kind, reason) = (ConditionType::DockerReachable, Reason::EngineUnreachable);
+        doc.platform.conditions.push(docs::condition(kind, Status::False, reason, message, 1));
+    });
+    let old = ["the engine does not answer: it is being restarted; what is shown is what was last seen"];
+    check(&server.run(&["get", "services"]), 3, &["postgres"], &old);
+    check(&server.run(&["why", "postgres"]), 3, &["postgres is Ready"], &old);
+    check(&server.run(&["describe", "postgres"]), 3, &["postgres"], &old);
+    check(&server.run(&["events"]), 0, &[], &old);
 }

@@ -184,3 +184,88 @@ fn exec_wants_a_program_and_a_service_that_runs() {
     let run = server.run(&["exec", "--docker-socket", "/nowhere/docker.sock", "litellm", "--", "sh"]);
     check(&run, 1, &[], &["cannot reach the engine at /nowhere/docker.sock", "--docker-socket"]);
 }
+
+#[test]
+fn a_start_that_waits_for_what_somebody_has_stopped_says_so_at_once() {
+    let server = Server::new(docs::well());
+    let stopped = "uid 0 stopped it with `aiplatctl stop redis`; `aiplatctl start redis` starts it";
+    server.change(|doc| {
+        let id = aiplat_core::ResourceId::container("postgres");
+        doc.resources.push(docs::resource(id, "home-ai-postgres", &["postgres"]));
+        let it = doc.services.iter_mut().find(|it| it.name == "postgres").expect("it is there");
+        it.status = Word::Pending;
+        it.message = "waits for redis".to_owned();
+        it.why = vec!["postgres waits for redis".to_owned(), format!("redis Started=False: {stopped}")];
+    });
+    let run = server.run(&["start", "postgres", "--timeout", "60s"]);
+    let said = format!("postgres waits for redis · redis Started=False: {stopped}");
+    check(&run, 1, &[], &["postgres  Pending    waits for redis", &said, "the order is kept"]);
+    // On its way, it is waited for.
+    server.change(|doc| {
+        let it = doc.resources.iter_mut().find(|it| it.host_name == "home-ai-postgres");
+        it.expect("it is there").moving = true;
+    });
+    check(
+        &server.run(&["start", "postgres", "--timeout", "1s"]),
+        3,
+        &[],
+        &["not within 1s", "waits for redis"],
+    );
+}
+
+#[test]
+fn reset_failed_says_what_it_has_come_to() {
+    let server = Server::new(docs::broken());
+    let held = server.run(&["reset-failed", "litellm", "redis"]);
+    let out = ["litellm: what has failed is forgotten", "redis: there is nothing to reset, it is Ready"];
+    check(&held, 0, &out, &[]);
+    server.change(|doc| {
+        let it = doc.services.iter_mut().find(|it| it.name == "redis").expect("it is there");
+        it.status = Word::Stopped;
+        it.message = "uid 0 stopped it; `aiplatctl start redis` starts it".to_owned();
+    });
+    let stopped = "redis: there is nothing to reset, it is stopped: uid 0 stopped it; `aiplatctl start redis` starts it";
+    check(&server.run(&["reset-failed", "redis"]), 0, &[stopped], &[]);
+}
+
+#[test]
+fn history_marks_what_was_taken_back_and_what_went_back() {
+    let server = Server::new(docs::well());
+    let info = |revision, back_to, taken_back: &[&str]| RevisionInfo {
+        revision,
+        time: docs::ago(5),
+        change: "redis (image)".to_owned(),
+        back_to,
+        taken_back: taken_back.iter().map(|name| (*name).to_owned()).collect(),
+        in_force: revision == 3,
+        ..RevisionInfo::default()
+    };
+    server.state().history = vec![info(1, None, &[]), info(2, None, &["redis"]), info(3, Some(1), &[])];
+    let rows = ["redis (image); taken back: redis", "back to revision 1: redis (image)"];
+    check(&server.run(&["history"]), 0, &rows, &[]);
+}
+
+#[test]
+fn rollback_from_a_broken_file_goes_back_to_the_one_in_force_and_keeps_the_text() {
+    let server = Server::new(docs::well());
+    let text = "apiVersion: aiplat/v1\nname: home-ai\nservices:\n  redis: {image: redis:7}\n".to_owned();
+    server.change(|doc| {
+        let (kind, reason) = (ConditionType::SpecValid, Reason::SpecInvalid);
+        let message = "line 1 is no YAML; the last good file stays in force";
+        doc.platform.conditions = vec![docs::condition(kind, Status::False, reason, message, 1)];
+    });
+    for revision in [3, 4] {
+        let mut state = server.state();
+        let info = RevisionInfo { revision, in_force: revision == 4, ..RevisionInfo::default() };
+        state.history.push(info);
+        state.texts.insert(revision, RevisionText { revision, text: text.clone(), others: Vec::new() });
+    }
+    let kept = "/etc/aiplatd/platform.yaml.refused-2026-11-20T12-00-00Z";
+    server.state().apply = ApplyReply { generation: 4, kept: Some(kept.to_owned()), ..ApplyReply::default() };
+    let run = server.run(&["rollback", "--yes"]);
+    let notes = ["the file on disk is not in force (line 1 is no YAML", &format!("is kept in {kept}.")];
+    check(&run, 0, &["Generation 4 is in force."], &notes);
+    let (_, body) = server.state().asked.last().cloned().expect("asked");
+    let request: RollbackRequest = serde_json::from_str(&body).expect("a request");
+    assert_eq!(request.revision, 4, "what is on disk is what one goes back from");
+}

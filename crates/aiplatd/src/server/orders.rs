@@ -81,12 +81,26 @@ fn note(
 ) -> Result<(), Problem> {
     let mut state = shared.lock();
     let now = shared.now();
-    let suspended = state.ledger.suspension(id, now).is_some();
+    let suspension = state.ledger.suspension(id, now);
+    let suspended = suspension.is_some();
+    if until.is_some() && suspension.is_some_and(|suspension| suspension.released) {
+        let name = id.key();
+        let message = format!(
+            "{name} is released to the engine until `aiplatctl resume {name}`: a suspension with an end would take it \
+             back by itself; resume it first"
+        );
+        return Err(problem(StatusCode::CONFLICT, message));
+    }
     let world = state.world(now).ok_or_else(|| no_such_service(id.key()))?;
     // What has left the file while it was suspended is let go of by `resume`.
     let may_be_gone = suspended && command == Command::Resume;
     if !may_be_gone && !world.desired.containers.contains_key(id) {
-        return Err(no_such_service(id.key()));
+        let name = id.key();
+        let message = format!(
+            "{name} has left the file, and stays as it is only while it is suspended; `aiplatctl resume {name}` lets it \
+             be removed"
+        );
+        return Err(if suspended { problem(StatusCode::CONFLICT, message) } else { no_such_service(name) });
     }
     if suspended && command.acts() {
         let name = id.key();

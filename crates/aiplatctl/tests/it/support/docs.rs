@@ -43,6 +43,7 @@ pub(crate) fn service(name: &str, status: Word, minutes: i64, message: &str, why
     let reason = if ready { Reason::AsDesired } else { Reason::WaitingForDependencies };
     ServiceStatus {
         name: name.to_owned(),
+        desired: true,
         kind: "ctr".to_owned(),
         status,
         since: Some(ago(minutes)),
@@ -73,6 +74,7 @@ pub(crate) fn resource(id: ResourceId, host_name: &str, used_by: &[&str]) -> Res
         conditions: vec![condition(ConditionType::Ready, Status::True, Reason::AsDesired, "", 4_320)],
         used_by: used_by.iter().map(|name| (*name).to_owned()).collect(),
         pull: None,
+        moving: false,
     }
 }
 

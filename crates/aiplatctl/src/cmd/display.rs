@@ -1,0 +1,170 @@
+//! How a wait goes: bars on a terminal, lines elsewhere.
+
+use std::{
+    collections::BTreeMap,
+    io::{self, IsTerminal as _},
+    time::Duration,
+};
+
+use aiplat_api::v1::{ServiceStatus, StatusDoc};
+use aiplat_core::condition::Word;
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use tokio::time::Instant;
+
+use crate::{
+    console,
+    exit::Failure,
+    render::{
+        lists,
+        style::{self, paint},
+        text::clean,
+    },
+};
+
+/// Between two frames of the bars.
+const FRAME: Duration = Duration::from_millis(120);
+
+/// Services that are waited for, as they come.
+pub(super) struct Display {
+    bars: Option<Bars>,
+    words: BTreeMap<String, (Word, String)>,
+    began: Instant,
+}
+
+struct Bars {
+    multi: MultiProgress,
+    all: ProgressBar,
+    each: BTreeMap<String, ProgressBar>,
+}
+
+/// A service that is waited for.
+#[derive(Clone, Copy)]
+pub(super) struct Awaited<'a> {
+    pub(super) service: &'a ServiceStatus,
+    /// It has come to where it is waited for.
+    pub(super) done: bool,
+}
+
+impl Display {
+    /// `what` is counted: `ready`.
+    pub(super) fn new(what: &str) -> Self {
+        let bars = io::stderr().is_terminal().then(|| {
+            let multi = MultiProgress::new();
+            let form = format!("{{bar:24}} {{pos}}/{{len}} {what}, {{elapsed}}");
+            let all = multi.add(ProgressBar::new(0).with_style(template(&form)));
+            all.enable_steady_tick(FRAME);
+            Bars { multi, all, each: BTreeMap::new() }
+        });
+        Self { bars, words: BTreeMap::new(), began: Instant::now() }
+    }
+
+    /// How long it has been waited.
+    pub(super) fn elapsed(&self) -> Duration {
+        self.began.elapsed()
+    }
+
+    /// Shows what has changed of `awaited`, and the pulls of their images.
+    pub(super) fn update(&mut self, doc: &StatusDoc, awaited: &[Awaited<'_>]) {
+        let width = awaited.iter().map(|it| it.service.name.len()).max().unwrap_or_default();
+        for Awaited { service, done } in awaited {
+            let now = (service.status, waits(service));
+            if self.words.get(&service.name) == Some(&now) {
+                continue;
+            }
+            self.words.insert(service.name.clone(), now);
+            let since = aiplat_core::time::human(self.elapsed());
+            let line = format!("{since:>5}  {}", said(service, width));
+            match &self.bars {
+                None => console::note(line.trim_end()),
+                // What is done stays on the screen; what goes on has a bar.
+                Some(bars) if *done => {
+                    drop(bars.multi.println(console::colors_of_notes(line.trim_end())));
+                }
+                Some(_) => {}
+            }
+        }
+        if let Some(bars) = &mut self.bars {
+            bars.update(doc, awaited, width);
+        }
+    }
+
+    /// Prints a line to stdout, above the bars.
+    pub(super) fn line(&self, text: &str) -> Result<(), Failure> {
+        match &self.bars {
+            Some(bars) => bars.multi.suspend(|| console::line(text)),
+            None => console::line(text),
+        }
+    }
+
+    pub(super) fn end(&mut self) {
+        if let Some(bars) = self.bars.take() {
+            bars.all.finish_and_clear();
+            bars.each.values().for_each(ProgressBar::finish_and_clear);
+        }
+    }
+}
+
+impl Drop for Display {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+/// What it waits for, where that is what it does; other messages change with every attempt.
+fn waits(service: &ServiceStatus) -> String {
+    if service.status == Word::Pending { service.message.clone() } else { String::new() }
+}
+
+fn said(service: &ServiceStatus, width: usize) -> String {
+    let word = paint(style::word(service.status), &format!("{:<9}", service.status.to_string()));
+    format!("{:<width$}  {word}  {}", clean(&service.name), clean(&service.message))
+}
+
+impl Bars {
+    fn update(&mut self, doc: &StatusDoc, awaited: &[Awaited<'_>], width: usize) {
+        let done = awaited.iter().filter(|it| it.done).count();
+        self.all.set_length(awaited.len() as u64);
+        self.all.set_position(done as u64);
+        let mut shown = BTreeMap::new();
+        // More bars than the window has rows would scroll it.
+        let room = console::screen().height.min(40).saturating_sub(3);
+        for Awaited { service, .. } in awaited.iter().filter(|it| !it.done).take(room) {
+            let bar = self.bar(&service.name, "  {spinner} {wide_msg}");
+            bar.set_message(console::colors_of_notes(&said(service, width)));
+            shown.insert(service.name.clone(), bar);
+        }
+        let is_awaited = |name: &String| awaited.iter().any(|it| it.service.name == *name);
+        for resource in doc.resources.iter().filter(|it| it.used_by.iter().any(is_awaited)) {
+            if let Some(pull) = resource.pull {
+                let key = resource.id.to_string();
+                // The name comes last: it is what a narrow terminal can do without.
+                let bar = self.bar(&key, "    {bar:24} {prefix}  {wide_msg}");
+                bar.set_message(clean(resource.id.key()));
+                bar.set_length(pull.total.max(pull.done).max(1));
+                bar.set_position(pull.done);
+                bar.set_prefix(lists::progress(pull));
+                shown.insert(key, bar);
+            }
+        }
+        for (key, bar) in std::mem::replace(&mut self.each, shown) {
+            if !self.each.contains_key(&key) {
+                bar.finish_and_clear();
+            }
+        }
+    }
+
+    fn bar(&self, key: &str, form: &str) -> ProgressBar {
+        match self.each.get(key) {
+            Some(bar) => bar.clone(),
+            None => {
+                let bar = self.multi.insert_before(&self.all, ProgressBar::new(0).with_style(template(form)));
+                bar.enable_steady_tick(FRAME);
+                bar
+            }
+        }
+    }
+}
+
+fn template(form: &str) -> ProgressStyle {
+    ProgressStyle::with_template(form).expect("our own templates are well-formed").progress_chars("##-")
+}

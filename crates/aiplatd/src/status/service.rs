@@ -1,0 +1,261 @@
+//! Services, as a status document shows them.
+
+use aiplat_api::v1::{CheckDetail, ServiceDetail, ServiceStatus};
+use aiplat_core::{
+    ResourceId,
+    condition::{ConditionType, Word},
+    ledger::Record,
+    observed::{ObservedContainer, ProbeFacts, PublishedPort},
+    plan::{self, Members, Requeue, Step, World},
+    spec::{ContainerSpec, DependencyCondition, MountSource, PortBinding, ProbeSpec, Role},
+    status,
+    time::human,
+};
+
+use super::with_times;
+use crate::{events::rfc3339, state::State};
+
+/// All services of the file, and those that have left it while they were suspended, by name.
+pub(super) fn all(state: &State, world: &World<'_>) -> Vec<ServiceStatus> {
+    let mut all: Vec<ServiceStatus> =
+        world.desired.containers.iter().map(|(id, spec)| service(state, world, id, spec)).collect();
+    let is_kept =
+        |id: &&ResourceId| !world.desired.wants(id) && world.ledger.suspension(id, world.now).is_some();
+    all.extend(world.observed.owned.keys().filter(is_kept).map(|id| left(state, world, id)));
+    all.sort_by(|one, other| one.name.cmp(&other.name));
+    all
+}
+
+/// One that the file no longer has: suspended, it stays as it is, and what the file said of it is not known any more.
+fn left(state: &State, world: &World<'_>, id: &ResourceId) -> ServiceStatus {
+    let step = plan::plan(world, id);
+    let summary = status::summary(world, id, &step);
+    let record = state.ledger.get(id);
+    let containers = world.observed.owned.get(id).map(Vec::as_slice).unwrap_or_default();
+    let current = containers.iter().find(|member| member.state.is_alive()).or(containers.first());
+    ServiceStatus {
+        name: id.key().to_owned(),
+        desired: false,
+        kind: "ctr".to_owned(),
+        status: summary.word,
+        since: record.and_then(|record| since(record, summary.word, &step)).map(rfc3339),
+        restarts: record.map_or(0, |record| record.restarts.total),
+        endpoint: String::new(),
+        message: format!("no longer in the file; {}", summary.message),
+        why: status::why(world, id).into_iter().map(|link| link.sentence).collect(),
+        conditions: with_times(state, world.desired, id, &step),
+        detail: ServiceDetail {
+            image: current.map(|current| current.image.clone()).unwrap_or_default(),
+            container: current.map(|current| current.name.clone()).unwrap_or_default(),
+            container_id: current.map(|current| current.id.short().to_owned()),
+            run: current.and_then(ObservedContainer::incarnation).map(|run| run.0),
+            state: current.map(|current| format!("{:?}", current.state).to_lowercase()),
+            next: next(&step),
+            ..ServiceDetail::default()
+        },
+    }
+}
+
+fn service(state: &State, world: &World<'_>, id: &ResourceId, spec: &ContainerSpec) -> ServiceStatus {
+    let step = plan::plan(world, id);
+    let summary = status::summary(world, id, &step);
+    let why = if matches!(summary.word, Word::Ready | Word::Completed) {
+        Vec::new()
+    } else {
+        status::why(world, id).into_iter().map(|link| link.sentence).collect()
+    };
+    let record = state.ledger.get(id);
+    let since = record.and_then(|record| since(record, summary.word, &step));
+    let current = Members::of(world, id, spec).current;
+    let ports: Vec<String> =
+        spec.runtime.ports.iter().map(|port| on_host(port, current).to_string()).collect();
+    ServiceStatus {
+        name: spec.service.clone(),
+        desired: true,
+        kind: "ctr".to_owned(),
+        status: summary.word,
+        since: since.map(rfc3339),
+        restarts: record.map_or(0, |record| record.restarts.total),
+        endpoint: ports.join(","),
+        message: summary.message,
+        why,
+        conditions: with_times(state, world.desired, id, &step),
+        detail: detail(state, world, id, spec, &step),
+    }
+}
+
+/// Since when the word is what it is.
+fn since(record: &Record, word: Word, step: &Step) -> Option<i64> {
+    let changed = |kind| record.transitions.get(&kind).map(|transition| transition.wall_ms);
+    let (ready, orders) = (changed(ConditionType::Ready), &record.orders);
+    match word {
+        // What is Ready and yet not well is so since the last thing around it went wrong.
+        Word::Degraded => {
+            let around = step.conditions.iter().filter(|it| !it.is_normal());
+            around.filter_map(|it| changed(it.kind)).max().or(ready)
+        }
+        // It may have been down before somebody said that it should be, and it ends a while after that.
+        Word::Stopped => {
+            orders.stopped.as_ref().map(|order| order.wall_ms).max(changed(ConditionType::Started))
+        }
+        Word::Suspended => orders.suspended.as_ref().map(|it| it.order.wall_ms).or(ready),
+        Word::CrashLoop => changed(ConditionType::CrashLoop).or(ready),
+        Word::Held => changed(ConditionType::Held).or(ready),
+        Word::Failed => changed(ConditionType::Started).or(ready),
+        Word::Ready
+        | Word::Completed
+        | Word::Unknown
+        | Word::BackOff
+        | Word::Pulling
+        | Word::Pending
+        | Word::Starting
+        | Word::NotReady => ready,
+    }
+}
+
+/// `port` as it is on the host: where the file leaves the number to the engine, the one that it has chosen.
+fn on_host(port: &PortBinding, current: Option<&ObservedContainer>) -> PortBinding {
+    let chosen = || {
+        let mut published = current?.ports.iter();
+        let own = |it: &&PublishedPort| {
+            it.container_port == port.container_port
+                && it.protocol == port.protocol
+                && it.host_ip == port.host_ip
+        };
+        published.find(own).map(|it| it.host_port)
+    };
+    PortBinding { host_port: port.host_port.or_else(chosen), ..port.clone() }
+}
+
+fn detail(
+    state: &State,
+    world: &World<'_>,
+    id: &ResourceId,
+    spec: &ContainerSpec,
+    step: &Step,
+) -> ServiceDetail {
+    let current = Members::of(world, id, spec).current;
+    let facts = |role| state.observed.probes.get(&(id.clone(), role));
+    let readiness = facts(Role::Readiness);
+    let record = state.ledger.get(id);
+    let restarts = record.map(|record| record.restarts.recent.as_slice()).unwrap_or_default();
+    ServiceDetail {
+        image: spec.runtime.image.clone(),
+        image_id: current.map(|current| current.image_id.clone()).filter(|image| !image.is_empty()),
+        container: spec.host_name.clone(),
+        container_id: current.map(|current| current.id.short().to_owned()),
+        run: current.and_then(|current| current.incarnation()).map(|run| run.0),
+        state: current.map(|current| format!("{:?}", current.state).to_lowercase()),
+        depends_on: depends_on(spec),
+        dependants: dependants(world, id),
+        networks: spec
+            .live
+            .networks
+            .values()
+            .map(|network| network_line(&network.host_name, current))
+            .collect(),
+        volumes: volumes(spec),
+        ports: spec
+            .runtime
+            .ports
+            .iter()
+            .map(|port| format!("{}->{}/{}", on_host(port, current), port.container_port, port.protocol))
+            .collect(),
+        probe: spec.policy.probe.as_ref().map(|probe| {
+            format!(
+                "{} every {}, {} to become ready",
+                probe.kind,
+                human(probe.interval),
+                human(probe.budget())
+            )
+        }),
+        last_probe: readiness.and_then(|facts| facts.last.clone()),
+        probe_attempts: readiness.map_or(0, |facts| facts.attempts),
+        checks: [Role::Startup, Role::Liveness]
+            .into_iter()
+            .filter_map(|role| Some(check(role, spec.policy.probe_for(role)?, facts(role))))
+            .collect(),
+        probe_failures: readiness.map_or(0, |facts| facts.failures),
+        probe_retries: spec.policy.probe.as_ref().map_or(0, |probe| probe.retries),
+        endings: restarts
+            .iter()
+            .rev()
+            .take(5)
+            .rev()
+            .map(|restart| format!("{} after {}", restart.ending, human(restart.ran)))
+            .collect(),
+        next: next(step),
+        fingerprint: current.and_then(|current| current.fingerprint().map(ToString::to_string)),
+    }
+}
+
+fn check(role: Role, probe: &ProbeSpec, facts: Option<&ProbeFacts>) -> CheckDetail {
+    CheckDetail {
+        role,
+        what: match role {
+            Role::Startup => {
+                format!("{} until it passes, within {}", probe.kind, human(probe.budget()))
+            }
+            Role::Readiness | Role::Liveness => {
+                let (every, retries) = (human(probe.interval), probe.retries);
+                format!("{} every {every}, restarted after {retries} failures in a row", probe.kind)
+            }
+        },
+        attempts: facts.map_or(0, |facts| facts.attempts),
+        failures: facts.map_or(0, |facts| facts.failures),
+        retries: probe.retries,
+        last: facts.and_then(|facts| facts.last.clone()),
+    }
+}
+
+fn dependants(world: &World<'_>, id: &ResourceId) -> Vec<String> {
+    let others = world.desired.containers.values().filter(|other| other.policy.dependencies.contains_key(id));
+    others.map(|other| other.service.clone()).collect()
+}
+
+fn depends_on(spec: &ContainerSpec) -> Vec<String> {
+    let line = |(on, edge): (&ResourceId, &aiplat_core::spec::Dependency)| {
+        let condition = match edge.condition {
+            DependencyCondition::Started => "service_started",
+            DependencyCondition::Healthy => "service_healthy",
+            DependencyCondition::CompletedSuccessfully => "service_completed_successfully",
+        };
+        let mut line = format!("{} ({condition})", on.key());
+        if edge.restart {
+            line.push_str(", restart");
+        }
+        if !edge.required {
+            line.push_str(", not required");
+        }
+        line
+    };
+    spec.policy.dependencies.iter().map(line).collect()
+}
+
+fn network_line(name: &str, current: Option<&ObservedContainer>) -> String {
+    match current.and_then(|current| current.networks.get(name)?.ip) {
+        Some(ip) => format!("{name} ({ip})"),
+        None => name.to_owned(),
+    }
+}
+
+fn volumes(spec: &ContainerSpec) -> Vec<String> {
+    let line = |mount: &aiplat_core::spec::Mount| {
+        let source = match &mount.source {
+            MountSource::Volume { host_name, .. } => host_name.clone(),
+            MountSource::Bind { path, .. } => path.clone(),
+            MountSource::Anonymous => "(anonymous)".to_owned(),
+            MountSource::Tmpfs { .. } => "(memory)".to_owned(),
+        };
+        format!("{source}:{}{}", mount.target, if mount.read_only { ":ro" } else { "" })
+    };
+    spec.runtime.mounts.iter().map(line).collect()
+}
+
+fn next(step: &Step) -> String {
+    match (&step.action, step.requeue) {
+        (Some(planned), _) => format!("{} because {}", planned.action, planned.cause),
+        (None, Requeue::After(wait)) => format!("looked at again in {}", human(wait)),
+        (None, Requeue::Now | Requeue::OnChange) => String::new(),
+    }
+}
