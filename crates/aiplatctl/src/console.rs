@@ -42,6 +42,18 @@ pub(crate) fn screen() -> Screen {
     Screen { terminal: true, width: Some(width), height }
 }
 
+/// Columns of the terminal that stderr is, if it is one.
+pub(crate) fn width_of_notes() -> Option<usize> {
+    let stderr = io::stderr();
+    if !stderr.is_terminal() {
+        return None;
+    }
+    rustix::termios::tcgetwinsize(&stderr)
+        .ok()
+        .map(|size| usize::from(size.ws_col))
+        .filter(|width| *width > 0)
+}
+
 /// Whether lines on stdout can be drawn over.
 pub(crate) fn can_redraw() -> bool {
     screen().terminal && std::env::var_os("TERM").is_none_or(|term| term != "dumb")

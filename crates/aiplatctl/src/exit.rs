@@ -4,7 +4,10 @@ use std::{io, process::ExitCode};
 
 use aiplat_api::client::ClientError;
 
-use crate::{console, render::style};
+use crate::{
+    console,
+    render::{style, text::wrap},
+};
 
 /// Exit codes: a promise to scripts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -111,11 +114,17 @@ pub(crate) fn report(outcome: Outcome) -> ExitCode {
     let (code, program) = match outcome {
         Ok(code) => (code, None),
         Err(Failure { code, program, message, tip }) => {
+            let wrapped = |text: &str, indent| {
+                let lines = text.lines().map(|line| wrap(line, console::width_of_notes(), indent));
+                lines.collect::<Vec<_>>().join("\n")
+            };
             if let Some(message) = message {
-                console::note(&format!("{} {message}", style::paint(style::ERROR, "error:")));
+                let said = format!("{} {message}", style::paint(style::ERROR, "error:"));
+                console::note(&wrapped(&said, 7));
             }
             if let Some(tip) = tip {
-                console::note(&format!("  {} {tip}", style::paint(style::GOOD, "tip:")));
+                let said = format!("  {} {tip}", style::paint(style::GOOD, "tip:"));
+                console::note(&wrapped(&said, 7));
             }
             (code, program)
         }

@@ -58,9 +58,10 @@ impl Display {
         Self { bars, words: BTreeMap::new(), began: Instant::now() }
     }
 
-    /// How long it has been waited.
-    pub(super) fn elapsed(&self) -> Duration {
-        self.began.elapsed()
+    /// What was so before is no news.
+    pub(super) fn after(mut self, before: &[ServiceStatus]) -> Self {
+        self.words = before.iter().map(|it| (it.name.clone(), (it.status, waits(it)))).collect();
+        self
     }
 
     /// Shows what has changed of `awaited`, and the pulls of their images.
@@ -72,7 +73,7 @@ impl Display {
                 continue;
             }
             self.words.insert(service.name.clone(), now);
-            let since = aiplat_core::time::human(self.elapsed());
+            let since = aiplat_core::time::human(self.began.elapsed());
             let line = format!("{since:>5}  {}", said(service, width));
             match &self.bars {
                 None => console::note(line.trim_end()),

@@ -52,7 +52,7 @@ async fn wait(
 ) -> Outcome {
     let deadline = Instant::now() + args.timeout;
     let mut news = watch::follow(globals, None);
-    let mut display = Display::new("done");
+    let mut display = Display::new("done").after(&before.services);
     let mut waiting: Vec<&str> = names.iter().map(String::as_str).collect();
     let mut last = before.clone();
     while !waiting.is_empty() {
@@ -99,6 +99,9 @@ fn reset(name: &str, before: Option<&ServiceStatus>) -> String {
         }
         Some(it) if it.status == Word::Suspended => {
             format!("{name}: what has failed is forgotten; it is left alone: {}", clean(&it.message))
+        }
+        Some(it) if it.status == Word::Pending => {
+            format!("{name}: what has failed is forgotten; it is Pending: {}", clean(&it.message))
         }
         Some(it) if style::is_well(it) => format!("{name}: there is nothing to reset, it is {}", it.status),
         Some(_) | None => format!("{name}: what has failed is forgotten, and it is tried at once"),

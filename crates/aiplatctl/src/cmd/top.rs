@@ -79,6 +79,8 @@ fn table(rows: &[ServiceUsage]) -> Table {
         let ServiceUsage { service, cpu_percent, memory, memory_limit, received, sent, read, written, pids } =
             row;
         let (limit, share) = match memory_limit {
+            // What runs uses some: nothing has been measured at all.
+            0 if *memory == 0 => (String::new(), String::new()),
             0 => ("none".to_owned(), String::new()),
             limit => (bytes(*limit), format!("{:.1}%", *memory as f64 / *limit as f64 * 100.0)),
         };

@@ -7,6 +7,9 @@ use super::{style, text};
 
 /// Between two columns.
 const GAP: u16 = 2;
+/// A word of which more than this is seen is cut all the same: names of images are long, and begin with what tells them
+/// apart.
+const FRAGMENT_MAX: usize = 12;
 /// A message shorter than this says nothing: other columns go first.
 const MESSAGE_MIN: usize = 32;
 
@@ -217,7 +220,8 @@ fn whole_words(line: &str, shown: &[usize], row: &[Cell]) -> String {
     let start = cut.char_indices().map(|(at, _)| at).find(|at| last.starts_with(&cut[*at..]));
     let Some((before, kept)) = start.map(|at| cut.split_at(at)) else { return line.to_owned() };
     let ends_a_word = last[kept.len()..].starts_with(' ');
-    let words = if ends_a_word { Some(kept) } else { kept.rfind(' ').map(|space| &kept[..space]) };
+    let space = kept.rfind(' ').filter(|space| kept.len() - space <= FRAGMENT_MAX + 1);
+    let words = if ends_a_word { Some(kept) } else { space.map(|space| &kept[..space]) };
     match words.map(str::trim_end).filter(|words| !words.is_empty()) {
         Some(words) => format!("{before}{words}…"),
         None => line.to_owned(),
@@ -301,6 +305,9 @@ mod tests {
         table.push(vec!["a".into(), message("waits until postgres has been replaced")]);
         table.push(vec!["b".into(), message("waits-until-postgres-has-been-replaced")]);
         assert_eq!(plain(&table, Some(25)), "NAME  MESSAGE\na     waits until…\nb     waits-until-postgr…\n");
+        let mut long = Table::new(&[column("MESSAGE").flexible()]);
+        long.push(vec![message("cannot pull registry.example/home/model-server:1.1")]);
+        assert_eq!(plain(&long, Some(30)).lines().nth(1), Some("cannot pull registry.example/…"));
         for width in 10..60 {
             let text = plain(&table, Some(width));
             let shown = text.lines().nth(1).and_then(|line| line.strip_suffix('…')).unwrap_or_default();

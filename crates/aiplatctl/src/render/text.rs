@@ -127,14 +127,15 @@ pub fn bytes(number: u64) -> String {
     }
 }
 
-/// Breaks `text` into lines of at most `width`, at spaces where there are any; following lines are indented. Colours
-/// take no room.
+/// Breaks `text` into lines of at most `width`, at spaces where there are any; following lines are indented, and the first
+/// keeps the spaces that it begins with. Colours take no room.
 #[must_use]
 pub fn wrap(text: &str, width: Option<usize>, indent: usize) -> String {
     let Some(width) = width.map(|width| width.saturating_sub(indent).max(20)) else { return text.to_owned() };
-    let mut out = String::new();
+    let words = text.trim_start_matches(' ');
+    let mut out = text[..text.len() - words.len()].to_owned();
     let mut used = 0;
-    for word in text.split(' ') {
+    for word in words.split(' ') {
         let length = anstream::adapter::strip_str(word).to_string().chars().count();
         if used > 0 && used + 1 + length > width {
             out.push('\n');
@@ -170,6 +171,13 @@ mod tests {
         assert_eq!(clean_log("\u{1b}[31mred\u{1b}[0m \u{1b}[1A up\n"), "\u{1b}[31mred\u{1b}[0m  up\u{1b}[0m");
         assert_eq!(clean_log("\u{1b}[38;5;1mx\u{1b}[?25l"), "\u{1b}[38;5;1mx\u{1b}[0m");
         assert_eq!(clean_log("plain\r"), "plain");
+    }
+
+    #[test]
+    fn lines_break_between_words_and_keep_where_they_begin() {
+        let text = "  web waits for a postgres that is not there";
+        assert_eq!(wrap(text, Some(28), 4), "  web waits for a postgres\n    that is not there");
+        assert_eq!(wrap(text, None, 4), text);
     }
 
     #[test]

@@ -67,8 +67,9 @@ fn service(state: &State, world: &World<'_>, id: &ResourceId, spec: &ContainerSp
     let record = state.ledger.get(id);
     let since = record.and_then(|record| since(record, summary.word, &step));
     let current = Members::of(world, id, spec).current;
+    let published = published(current);
     let ports: Vec<String> =
-        spec.runtime.ports.iter().map(|port| on_host(port, current).to_string()).collect();
+        spec.runtime.ports.iter().map(|port| on_host(port, published).to_string()).collect();
     ServiceStatus {
         name: spec.service.clone(),
         desired: true,
@@ -102,27 +103,27 @@ fn since(record: &Record, word: Word, step: &Step) -> Option<i64> {
         Word::CrashLoop => changed(ConditionType::CrashLoop).or(ready),
         Word::Held => changed(ConditionType::Held).or(ready),
         Word::Failed => changed(ConditionType::Started).or(ready),
-        Word::Ready
-        | Word::Completed
-        | Word::Unknown
-        | Word::BackOff
-        | Word::Pulling
-        | Word::Pending
-        | Word::Starting
-        | Word::NotReady => ready,
+        // It was not Ready before either when it was started, or ended.
+        Word::BackOff | Word::Pulling | Word::Pending | Word::Starting | Word::NotReady => {
+            ready.max(changed(ConditionType::Started))
+        }
+        Word::Ready | Word::Completed | Word::Unknown => ready,
     }
 }
 
+fn published(current: Option<&ObservedContainer>) -> &[PublishedPort] {
+    current.map(|current| current.ports.as_slice()).unwrap_or_default()
+}
+
 /// `port` as it is on the host: where the file leaves the number to the engine, the one that it has chosen.
-fn on_host(port: &PortBinding, current: Option<&ObservedContainer>) -> PortBinding {
+fn on_host(port: &PortBinding, published: &[PublishedPort]) -> PortBinding {
     let chosen = || {
-        let mut published = current?.ports.iter();
         let own = |it: &&PublishedPort| {
             it.container_port == port.container_port
                 && it.protocol == port.protocol
                 && it.host_ip == port.host_ip
         };
-        published.find(own).map(|it| it.host_port)
+        published.iter().find(own).map(|it| it.host_port)
     };
     PortBinding { host_port: port.host_port.or_else(chosen), ..port.clone() }
 }
@@ -135,6 +136,7 @@ fn detail(
     step: &Step,
 ) -> ServiceDetail {
     let current = Members::of(world, id, spec).current;
+    let published = published(current);
     let facts = |role| state.observed.probes.get(&(id.clone(), role));
     let readiness = facts(Role::Readiness);
     let record = state.ledger.get(id);
@@ -159,7 +161,7 @@ fn detail(
             .runtime
             .ports
             .iter()
-            .map(|port| format!("{}->{}/{}", on_host(port, current), port.container_port, port.protocol))
+            .map(|port| format!("{}->{}/{}", on_host(port, published), port.container_port, port.protocol))
             .collect(),
         probe: spec.policy.probe.as_ref().map(|probe| {
             format!(
@@ -257,5 +259,69 @@ fn next(step: &Step) -> String {
         (Some(planned), _) => format!("{} because {}", planned.action, planned.cause),
         (None, Requeue::After(wait)) => format!("looked at again in {}", human(wait)),
         (None, Requeue::Now | Requeue::OnChange) => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{IpAddr, Ipv4Addr};
+
+    use aiplat_core::{
+        condition::{Condition, Reason, Status},
+        ledger::{Order, Transition},
+        plan::Verdict,
+        spec::Protocol,
+    };
+
+    use super::*;
+
+    /// `Ready` has been False for long; `Started` has changed at `started`.
+    fn record(started: i64) -> Record {
+        let at = |status, wall_ms| Transition { status, reason: Reason::Exited, wall_ms };
+        let mut record = Record::default();
+        record.transitions.insert(ConditionType::Ready, at(Status::False, 1_000));
+        record.transitions.insert(ConditionType::Started, at(Status::False, started));
+        record.transitions.insert(ConditionType::CrashLoop, at(Status::True, 4_000));
+        record
+    }
+
+    fn step() -> Step {
+        let conditions: Vec<Condition> = Vec::new();
+        Step { action: None, verdict: Verdict::Converged, requeue: Requeue::OnChange, conditions }
+    }
+
+    #[test]
+    fn since_is_the_age_of_the_word() {
+        let order = || Order { by: "uid 0".to_owned(), wall_ms: 5_000 };
+        let mut stopped = record(2_000);
+        stopped.orders.stopped = Some(order());
+        assert_eq!(since(&stopped, Word::Stopped, &step()), Some(5_000), "it was down before");
+        let mut ended = record(9_000);
+        ended.orders.stopped = Some(order());
+        assert_eq!(since(&ended, Word::Stopped, &step()), Some(9_000), "it took its time to end");
+        assert_eq!(since(&record(2_000), Word::CrashLoop, &step()), Some(4_000));
+        assert_eq!(since(&record(2_000), Word::Pending, &step()), Some(2_000));
+        assert_eq!(since(&record(2_000), Word::Unknown, &step()), Some(1_000));
+    }
+
+    #[test]
+    fn a_port_that_the_engine_has_chosen_is_told_by_where_it_leads() {
+        let ip = IpAddr::V4(Ipv4Addr::LOCALHOST);
+        let binding = |host_port, container_port| PortBinding {
+            host_ip: ip,
+            host_port,
+            container_port,
+            protocol: Protocol::Tcp,
+        };
+        let published = |host_port, container_port| PublishedPort {
+            host_ip: ip,
+            host_port,
+            container_port,
+            protocol: Protocol::Tcp,
+        };
+        let ports = [published(32_768, 80), published(32_769, 81)];
+        assert_eq!(on_host(&binding(None, 81), &ports), binding(Some(32_769), 81));
+        assert_eq!(on_host(&binding(Some(8_000), 80), &ports), binding(Some(8_000), 80));
+        assert_eq!(on_host(&binding(None, 81), &[]), binding(None, 81));
     }
 }
