@@ -4,7 +4,7 @@ use aiplat_api::v1::StatusDoc;
 use aiplat_core::condition::Word;
 use serde_json::json;
 
-use crate::harness::{PATIENCE, Stage, all_ready, engine::Event, report, service, stage::Run, until};
+use crate::harness::{PATIENCE, Stage, all_ready, engine::position, report, service, stage::Run, until};
 
 const PLATFORM: &str = r#"
 apiVersion: aiplat/v1
@@ -67,11 +67,6 @@ fn is_replaced(edit: impl Fn(&str) -> String) -> Option<Stage> {
     assert_eq!(after["other"], before["other"], "the other one is not touched");
     assert_eq!(service(&status, "web").restarts, 0, "a replacement is no restart");
     Some(stage)
-}
-
-fn position(events: &[Event], id: &str, action: &str) -> usize {
-    let found = events.iter().position(|event| event.id == id && event.action == action);
-    found.unwrap_or_else(|| panic!("no {action} of {id} in {events:#?}"))
 }
 
 #[test]

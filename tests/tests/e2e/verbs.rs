@@ -148,11 +148,7 @@ fn an_edit_is_gone_back_from_and_a_refused_one_is_not_lost() {
 #[test]
 fn a_program_runs_in_the_container_with_its_own_streams_and_exit_code() {
     let Some(stage) = ready(PLATFORM) else { return };
-    let exec = |argv: &[&str]| {
-        let socket = stage.docker_socket.display().to_string();
-        let words = [&["exec", "--docker-socket", &socket, "db", "--"][..], argv].concat();
-        stage.ctl(&words)
-    };
+    let exec = |argv: &[&str]| stage.exec("db", argv);
     let missing = exec(&["/no/such/program"]);
     assert!(missing.code.is_some_and(|code| code > 0), "{}", missing.said);
     let nobody = stage.ctl(&["exec", "nobody", "--", "x"]);
