@@ -114,6 +114,19 @@ pub struct Container {
     pub restart_always: bool,
     /// The engine checks its health.
     pub engine_health: bool,
+    /// What its runs have written.
+    pub log: Vec<Written>,
+}
+
+/// A line of a log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Written {
+    /// When.
+    pub at: Timestamp,
+    /// To stderr.
+    pub stderr: bool,
+    /// What.
+    pub text: String,
 }
 
 /// The states of the model.
@@ -208,8 +221,17 @@ impl Image {
 pub struct Event {
     /// `start`, `die`, `destroy`, ...
     pub action: &'static str,
-    /// Labels of what it is about.
-    pub labels: BTreeMap<String, String>,
+    /// What it is about.
+    pub of: Subject,
+}
+
+/// What an event is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Subject {
+    /// A container, a network or a volume, with its labels.
+    Labelled(BTreeMap<String, String>),
+    /// An image, by reference.
+    Image(String),
 }
 
 /// How to make a container.
@@ -271,6 +293,17 @@ impl Engine {
         of_image.or_else(|| self.apps.get(&program)).cloned().unwrap_or_default()
     }
 
+    /// The programs of the image `was` are in the image `is`, too.
+    pub(crate) fn rebuild(&mut self, was: &str, is: &str) {
+        let (was, is) = (was.trim_start_matches("sha256:"), is.trim_start_matches("sha256:"));
+        let services = self.apps.keys().filter_map(|name| name.strip_suffix(&format!(" in {was}")));
+        let programs = services.map(|service| (program_of(service, is), program_of(service, was)));
+        for (new, old) in programs.collect::<Vec<_>>() {
+            let app = self.apps.get(&old).cloned().unwrap_or_default();
+            self.apps.entry(new).or_insert(app);
+        }
+    }
+
     /// The program of a service in an image: one of another image goes on as it did.
     pub fn install(&mut self, service: &str, image: &str, app: &App) {
         self.apps.insert(program_of(service, image), app.clone());
@@ -324,7 +357,11 @@ impl Engine {
     }
 
     pub(crate) fn tell(&mut self, action: &'static str, labels: BTreeMap<String, String>) {
-        self.events.push_back(Event { action, labels });
+        self.events.push_back(Event { action, of: Subject::Labelled(labels) });
+    }
+
+    pub(crate) fn tell_of_image(&mut self, action: &'static str, reference: &str) {
+        self.events.push_back(Event { action, of: Subject::Image(reference.to_owned()) });
     }
 
     /// Makes a container. A network that does not exist is only missed at the start; a volume appears.
@@ -402,6 +439,7 @@ impl Engine {
             ends: None,
             restart_always,
             engine_health: found.healthcheck && !health_off,
+            log: Vec::new(),
         };
         self.containers.insert(id.clone(), container);
         self.tell("create", labels);
@@ -462,6 +500,7 @@ impl Engine {
                 container.finished = None;
                 container.exit_code = 0;
                 container.error.clear();
+                container.log.push(Written { at: now, stderr: false, text: "started".to_owned() });
                 container.oom_killed = false;
                 container.ports = ports;
                 container.networks = networks;

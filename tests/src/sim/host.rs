@@ -4,7 +4,7 @@
 //! the machine, as with a process.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     net::IpAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -17,18 +17,21 @@ use aiplat_core::{
     observed::{ContainerId, FileStamp, Listing, Observed, PullProgress},
     spec::{InstanceId, Platform, ProbeKind},
 };
-use aiplat_host::{Backend, Hint, HostError, HostErrorKind, LogOptions, LogStream, Progress, Target, Usage};
+use aiplat_host::{
+    Backend, Hint, HostError, HostErrorKind, LogLine, LogOptions, LogStream, Progress, Target, Usage,
+};
+use aiplatd::events::rfc3339;
 use futures_util::{FutureExt, StreamExt, future::BoxFuture, stream, stream::BoxStream};
 use tokio::{sync::Notify, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use super::{
     Engine, Rng,
-    engine::State,
+    engine::{State, Written},
     faults::{Fate, Faults},
     hints::Hints,
 };
-use crate::check;
+use crate::{check, orders::Orders};
 
 /// A simulated machine. Cheap to clone: all clones are the same machine.
 #[derive(Clone)]
@@ -57,6 +60,10 @@ pub struct Inner {
     pub violations: Vec<String>,
     /// The file in force, for the checkers.
     pub desired: Option<Platform>,
+    /// What people have ordered.
+    pub orders: Orders,
+    /// References of images that a daemon has asked for: it is told of these.
+    asked_for: BTreeSet<String>,
     /// The one before it, and until when a call may still be of it.
     former: Option<(Platform, Timestamp)>,
     /// When each service was last seen ready, in truth.
@@ -86,7 +93,7 @@ const GATE_TOLERANCE: Duration = Duration::from_secs(5);
 /// See `aiplat_host::docker`.
 const PULL_STALLS: Duration = Duration::from_secs(120);
 
-/// A call that is made so soon after an edit may be of the file before it.
+/// A call that is made so soon after an edit may be of the file before it, and after an order of the time before that.
 const FORMER_TOLERANCE: Duration = Duration::from_secs(1);
 
 impl SimHost {
@@ -102,6 +109,8 @@ impl SimHost {
             listings: 0,
             violations: Vec::new(),
             desired: None,
+            orders: Orders::within(FORMER_TOLERANCE),
+            asked_for: BTreeSet::new(),
             former: None,
             ready: BTreeMap::new(),
             hints: Hints::default(),
@@ -147,6 +156,7 @@ impl SimHost {
         let now = self.now();
         inner.engine.advance(now);
         inner.note_ready();
+        inner.forget_gone();
         inner.tell(&self.instance);
         inner
     }
@@ -317,10 +327,10 @@ impl Inner {
     }
 
     fn tell(&mut self, instance: &InstanceId) {
-        let Self { engine, hints, faults, rng, away, .. } = self;
+        let Self { engine, hints, faults, rng, away, asked_for, .. } = self;
         for event in std::mem::take(&mut engine.events) {
-            if !*away {
-                hints.send(super::hints::hint_of(&event, instance), faults, rng);
+            if let Some(hint) = super::hints::hint_of(&event, instance, asked_for).filter(|_| !*away) {
+                hints.send(hint, faults, rng);
             }
         }
     }
@@ -332,6 +342,14 @@ impl Inner {
             if check::satisfied(engine, desired, id, aiplat_core::spec::DependencyCondition::Healthy) {
                 ready.insert(id.clone(), engine.now);
             }
+        }
+    }
+
+    fn forget_gone(&mut self) {
+        let Self { engine, desired, former, orders, .. } = self;
+        let former = former.as_ref().filter(|(_, until)| *until >= engine.now).map(|(former, _)| former);
+        for file in former.into_iter().chain(desired.as_ref()) {
+            orders.forget_gone(engine, file);
         }
     }
 
@@ -352,12 +370,12 @@ impl Inner {
     }
 
     fn objections(&self, desired: &Platform, id: &ResourceId, action: &Action) -> Vec<String> {
-        let Self { engine, ready, .. } = self;
+        let Self { engine, ready, orders, .. } = self;
         let now = engine.now;
         let recently = |on: &ResourceId| ready.get(on).is_some_and(|at| now.since(*at) <= GATE_TOLERANCE);
         let spec = desired.containers.get(id);
         let were_open = spec.is_some_and(|spec| spec.policy.dependencies.keys().all(recently));
-        let call = check::Call { before: engine, desired, id, action };
+        let call = check::Call { before: engine, desired, id, action, orders };
         let mut found = check::violations(&call, true);
         found.retain(|violation| !(were_open && violation.starts_with("S7")));
         found.into_iter().map(|violation| format!("{now}: {violation}")).collect()
@@ -368,6 +386,16 @@ impl Inner {
     pub fn reads(&self) -> (usize, usize) {
         (self.looks, self.listings)
     }
+}
+
+/// Milliseconds since 1970 at the machine's wall.
+pub(super) fn wall_ms(at: Timestamp) -> i64 {
+    1_767_225_600_000 + i64::try_from(at.since_boot().as_millis()).unwrap_or(0)
+}
+
+fn gone(container: &ContainerId) -> HostError {
+    let message = format!("container {container} is gone");
+    HostError::new(HostErrorKind::Refused, ErrorClass::Changed, Reason::Missing, message)
 }
 
 /// The machine as one daemon reaches it.
@@ -392,7 +420,13 @@ impl SimPort {
 impl Backend for SimPort {
     fn observe<'a>(&'a self, target: &'a Target) -> BoxFuture<'a, Result<Observed, HostError>> {
         let host = &self.host;
-        host.settle().looks += 1;
+        {
+            let mut inner = host.settle();
+            inner.looks += 1;
+            if target.id.kind == Kind::Image {
+                inner.asked_for.insert(target.host_name.clone());
+            }
+        }
         let look = async move {
             if target.id.kind != Kind::Container {
                 return host.read(|inner| inner.engine.look(target, &host.instance)).await;
@@ -489,18 +523,34 @@ impl Backend for SimPort {
 
     fn logs<'a>(
         &'a self,
-        _container: &'a ContainerId,
-        _options: &'a LogOptions,
+        container: &'a ContainerId,
+        options: &'a LogOptions,
     ) -> BoxFuture<'a, Result<LogStream, HostError>> {
-        async { Ok(stream::empty().boxed()) }.boxed()
+        // Whoever follows sees the present, and the end.
+        let LogOptions { follow: _, tail, since } = options;
+        let lines = async move {
+            let read = |inner: &Inner| Some(inner.engine.containers.get(&container.0)?.log.clone());
+            let written = self.host.read(read).await?.ok_or_else(|| gone(container))?;
+            let skip =
+                tail.map_or(0, |tail| written.len().saturating_sub(usize::try_from(tail).unwrap_or(0)));
+            let lines = written.into_iter().skip(skip).map(|line| (wall_ms(line.at), line));
+            let from = since.map_or(i64::MIN, |since| since.saturating_mul(1_000));
+            let lines = lines.filter(|(at, _)| *at >= from).map(|(at, Written { at: _, stderr, text })| {
+                Ok(LogLine { timestamp: rfc3339(at), stderr, text })
+            });
+            Ok(stream::iter(lines.collect::<Vec<_>>()).boxed())
+        };
+        self.unless_dead(lines).boxed()
     }
 
     fn usage<'a>(&'a self, container: &'a ContainerId) -> BoxFuture<'a, Result<Usage, HostError>> {
         async move {
             let inner = self.host.settle();
-            let runs = inner.engine.containers.get(&container.0).is_some_and(|it| it.state == State::Running);
-            let memory_limit = 1 << 30;
-            Ok(if runs { Usage { memory_limit, pids: 1, ..Usage::default() } } else { Usage::default() })
+            let found = inner.engine.containers.get(&container.0).ok_or_else(|| gone(container))?;
+            let own = u64::try_from(found.limits.memory).ok().filter(|own| *own > 0);
+            let used =
+                Usage { memory: 1 << 20, memory_limit: own.unwrap_or(1 << 30), pids: 1, ..Usage::default() };
+            Ok(if found.state == State::Running { used } else { Usage::default() })
         }
         .boxed()
     }

@@ -4,8 +4,7 @@ use std::time::Duration;
 
 use aiplat_core::{
     ResourceId,
-    ledger::Order,
-    plan::{Command, order, readiness},
+    plan::{Command, readiness},
 };
 use aiplat_tests::{
     build::{Service, Sketch, healthy, restarting, service, sketch},
@@ -14,7 +13,7 @@ use aiplat_tests::{
 };
 use insta::assert_snapshot;
 
-use crate::{check, ladder, of};
+use crate::{check, ladder, of, orders::give};
 
 fn program(version: u32, app: App) -> Service {
     service("web").probe().app(app).with(|s| {
@@ -144,9 +143,7 @@ fn stop_ends_both() {
     let mut scene = edited(App::booting(Duration::from_secs(600)));
     both_run(&mut scene);
     let id = ResourceId::container("web");
-    let by = Order { by: "uid 0".to_owned(), wall_ms: 0 };
-    let entries = order(&scene.world(), &id, Command::Stop, by, None);
-    entries.into_iter().for_each(|entry| scene.ledger.enter(&id, entry));
+    give(&mut scene, "web", Command::Stop);
     for _ in 0..4 {
         scene.reconcile(&id);
     }
