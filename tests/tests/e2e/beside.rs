@@ -38,14 +38,6 @@ fn edited(line: &str) -> String {
     yaml
 }
 
-fn converged() -> Option<Stage> {
-    let mut stage = Stage::new()?;
-    stage.save(PLATFORM);
-    stage.start();
-    stage.ready();
-    Some(stage)
-}
-
 fn is_ready(stage: &Stage, id: &str) -> bool {
     stage.ask(id, "/ready").is_ok_and(|answer| answer.status == 200)
 }
@@ -76,7 +68,7 @@ fn started_beside(stage: &Stage, old: &Run) -> Run {
 
 #[test]
 fn the_old_one_answers_until_the_new_one_is_ready_and_then_its_name_moves() {
-    let Some(mut stage) = converged() else { return };
+    let Some(mut stage) = Stage::ready_with(PLATFORM) else { return };
     let before = stage.runs();
     let old = &before["web"];
     assert_eq!(answers_to_its_name(&stage), "old");
@@ -117,7 +109,7 @@ fn the_old_one_answers_until_the_new_one_is_ready_and_then_its_name_moves() {
 
 #[test]
 fn an_edit_that_fails_never_touches_the_old_one() {
-    let Some(mut stage) = converged() else { return };
+    let Some(mut stage) = Stage::ready_with(PLATFORM) else { return };
     let before = stage.runs();
     let edits = [
         (r#"command: ["crash", "CRASH_AFTER=100", "EXIT_CODE=3"]"#, "times in a row"),
@@ -146,7 +138,7 @@ fn an_edit_that_fails_never_touches_the_old_one() {
 #[test]
 fn killed_in_the_middle_one_serves_at_any_time_and_the_new_one_in_the_end() {
     for point in [2, 4, 6, 8, 10, 12] {
-        let Some(mut stage) = converged() else { return };
+        let Some(mut stage) = Stage::ready_with(PLATFORM) else { return };
         let before = stage.runs();
         stage.kill();
         stage.save(&edited(r#"command: ["serve", "NAME=new", "READY_AFTER=500"]"#));

@@ -89,10 +89,7 @@ fn killed_after_any_of_its_first_actions_it_ends_in_the_same_state() {
 #[test]
 fn killed_in_the_middle_of_a_replacement_it_ends_with_the_new_one() {
     for point in [2, 4, 6, 9] {
-        let Some(mut stage) = Stage::new() else { return };
-        stage.save(PLATFORM);
-        stage.start();
-        stage.ready();
+        let Some(mut stage) = Stage::ready_with(PLATFORM) else { return };
         let before = stage.runs();
         stage.kill();
         stage.save(&PLATFORM.replace(
@@ -121,10 +118,7 @@ fn killed_in_the_middle_of_a_replacement_it_ends_with_the_new_one() {
 
 #[test]
 fn neither_sigterm_nor_sigkill_stops_a_workload() {
-    let Some(mut stage) = Stage::new() else { return };
-    stage.save(PLATFORM);
-    stage.start();
-    stage.ready();
+    let Some(mut stage) = Stage::ready_with(PLATFORM) else { return };
     let runs = stage.runs();
     assert_eq!(stage.stop(), Some(0), "SIGTERM is a clean end");
     assert_eq!(stage.runs(), runs);

@@ -13,7 +13,7 @@ use aiplat_tests::{
 };
 use insta::assert_snapshot;
 
-use crate::{check, ladder, of, orders::give};
+use crate::{check, converged, edited, ladder, of, orders::give, outcome};
 
 fn program(version: u32, app: App) -> Service {
     service("web").probe().app(app).with(|s| {
@@ -22,12 +22,8 @@ fn program(version: u32, app: App) -> Service {
     })
 }
 
-fn edited(app: App) -> Scene {
-    let mut scene = Scene::new(&sketch([program(1, App::default())]));
-    scene.converge();
-    scene.edit(&sketch([program(2, app)]));
-    scene.observe();
-    scene
+fn second(app: App) -> Scene {
+    edited(&sketch([program(1, App::default())]), &sketch([program(2, app)]))
 }
 
 /// Passes over everything until both run.
@@ -50,7 +46,7 @@ fn aliases(scene: &Scene, is_old: bool) -> Vec<String> {
 
 #[test]
 fn the_new_one_is_ready_before_the_old_one_ends() {
-    let mut scene = edited(App::default());
+    let mut scene = second(App::default());
     let mut done = Vec::new();
     let id = ResourceId::container("web");
     for _ in 0..60 {
@@ -80,7 +76,7 @@ fn the_new_one_is_ready_before_the_old_one_ends() {
 
 #[test]
 fn until_it_serves_it_has_no_name_on_the_network() {
-    let mut scene = edited(App::booting(Duration::from_secs(2)));
+    let mut scene = second(App::booting(Duration::from_secs(2)));
     both_run(&mut scene);
     assert_eq!(aliases(&scene, true), ["web"]);
     assert_eq!(aliases(&scene, false), Vec::<String>::new());
@@ -90,7 +86,7 @@ fn until_it_serves_it_has_no_name_on_the_network() {
 
 #[test]
 fn meanwhile_who_would_start_for_it_waits_for_the_new_one() {
-    let mut scene = edited(App::booting(Duration::from_secs(2)));
+    let mut scene = second(App::booting(Duration::from_secs(2)));
     both_run(&mut scene);
     let readiness = readiness(&scene.world(), &ResourceId::container("web"));
     assert!(readiness.progressing, "{readiness:?}");
@@ -99,10 +95,10 @@ fn meanwhile_who_would_start_for_it_waits_for_the_new_one() {
 
 #[test]
 fn one_that_never_becomes_ready_goes_and_the_old_one_never_stopped() {
-    let mut scene = edited(App::booting(Duration::from_secs(3_600)));
+    let mut scene = second(App::booting(Duration::from_secs(3_600)));
     let started = scene.engine.find("demo-web").expect("it serves").started;
     scene.settle(Duration::from_secs(60));
-    assert_snapshot!(format!("{}\n{}", check(&scene), scene.containers()), @r"
+    assert_snapshot!(outcome(&scene), @r"
     container/web: held (TakenBack): the last edit was taken back, what served before serves: it was not ready within 3s: connection refused; edit its entry, or run `aiplatctl reset-failed web`, to try again
     demo-web Running exit=0
     ");
@@ -111,9 +107,9 @@ fn one_that_never_becomes_ready_goes_and_the_old_one_never_stopped() {
 
 #[test]
 fn one_that_crashes_goes_too() {
-    let mut scene = edited(App::crashing(Duration::from_millis(200), 1));
+    let mut scene = second(App::crashing(Duration::from_millis(200), 1));
     scene.settle(Duration::from_secs(60));
-    assert_snapshot!(format!("{}\n{}", check(&scene), scene.containers()), @r"
+    assert_snapshot!(outcome(&scene), @r"
     container/web: held (TakenBack): the last edit was taken back, what served before serves: it ended 2 times in a row, last with exit 1; edit its entry, or run `aiplatctl reset-failed web`, to try again
     demo-web Running exit=0
     ");
@@ -128,10 +124,7 @@ fn with_a_port_or_a_volume_of_its_own_the_old_one_goes_first() {
         },
     ] {
         let version = |version| sketch([program(version, App::default()).with(with)]);
-        let mut scene = Scene::new(&version(1));
-        scene.converge();
-        scene.edit(&version(2));
-        scene.observe();
+        let mut scene = edited(&version(1), &version(2));
         let ladder = ladder(&mut scene, "web");
         let stops = ladder.find("stop container").expect("the old one is stopped");
         assert!(stops < ladder.find("start container").expect("the new one is started"), "{ladder}");
@@ -140,7 +133,7 @@ fn with_a_port_or_a_volume_of_its_own_the_old_one_goes_first() {
 
 #[test]
 fn stop_ends_both() {
-    let mut scene = edited(App::booting(Duration::from_secs(600)));
+    let mut scene = second(App::booting(Duration::from_secs(600)));
     both_run(&mut scene);
     let id = ResourceId::container("web");
     give(&mut scene, "web", Command::Stop);
@@ -156,8 +149,7 @@ fn a_dependant_that_follows_is_restarted_once_and_after_the_hand_over() {
         let worker = service("worker").after("web", restarting(healthy()));
         sketch([program(version, App::default()), worker])
     };
-    let mut scene = Scene::new(&with(1));
-    scene.converge();
+    let mut scene = converged(&with(1));
     scene.edit(&with(2));
     scene.converge();
     assert_eq!(check(&scene), "converged");
@@ -166,11 +158,11 @@ fn a_dependant_that_follows_is_restarted_once_and_after_the_hand_over() {
 
 #[test]
 fn another_edit_in_between_replaces_the_replacement() {
-    let mut scene = edited(App::booting(Duration::from_secs(600)));
+    let mut scene = second(App::booting(Duration::from_secs(600)));
     both_run(&mut scene);
     scene.edit(&sketch([program(3, App::default())]));
     scene.converge();
-    assert_snapshot!(format!("{}\n{}", check(&scene), scene.containers()), @r"
+    assert_snapshot!(outcome(&scene), @r"
     converged
     demo-web Running exit=0
     ");

@@ -10,19 +10,13 @@ use aiplat_tests::{
 };
 use insta::assert_snapshot;
 
-use crate::{check, ladder, of};
+use crate::{check, converged, edited, ladder, of};
 
 fn pair() -> Sketch {
     sketch([
         service("db").probe().with(|s| s.networks.clear()),
         service("web").after("db", restarting(healthy())).with(|s| s.networks.clear()),
     ])
-}
-
-fn converged(sketch: &Sketch) -> Scene {
-    let mut scene = Scene::new(sketch);
-    scene.converge();
-    scene
 }
 
 pub(crate) fn give(scene: &mut Scene, service: &str, command: Command) {
@@ -96,10 +90,9 @@ fn restarted_it_runs_once_more_and_who_follows_follows() {
 
 #[test]
 fn restarted_while_its_edit_cannot_be_made_it_runs_on() {
-    let mut scene = converged(&pair());
-    let mut edited = pair();
-    edited.service("web").image = "nowhere:1".to_owned();
-    scene.edit(&edited);
+    let mut after = pair();
+    after.service("web").image = "nowhere:1".to_owned();
+    let mut scene = edited(&pair(), &after);
     scene.by_hand(|engine| {
         engine.untag("nowhere:1");
         engine.registry.remove("nowhere:1");

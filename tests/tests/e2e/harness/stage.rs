@@ -82,6 +82,15 @@ impl Stage {
         }
     }
 
+    /// A stage whose daemon has put this file in force and made everything Ready.
+    pub(crate) fn ready_with(yaml: &str) -> Option<Self> {
+        let mut stage = Self::new()?;
+        stage.save(yaml);
+        stage.start();
+        stage.ready();
+        Some(stage)
+    }
+
     /// The engine of a stage made by [`Self::on_private_engine`].
     pub(crate) fn private(&mut self) -> &mut PrivateEngine {
         self.private.as_mut().expect("the stage has an engine of its own")
