@@ -9,7 +9,7 @@ use aiplat_tests::{
     contract::{Clause, Machine, Program},
     lab::simulate,
     scene::START,
-    sim::{App, Engine, Foreign, SimHost, engine::Image, host::SimPort},
+    sim::{App, Engine, Foreign, SimHost, backend::SimPort, engine::Image},
 };
 use tokio_util::sync::CancellationToken;
 
