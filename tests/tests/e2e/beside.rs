@@ -73,7 +73,7 @@ fn the_old_one_answers_until_the_new_one_is_ready_and_then_its_name_moves() {
     let old = &before["web"];
     assert_eq!(answers_to_its_name(&stage), "old");
     let recorder = stage.engine.record_all();
-    stage.put_in_force(&edited(r#"command: ["serve", "NAME=new", "READY_AFTER=4000"]"#));
+    stage.put_in_force(&edited(r#"command: ["serve", "NAME=new", "READY_AFTER=6000"]"#));
     let new = started_beside(&stage, old);
     assert!(is_ready(&stage, &old.id), "the old one answers");
     assert_eq!(answers_to_its_name(&stage), "old");
