@@ -8,10 +8,13 @@ use aiplat_core::{
     action::{Action, label},
     fingerprint,
     plan::Cause,
-    spec::{DependencyCondition, Platform, ProbeSpec},
+    spec::{ContainerSpec, DependencyCondition, Platform, ProbeSpec},
 };
 
-use crate::sim::engine::{Container, Engine, State};
+use crate::{
+    orders::Orders,
+    sim::engine::{Container, Engine, State},
+};
 
 /// What an action is about to be done to.
 #[derive(Debug, Clone, Copy)]
@@ -24,6 +27,8 @@ pub struct Call<'a> {
     pub id: &'a ResourceId,
     /// What.
     pub action: &'a Action,
+    /// What people have ordered.
+    pub orders: &'a Orders,
 }
 
 /// Everything that `call` violates; empty when all is well. `exact_gates`: nothing has happened since the world was
@@ -35,6 +40,7 @@ pub fn violations(call: &Call<'_>, exact_gates: bool) -> Vec<String> {
     found.extend(one_running(call));
     found.extend(kept_until_replaced(call));
     found.extend(network_in_use(call));
+    found.extend(call.orders.violations(call));
     if exact_gates {
         found.extend(gate_open(call));
     }
@@ -92,7 +98,7 @@ pub fn target(action: &Action) -> Option<&str> {
     }
 }
 
-fn is_of(labels: &BTreeMap<String, String>, desired: &Platform, id: &ResourceId) -> bool {
+pub(crate) fn is_of(labels: &BTreeMap<String, String>, desired: &Platform, id: &ResourceId) -> bool {
     labels.get(label::INSTANCE) == Some(&desired.instance.0)
         && labels.get(label::RESOURCE) == Some(&id.to_string())
 }
@@ -107,7 +113,7 @@ fn ownership(call: &Call<'_>) -> Option<String> {
     (!is_of(labels, call.desired, call.id)).then(|| "S1: its target does not carry our labels".to_owned())
 }
 
-fn members<'a>(
+pub(crate) fn members<'a>(
     engine: &'a Engine,
     desired: &'a Platform,
     id: &'a ResourceId,
@@ -115,15 +121,19 @@ fn members<'a>(
     engine.containers.values().filter(move |container| is_of(&container.labels, desired, id))
 }
 
-fn is_alive(container: &Container) -> bool {
+/// What it was made from.
+pub(crate) fn print(container: &Container) -> Option<&str> {
+    container.labels.get(label::FINGERPRINT).map(String::as_str)
+}
+
+pub(crate) fn is_alive(container: &Container) -> bool {
     matches!(container.state, State::Running | State::Paused)
 }
 
 /// S2.
 fn one_running(call: &Call<'_>) -> Option<String> {
     let Action::StartContainer { id } = call.action else { return None };
-    let beside =
-        call.desired.containers.get(call.id).is_some_and(aiplat_core::spec::ContainerSpec::starts_first);
+    let beside = call.desired.containers.get(call.id).is_some_and(ContainerSpec::starts_first);
     let running = members(call.before, call.desired, call.id).filter(|other| is_alive(other)).count();
     if beside && running <= 1 {
         return None;
@@ -133,12 +143,11 @@ fn one_running(call: &Call<'_>) -> Option<String> {
     Some(format!("S2: {} still runs", other.name))
 }
 
-/// S8: what serves goes only when what replaces it exists, or already serves.
+/// S8: what serves goes only when what replaces it exists, or already serves, or by order.
 fn kept_until_replaced(call: &Call<'_>) -> Option<String> {
     let spec = call.desired.containers.get(call.id)?;
     let wanted = fingerprint::of(&spec.runtime);
-    let is_wanted =
-        |other: &Container| other.labels.get(label::FINGERPRINT).map(String::as_str) == Some(wanted.as_str());
+    let is_wanted = |other: &Container| print(other) == Some(wanted.as_str());
     // Of several old ones that have served, one is enough to go back to.
     let remains = |gone: &str| {
         let mut others = members(call.before, call.desired, call.id).filter(|other| other.id != gone);
@@ -147,7 +156,8 @@ fn kept_until_replaced(call: &Call<'_>) -> Option<String> {
     let container = call.before.containers.get(target(call.action)?)?;
     let goes = matches!(call.action, Action::RemoveContainer { .. } | Action::StopContainer { .. });
     let served = container.state != State::Dead && container.started.is_some();
-    let lost = goes && served && !is_wanted(container) && !remains(&container.id);
+    let ordered = matches!(call.action, Action::StopContainer { .. }) && call.orders.is_stopped(call.id);
+    let lost = goes && served && !ordered && !is_wanted(container) && !remains(&container.id);
     lost.then(|| "S8: nothing is there to replace it".to_owned())
 }
 
@@ -196,7 +206,13 @@ pub fn satisfied(
     let done = |container: &Container| {
         container.state == State::Exited && container.exit_code == 0 && container.started.is_some()
     };
-    let probe = desired.containers.get(on).and_then(|spec| spec.policy.probe.as_ref());
+    let spec = desired.containers.get(on);
+    let probe = |container: &Container| {
+        // One of an earlier file is asked as that file said, which nobody here remembers.
+        let is_of_file =
+            |spec: &&ContainerSpec| print(container) == Some(fingerprint::of(&spec.runtime).as_str());
+        spec.filter(is_of_file).and_then(|spec| spec.policy.probe.as_ref())
+    };
     // That a program has ceased to answer is known when it has failed often enough, and one interval later at most.
     let is_well =
         |probe: &ProbeSpec, container: &Container| engine.is_up(container, probe.budget() + probe.interval);
@@ -205,7 +221,8 @@ pub fn satisfied(
         DependencyCondition::Started => any(&|container| is_alive(container) || done(container)),
         DependencyCondition::Healthy => any(&|container| {
             done(container)
-                || (container.state == State::Running && probe.is_none_or(|probe| is_well(probe, container)))
+                || (container.state == State::Running
+                    && probe(container).is_none_or(|probe| is_well(probe, container)))
         }),
         DependencyCondition::CompletedSuccessfully => any(&|container| done(container)),
     }
@@ -250,7 +267,7 @@ fn service_differs(
     engine: &Engine,
     desired: &Platform,
     id: &ResourceId,
-    spec: &aiplat_core::spec::ContainerSpec,
+    spec: &ContainerSpec,
 ) -> Option<String> {
     let all: Vec<&Container> = members(engine, desired, id).collect();
     let [container] = all.as_slice() else {
@@ -266,8 +283,7 @@ fn service_differs(
     if container.name != spec.host_name {
         return Some(format!("is called {}", container.name));
     }
-    let print = container.labels.get(label::FINGERPRINT).map(String::as_str);
-    if print != Some(fingerprint::of(&spec.runtime).as_str()) {
+    if print(container) != Some(fingerprint::of(&spec.runtime).as_str()) {
         return Some("is of another file".to_owned());
     }
     let wanted: Vec<&String> = spec.live.networks.values().map(|attachment| &attachment.host_name).collect();

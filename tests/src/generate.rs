@@ -6,7 +6,7 @@ use aiplat_core::{
     Kind, ResourceId, Timestamp,
     classify::FailureClass,
     condition::{ErrorClass, Reason},
-    ledger::{Failure, Ledger, Record, Restart},
+    ledger::{Failure, Ledger, Order, Orders, Record, Restart, Suspension, TakenBack, Until},
     observed::{
         AsOf, ContainerDetail, ContainerId, ContainerState, Endpoint, EngineHealth, Incarnation, Listing,
         ObservedContainer, ObservedImage, ObservedMount, ObservedNetwork, ObservedState, ObservedVolume,
@@ -146,7 +146,9 @@ fn one(
         (false, 0) => app,
         (false, times) => App { ends: App::crashing_times(times, Duration::from_millis(700), 1).ends, ..app },
     };
-    let restart = if choices.one_shot { RestartMode::Default } else { choices.restart };
+    // What follows the end of a job is nothing, or another try where it has failed.
+    let ends_for_good = choices.one_shot && choices.restart == RestartMode::Always;
+    let restart = if ends_for_good { RestartMode::No } else { choices.restart };
     let mut service = service(name).version(choices.version).restart(restart).app(app);
     // What completes is another program than what serves: another image.
     let program = if choices.one_shot { "-job" } else { "" };
@@ -240,8 +242,8 @@ fn details() -> impl Strategy<Value = ContainerDetail> {
     let code = select(vec![0, 1, 127, 128, 137, 139, 143, 255, i64::MIN]);
     let text = select(vec!["", "0001-01-01T00:00:00Z", "t1", "t2"]);
     let line = select(vec!["", "Error: Cannot find module 'x'", "nginx: [emerg] unknown directive", "bye"]);
-    (text, code, any::<bool>(), health, limits, line).prop_map(
-        |(started_at, exit_code, oom_killed, health, limits, line)| ContainerDetail {
+    (text, code, any::<bool>(), health, limits, line, any::<bool>()).prop_map(
+        |(started_at, exit_code, oom_killed, health, limits, line, engine_restarts)| ContainerDetail {
             started_at: started_at.to_owned(),
             finished_at: String::new(),
             exit_code,
@@ -250,7 +252,7 @@ fn details() -> impl Strategy<Value = ContainerDetail> {
             health,
             limits,
             joins: std::collections::BTreeSet::new(),
-            engine_restarts: false,
+            engine_restarts,
             tail: Some(line.to_owned()).filter(|line| !line.is_empty()).into_iter().collect(),
         },
     )
@@ -292,21 +294,24 @@ fn containers(fingerprints: Vec<String>) -> impl Strategy<Value = ObservedContai
         vec(mount, 0..2),
         vec(port, 0..2),
         option::weighted(0.8, details()),
+        select(vec!["", "i", "j"]),
     );
-    parts.prop_map(|((id, name, state), owner, created, networks, mounts, ports, detail)| ObservedContainer {
-        id: ContainerId(id),
-        name: name.to_owned(),
-        image: "x".to_owned(),
-        image_id: String::new(),
-        state,
-        owner,
-        compose: None,
-        created,
-        networks,
-        mounts,
-        ports,
-        detail,
-        as_of: AsOf::default(),
+    parts.prop_map(|((id, name, state), owner, created, networks, mounts, ports, detail, image)| {
+        ObservedContainer {
+            id: ContainerId(id),
+            name: name.to_owned(),
+            image: "x".to_owned(),
+            image_id: image.to_owned(),
+            state,
+            owner,
+            compose: None,
+            created,
+            networks,
+            mounts,
+            ports,
+            detail,
+            as_of: AsOf::default(),
+        }
     })
 }
 
@@ -370,6 +375,28 @@ pub fn observations(fingerprints: Vec<String>) -> impl Strategy<Value = Observed
     })
 }
 
+fn orders() -> impl Strategy<Value = Orders> {
+    let by = || Order { by: "uid 0".to_owned(), wall_ms: 0 };
+    let until =
+        option::of(times()).prop_map(|at| Some(Until { at: at?, wall_ms: 0, text: "12:00".to_owned() }));
+    let suspended =
+        (until, any::<bool>()).prop_map(move |(until, released)| Suspension { order: by(), until, released });
+    let image = select(vec!["i".to_owned(), "j".to_owned()]);
+    let run = select(vec!["t1", "t2"]).prop_map(|run| Incarnation(run.to_owned()));
+    let parts = (
+        prop::bool::weighted(0.2),
+        option::weighted(0.2, suspended),
+        option::weighted(0.2, image),
+        option::weighted(0.2, run),
+    );
+    parts.prop_map(move |(stopped, suspended, image, restart)| Orders {
+        stopped: stopped.then(by),
+        restart,
+        suspended,
+        image,
+    })
+}
+
 /// Any ledger.
 pub fn ledgers(fingerprints: Vec<String>) -> impl Strategy<Value = Ledger> {
     let classes = select(FailureClass::ALL.to_vec());
@@ -394,9 +421,20 @@ pub fn ledgers(fingerprints: Vec<String>) -> impl Strategy<Value = Ledger> {
             retry_at,
             fingerprint: print.map(|text| text.parse().expect("any text")),
         });
-    let record = (vec(restart, 0..8), option::weighted(0.3, failure), select(fingerprints), any::<bool>())
-        .prop_map(|(recent, failure, print, depends)| {
-            let mut record = Record { failure, ..Record::default() };
+    let returned = option::weighted(0.2, select(fingerprints.clone())).prop_map(|print| {
+        let fingerprint = print?.parse().expect("any text");
+        Some(TakenBack { fingerprint, image: None, why: "it crashed".to_owned() })
+    });
+    let record = (
+        vec(restart, 0..8),
+        option::weighted(0.3, failure),
+        select(fingerprints),
+        any::<bool>(),
+        orders(),
+        returned,
+    )
+        .prop_map(|(recent, failure, print, depends, orders, taken_back)| {
+            let mut record = Record { failure, orders, taken_back, ..Record::default() };
             record.restarts.recent = recent;
             record.restarts.fingerprint = Some(print.parse().expect("any text"));
             if depends {

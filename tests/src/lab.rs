@@ -3,7 +3,9 @@
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use aiplat_core::{
+    ResourceId,
     load::{self, Facts, Files},
+    plan::Command,
     spec::Platform,
 };
 use aiplatd::{
@@ -14,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     build::{Sketch, instance},
-    check,
+    check, orders,
     scene::START,
     sim::{
         Engine, SimHost,
@@ -112,6 +114,27 @@ impl Lab {
     pub async fn confirm(&self) {
         let reply = aiplatd::spec::apply(self.shared(), None, true).await;
         assert!(reply.is_ok_and(|reply| !reply.invalid), "the file is good");
+    }
+
+    /// A person gives `command`, for a while if it is a suspension; whether it is taken.
+    pub async fn order(&self, id: &ResourceId, command: Command, lasts: Option<Duration>) -> bool {
+        let shared = self.shared();
+        {
+            let mut state = shared.lock();
+            let now = shared.now();
+            let world = state.world(now);
+            let Some(taken) = world.and_then(|world| orders::take(&world, id, command, lasts)) else {
+                return false;
+            };
+            for entry in &taken.entries {
+                state.ledger.enter(id, entry.clone());
+            }
+            self.host.settle().orders.note(id, command, &taken, now);
+        }
+        shared.commit(std::slice::from_ref(id)).await;
+        shared.changed();
+        shared.schedule([id.clone()]);
+        true
     }
 
     /// Virtual time passes.

@@ -5,6 +5,7 @@ pub mod check;
 pub mod contract;
 pub mod generate;
 pub mod lab;
+pub mod orders;
 pub mod scene;
 pub mod shape;
 pub mod sim;

@@ -12,7 +12,7 @@ use aiplat_core::{
     fingerprint,
     ledger::{Failure, Ledger},
     observed::{Incarnation, ObservedState, ProbeFacts, ProbeOutcome},
-    plan::{Planned, Requeue, Step, Verdict, World, entries, plan, waits_for},
+    plan::{Command, Planned, Requeue, Step, Verdict, World, entries, plan, waits_for},
     preview::resources,
     spec::{Platform, ProbeSpec, Role},
     watch::{ProbeSchedule, watch},
@@ -22,6 +22,7 @@ use aiplat_host::{HostError, Target};
 use crate::{
     build::{Sketch, instance},
     check,
+    orders::{self, Orders},
     sim::{Engine, engine::Image},
 };
 
@@ -39,6 +40,8 @@ pub struct Scene {
     /// When the next probe of each service is due, of which run. A first probe is due so long after the first pass that
     /// asked for it: `watch` counts from now, so the earliest answer stands.
     pub probes_due: BTreeMap<(ResourceId, Role), (Incarnation, Timestamp)>,
+    /// What people have ordered.
+    pub orders: Orders,
     /// Nothing happens behind our back: gates are checked against the truth.
     pub exact_gates: bool,
 }
@@ -65,10 +68,19 @@ impl Scene {
             observed: ObservedState::default(),
             ledger: Ledger::default(),
             probes_due: BTreeMap::new(),
+            orders: Orders::default(),
             exact_gates: true,
         };
         scene.load(sketch);
         scene
+    }
+
+    /// A person gives `command`, for a while if it is a suspension; whether it is taken.
+    pub fn order(&mut self, id: &ResourceId, command: Command, lasts: Option<Duration>) -> bool {
+        let Some(taken) = orders::take(&self.world(), id, command, lasts) else { return false };
+        self.orders.note(id, command, &taken, self.engine.now);
+        taken.entries.into_iter().for_each(|entry| self.ledger.enter(id, entry));
+        true
     }
 
     fn load(&mut self, sketch: &Sketch) {
@@ -176,7 +188,8 @@ impl Scene {
     /// As the host.
     pub fn apply(&mut self, id: &ResourceId, action: &Action) -> Result<(), HostError> {
         let (takes, exit_code) = self.engine.takes(action);
-        let call = check::Call { before: &self.engine, desired: &self.desired, id, action };
+        let Self { engine, desired, orders, .. } = &*self;
+        let call = check::Call { before: engine, desired, id, action, orders };
         let mut violations = check::violations(&call, self.exact_gates);
         self.pass(takes);
         let before = self.engine.clone();

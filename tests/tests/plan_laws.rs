@@ -3,25 +3,29 @@
 use std::time::Duration;
 
 use aiplat_core::{
-    Kind, ResourceId,
-    action::Action,
+    Kind, ResourceId, Timestamp,
+    action::{Action, label},
+    condition::Reason,
     observed::{ContainerState, ObservedState},
-    plan::{Verdict, World, entries, plan, readiness},
+    plan::{Command, Verdict, World, entries, plan, readiness},
     predict::predict,
     preview::{preview, resources},
-    spec::Platform,
+    spec::{ContainerSpec, FailureAction, Platform, RestartMode},
     status,
     watch::watch,
 };
 use aiplat_tests::{
-    build::{Sketch, instance},
+    build::{Service, Sketch, instance, tcp_probe},
     check::{differences, target},
     generate::{ledgers, observations, settings, sketches},
     scene::{Restart, Scene},
     shape::shape,
-    sim::{Foreign, Rng},
+    sim::{
+        App, Foreign, Rng,
+        engine::{Container, State},
+    },
 };
-use proptest::prelude::*;
+use proptest::{prelude::*, sample::Index};
 
 /// Some passes over random resources, with time and people in between.
 fn disturb(scene: &mut Scene, rng: &mut Rng, steps: u32, by_hand: bool) {
@@ -30,7 +34,7 @@ fn disturb(scene: &mut Scene, rng: &mut Rng, steps: u32, by_hand: bool) {
     let daemon_dies = rng.percent(50);
     for _ in 0..steps {
         let ids = scene.resources();
-        match rng.below(12) {
+        match rng.below(14) {
             0 => scene.pass(Duration::from_millis(rng.below(3_000))),
             1 if by_hand => {
                 let Scene { engine, .. } = scene;
@@ -43,6 +47,15 @@ fn disturb(scene: &mut Scene, rng: &mut Rng, steps: u32, by_hand: bool) {
                 let how = [Restart::Graceful, Restart::Killed, Restart::Live];
                 scene.restart_engine(*rng.pick(&how).expect("three"));
             }
+            5 | 6 if by_hand => {
+                let services =
+                    ids.iter().filter(|id| id.kind == Kind::Container).cloned().collect::<Vec<_>>();
+                let command = *rng.pick(&Command::ALL).expect("there are some");
+                let lasts = rng.percent(30).then(|| Duration::from_secs(rng.below(60)));
+                if let Some(id) = rng.pick(&services) {
+                    let _taken = scene.order(id, command, lasts);
+                }
+            }
             _ => {
                 if let Some(id) = rng.pick(&ids) {
                     drop(scene.reconcile(&id.clone()));
@@ -54,11 +67,35 @@ fn disturb(scene: &mut Scene, rng: &mut Rng, steps: u32, by_hand: bool) {
     }
 }
 
+/// People take their orders back, and try once more what has failed for good: a job that nothing restarts.
+fn let_go(scene: &mut Scene) {
+    for id in scene.orders.held() {
+        for command in [Command::Resume, Command::Start] {
+            let _taken = scene.order(&id, command, None);
+        }
+    }
+    scene.settle(Duration::from_secs(20));
+    for (id, spec) in scene.desired.containers.clone() {
+        if spec.policy.restart == RestartMode::No {
+            let_it_complete(scene, &id);
+        }
+    }
+}
+
+fn let_it_complete(scene: &mut Scene, id: &ResourceId) {
+    let of_it = |text: &&String| text.starts_with(&id.to_string());
+    if differences(&scene.engine, &scene.desired).iter().any(|text| of_it(&text)) {
+        assert!(scene.order(id, Command::Restart, None), "it is taken");
+        scene.settle(Duration::from_secs(20));
+    }
+}
+
 /// Everything is as the file says, nothing is planned, the preview is empty, and so it stays.
 #[track_caller]
 fn assert_converged(scene: &mut Scene) {
     let verdicts = scene.settle(Duration::from_secs(20));
-    let differences = differences(&scene.engine, &scene.desired);
+    let mut differences = differences(&scene.engine, &scene.desired);
+    differences.extend(scene.orders.undone(&scene.engine, &scene.desired));
     assert!(differences.is_empty(), "{differences:#?}\n{}\n{}", scene.text(), scene.containers());
     let open: Vec<_> = verdicts.iter().filter(|(_, verdict)| **verdict != Verdict::Converged).collect();
     assert!(open.is_empty(), "{open:#?}");
@@ -72,6 +109,32 @@ fn assert_converged(scene: &mut Scene) {
     let preview = preview(&scene.desired, &scene.observed, &scene.ledger, now);
     assert!(preview.waves.is_empty() && preview.blocked.is_empty(), "{preview:#?}");
     assert_eq!(before, scene.engine.containers, "a second pass changes nothing");
+}
+
+/// The containers of a service that run, and since when.
+fn runs_of(scene: &Scene, service: &str) -> Vec<(String, Option<Timestamp>)> {
+    let id = ResourceId::container(service).to_string();
+    let of_it = |it: &&Container| it.labels.get(label::RESOURCE) == Some(&id) && it.state == State::Running;
+    scene.engine.containers.values().filter(of_it).map(|it| (it.id.clone(), it.started)).collect()
+}
+
+fn is_job(service: &Service) -> bool {
+    service.app.ends.as_ref().is_some_and(|end| end.exit_code == 0)
+}
+
+/// `sketch` with an edit of one service that never gets ready, or crashes again and again.
+fn broken(sketch: &Sketch, name: &str, never_ready: bool) -> Sketch {
+    let mut edited = sketch.clone();
+    let service = edited.service(name);
+    service.on_failure = Some(FailureAction::Rollback);
+    service.image = format!("{name}-broken:1");
+    if never_ready {
+        service.probe = Some(tcp_probe());
+        service.app = App::booting(Duration::from_secs(100_000));
+    } else {
+        service.app = App::crashing(Duration::from_millis(200), 1);
+    }
+    edited
 }
 
 fn ending(scene: &Scene) -> String {
@@ -101,6 +164,7 @@ proptest! {
         disturb(&mut scene, &mut rng, steps, true);
         scene.edit(&after);
         disturb(&mut scene, &mut rng, steps / 4, true);
+        let_go(&mut scene);
         assert_converged(&mut scene);
     }
 
@@ -113,10 +177,61 @@ proptest! {
         scene.edit(&b);
         disturb(&mut scene, &mut rng, steps, false);
         scene.edit(&a);
+        let_go(&mut scene);
         assert_converged(&mut scene);
         // Volumes stay, whoever asked for them.
         let containers = |text: &str| text.lines().filter(|line| line.contains("Running")).map(str::to_owned).collect::<Vec<_>>();
         prop_assert_eq!(containers(&began), containers(&ending(&scene)));
+    }
+
+    #[test]
+    fn an_edit_that_fails_is_taken_back_and_undoing_it_is_nothing_to_do(
+        sketch in sketches(), which: Index, never_ready: bool, seed: u64, steps in 0_u32..40,
+    ) {
+        let services: Vec<&Service> = sketch.services.iter().filter(|service| !is_job(service)).collect();
+        if services.is_empty() { return Ok(()) }
+        let name = which.get(&services).name.clone();
+        let mut scene = Scene::new(&sketch);
+        assert_converged(&mut scene);
+        let (id, was) = (ResourceId::container(&name), runs_of(&scene, &name));
+        scene.edit(&broken(&sketch, &name, never_ready));
+        disturb(&mut scene, &mut Rng::new(seed), steps, false);
+        let_go(&mut scene);
+        let verdict = scene.plan(&id).verdict;
+        prop_assert!(matches!(verdict, Verdict::Held { reason: Reason::TakenBack, .. }), "{:?}\n{}", verdict, scene.text());
+        let now = runs_of(&scene, &name);
+        prop_assert_eq!((now.len(), &now[0].0), (1, &was[0].0), "what served serves\n{}", scene.containers());
+        if steps == 0 && scene.desired.containers[&id].starts_first() {
+            prop_assert_eq!(&now, &was, "and was never stopped");
+        }
+        scene.edit(&sketch);
+        assert_converged(&mut scene);
+        prop_assert_eq!(runs_of(&scene, &name), now);
+    }
+
+    #[test]
+    fn a_tag_that_moves_recreates_nothing_until_an_update_is_ordered_of_that_one(
+        sketch in sketches(), which: Index, gone: bool,
+    ) {
+        if sketch.services.is_empty() { return Ok(()) }
+        let mut scene = Scene::new(&sketch);
+        assert_converged(&mut scene);
+        let before = scene.engine.containers.clone();
+        for service in &sketch.services {
+            scene.engine.push(&service.image);
+            // What is removed is pulled again, and means another image then.
+            if gone { scene.engine.untag(&service.image) } else { scene.engine.pull(&service.image).expect("it is there") }
+        }
+        scene.settle(Duration::from_secs(20));
+        prop_assert_eq!(&before, &scene.engine.containers);
+        let updated = which.get(&sketch.services);
+        prop_assert!(scene.order(&ResourceId::container(&updated.name), Command::Update, None));
+        assert_converged(&mut scene);
+        for container in scene.engine.containers.values() {
+            let service = sketch.services.iter().find(|it| it.image == container.image).expect("it is of the file");
+            let is_of_before = before.contains_key(&container.id);
+            prop_assert_eq!(is_of_before, service.name != updated.name, "{}", scene.containers());
+        }
     }
 
     #[test]
@@ -125,6 +240,7 @@ proptest! {
         assert_converged(&mut orderly);
         let mut chaotic = Scene::new(&sketch);
         disturb(&mut chaotic, &mut Rng::new(seed), 80, false);
+        let_go(&mut chaotic);
         assert_converged(&mut chaotic);
         prop_assert_eq!(ending(&orderly), ending(&chaotic));
     }
@@ -273,7 +389,11 @@ proptest! {
 /// On an impossible world too: only what is ours as observed, nothing twice, nothing before what it waits for exists.
 fn harmless(world: &World<'_>, id: &ResourceId, action: Option<&Action>) -> Result<(), TestCaseError> {
     let Some(action) = action else { return Ok(()) };
-    let World { desired, observed, .. } = world;
+    let World { desired, observed, ledger, now } = world;
+    if let Some(suspension) = ledger.suspension(id, *now) {
+        let handed_back = suspension.released && matches!(action, Action::HandBack { .. });
+        prop_assert!(handed_back, "{action} of {id}, which is suspended");
+    }
     prop_assert!(observed.engine.listed, "nothing is done without a listing");
     let members = observed.owned.get(id).map(Vec::as_slice).unwrap_or_default();
     if let Some(target) = target(action) {
@@ -287,8 +407,11 @@ fn harmless(world: &World<'_>, id: &ResourceId, action: Option<&Action>) -> Resu
         prop_assert!(ours.any(|(found, _)| found.id == *network), "{action} is done to what is not ours");
     }
     if let Action::StartContainer { id: container } = action {
-        let other = members.iter().find(|member| member.id != *container && member.state.is_alive());
-        prop_assert!(other.is_none(), "{id} would run twice");
+        let others = members.iter().filter(|member| member.id != *container && member.state.is_alive());
+        let beside = desired.containers.get(id).is_some_and(ContainerSpec::starts_first);
+        prop_assert!(others.count() <= usize::from(beside), "{id} would run too often");
+        let stopped = ledger.get(id).is_some_and(|record| record.orders.stopped.is_some());
+        prop_assert!(!stopped, "{id} was ordered stopped");
         dependencies_exist(desired, observed, id)?;
     }
     Ok(())

@@ -11,7 +11,7 @@ use aiplat_core::{
 use aiplat_host::{Hint, HostError};
 use futures_util::{FutureExt, StreamExt};
 
-use super::{Clause, Driver, Machine, Program, errors};
+use super::{Clause, Driver, Machine, Program, asked, errors};
 use crate::{
     build::{Service, service, started},
     sim::Foreign,
@@ -53,6 +53,17 @@ pub const CLAUSES: &[(&str, Clause)] = &[
         errors::network_in_use(machine).boxed_local()
     }),
     ("a running container is not removed", |machine| errors::running_is_kept(machine).boxed_local()),
+    ("what is handed back is the engine's to restart, until it is taken back", |machine| {
+        asked::hand_back(machine).boxed_local()
+    }),
+    ("what a container uses is measured while it runs", |machine| asked::usage(machine).boxed_local()),
+    ("the last lines of a container are read as long as it exists", |machine| {
+        asked::log(machine).boxed_local()
+    }),
+    ("a volume is removed if it is ours and nobody names it", |machine| asked::volume(machine).boxed_local()),
+    ("of two containers of ours the second cannot take the name of the first", |machine| {
+        asked::own_name(machine).boxed_local()
+    }),
 ];
 
 pub(super) fn quick(name: &str) -> Service {
@@ -229,7 +240,8 @@ async fn names(machine: &dyn Machine) {
     driver.apply(&container, &same).await.expect("it has that name");
 }
 
-async fn exit_code(machine: &dyn Machine) {
+/// A service `web` that has ended with 3.
+pub(super) async fn ended(machine: &dyn Machine) -> Driver<'_> {
     let sketch = machine.sketch(vec![quick("web").restart(aiplat_core::spec::RestartMode::No)]);
     let mut driver = Driver::new(machine, &sketch, Program::Exit3);
     driver.observe().await;
@@ -248,6 +260,11 @@ async fn exit_code(machine: &dyn Machine) {
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
+    driver
+}
+
+async fn exit_code(machine: &dyn Machine) {
+    let driver = ended(machine).await;
     let web = driver.only("web");
     let detail = web.detail.as_ref().expect("it was inspected");
     assert_eq!((&web.state, detail.exit_code), (&ContainerState::Exited, 3));

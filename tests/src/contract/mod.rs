@@ -1,6 +1,7 @@
 //! What the daemon relies on, said once: the same clauses for the model and for a real engine. Without this the
 //! simulator proves the wrong engine.
 
+mod asked;
 mod clauses;
 mod driver;
 mod errors;
@@ -32,8 +33,12 @@ pub trait Machine {
     fn kill(&self, id: &str);
     /// `docker network rm`.
     fn remove_network(&self, name: &str);
+    /// `docker start`.
+    fn start(&self, id: &str);
     /// `docker rm -f`.
     fn remove(&self, id: &str);
+    /// Whether this machine's kernel accounts for what the container uses: in a sandbox it may not.
+    fn accounts(&self, id: &str) -> bool;
     /// A host port that nobody holds.
     fn free_port(&self) -> u16;
     /// Whose objects are ours.

@@ -10,12 +10,11 @@ use std::{
     time::Duration,
 };
 
-use aiplat_core::{
-    Timestamp,
-    observed::{ContainerId, PublishedPort},
-    spec::{Limits, PortBinding},
-};
+use aiplat_core::{Timestamp, observed::PublishedPort, spec::PortBinding};
 
+pub use super::objects::{
+    Connection, Container, Event, Image, Mounted, Network, NewContainer, State, Subject, Volume, Written,
+};
 use super::{app::App, rng};
 
 /// An engine's refusal: a status and its sentence.
@@ -67,176 +66,6 @@ pub struct Engine {
     pub ids_given: u64,
 }
 
-/// A container.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Container {
-    /// 64 hex digits.
-    pub id: String,
-    /// Without the slash.
-    pub name: String,
-    /// Reference.
-    pub image: String,
-    /// Content id of what that meant when it was made.
-    pub image_id: String,
-    /// All labels.
-    pub labels: BTreeMap<String, String>,
-    /// Seconds since 1970.
-    pub created: i64,
-    /// Counts creations: the engine lists the youngest first.
-    pub serial: u64,
-    /// Its state.
-    pub state: State,
-    /// When it was last started, if it ever was.
-    pub started: Option<Timestamp>,
-    /// When it last ended.
-    pub finished: Option<Timestamp>,
-    /// Of the last run.
-    pub exit_code: i64,
-    /// Of the last start.
-    pub error: String,
-    /// The kernel ended the last run for memory.
-    pub oom_killed: bool,
-    /// By network name; no entry: none.
-    pub networks: BTreeMap<String, Connection>,
-    /// Mounts.
-    pub mounts: Vec<Mounted>,
-    /// What it publishes when it runs.
-    pub bindings: Vec<PortBinding>,
-    /// What it publishes now.
-    pub ports: Vec<PublishedPort>,
-    /// In force.
-    pub limits: Limits,
-    /// The containers whose namespaces it has joined.
-    pub joins: BTreeSet<ContainerId>,
-    /// When its program ends by itself, and how.
-    pub ends: Option<(Timestamp, i64, bool)>,
-    /// The engine starts it again (`always`); ours never have it.
-    pub restart_always: bool,
-    /// The engine checks its health.
-    pub engine_health: bool,
-}
-
-/// The states of the model.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum State {
-    /// Made.
-    Created,
-    /// Runs.
-    Running,
-    /// Frozen.
-    Paused,
-    /// Ended.
-    Exited,
-    /// Could not be removed.
-    Dead,
-}
-
-/// A container's connection.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Connection {
-    /// Empty until the first start.
-    pub network_id: String,
-    /// While it runs.
-    pub ip: Option<IpAddr>,
-    /// Names.
-    pub aliases: Vec<String>,
-}
-
-/// A mount.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Mounted {
-    /// Volume name.
-    pub volume: Option<String>,
-    /// Host path.
-    pub bind: Option<String>,
-    /// Inside.
-    pub target: String,
-    /// Writable.
-    pub writable: bool,
-}
-
-/// A network.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Network {
-    /// Engine id.
-    pub id: String,
-    /// Name.
-    pub name: String,
-    /// Labels.
-    pub labels: BTreeMap<String, String>,
-    /// Driver.
-    pub driver: String,
-    /// No way out.
-    pub internal: bool,
-}
-
-/// A volume.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Volume {
-    /// Name.
-    pub name: String,
-    /// Labels; those of the first creation.
-    pub labels: BTreeMap<String, String>,
-    /// Driver.
-    pub driver: String,
-}
-
-/// An image.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Image {
-    /// It has a HEALTHCHECK.
-    pub healthcheck: bool,
-    /// Its VOLUMEs.
-    pub volumes: Vec<String>,
-    /// Which of those that its tag has meant, the first being 0.
-    pub content: u32,
-}
-
-impl Image {
-    /// Its content id, for the tag `reference`.
-    #[must_use]
-    pub fn id(&self, reference: &str) -> String {
-        match self.content {
-            0 => format!("sha256:{reference}"),
-            later => format!("sha256:{reference}#{later}"),
-        }
-    }
-}
-
-/// What is said on the event stream.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Event {
-    /// `start`, `die`, `destroy`, ...
-    pub action: &'static str,
-    /// Labels of what it is about.
-    pub labels: BTreeMap<String, String>,
-}
-
-/// How to make a container.
-#[derive(Debug, Clone, Default)]
-pub struct NewContainer {
-    /// Name.
-    pub name: String,
-    /// Reference.
-    pub image: String,
-    /// Labels.
-    pub labels: BTreeMap<String, String>,
-    /// The first network, by name, and the names there.
-    pub network: Option<(String, Vec<String>)>,
-    /// Mounts; a volume without a name is anonymous.
-    pub mounts: Vec<Mounted>,
-    /// Published ports.
-    pub bindings: Vec<PortBinding>,
-    /// Limits.
-    pub limits: Limits,
-    /// The containers whose namespaces it joins.
-    pub joins: BTreeSet<ContainerId>,
-    /// The engine restarts it.
-    pub restart_always: bool,
-    /// The image's health check is switched off.
-    pub health_off: bool,
-}
-
 /// 1 January 2026: the wall time of boot.
 const BOOT_SECS: i64 = 1_767_225_600;
 
@@ -269,6 +98,17 @@ impl Engine {
         let program = self.program(container);
         let of_image = self.apps.get(&program_of(&program, container.image_id.trim_start_matches("sha256:")));
         of_image.or_else(|| self.apps.get(&program)).cloned().unwrap_or_default()
+    }
+
+    /// The programs of the image `was` are in the image `is`, too.
+    pub(crate) fn rebuild(&mut self, was: &str, is: &str) {
+        let (was, is) = (was.trim_start_matches("sha256:"), is.trim_start_matches("sha256:"));
+        let services = self.apps.keys().filter_map(|name| name.strip_suffix(&format!(" in {was}")));
+        let programs = services.map(|service| (program_of(service, is), program_of(service, was)));
+        for (new, old) in programs.collect::<Vec<_>>() {
+            let app = self.apps.get(&old).cloned().unwrap_or_default();
+            self.apps.entry(new).or_insert(app);
+        }
     }
 
     /// The program of a service in an image: one of another image goes on as it did.
@@ -324,7 +164,11 @@ impl Engine {
     }
 
     pub(crate) fn tell(&mut self, action: &'static str, labels: BTreeMap<String, String>) {
-        self.events.push_back(Event { action, labels });
+        self.events.push_back(Event { action, of: Subject::Labelled(labels) });
+    }
+
+    pub(crate) fn tell_of_image(&mut self, action: &'static str, reference: &str) {
+        self.events.push_back(Event { action, of: Subject::Image(reference.to_owned()) });
     }
 
     /// Makes a container. A network that does not exist is only missed at the start; a volume appears.
@@ -402,6 +246,7 @@ impl Engine {
             ends: None,
             restart_always,
             engine_health: found.healthcheck && !health_off,
+            log: Vec::new(),
         };
         self.containers.insert(id.clone(), container);
         self.tell("create", labels);
@@ -462,6 +307,7 @@ impl Engine {
                 container.finished = None;
                 container.exit_code = 0;
                 container.error.clear();
+                container.log.push(Written { at: now, stderr: false, text: "started".to_owned() });
                 container.oom_killed = false;
                 container.ports = ports;
                 container.networks = networks;

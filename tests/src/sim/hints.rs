@@ -1,12 +1,16 @@
 //! The stream of hints, as unreliable as it is told to be.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use aiplat_core::{ResourceId, action::label, spec::InstanceId};
 use aiplat_host::Hint;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
-use super::{Rng, engine::Event, faults::Faults};
+use super::{
+    Rng,
+    engine::{Event, Subject},
+    faults::Faults,
+};
 
 /// Who listens.
 #[derive(Debug, Default)]
@@ -56,9 +60,15 @@ impl Hints {
     }
 }
 
-/// What the adapter makes of an event.
-pub(crate) fn hint_of(event: &Event, instance: &InstanceId) -> Hint {
-    let ours = event.labels.get(label::INSTANCE).is_some_and(|owner| *owner == instance.0);
-    let resource: Option<ResourceId> = event.labels.get(label::RESOURCE).and_then(|text| text.parse().ok());
-    resource.filter(|_| ours).map_or(Hint::Relist, Hint::Changed)
+/// What the adapter makes of an event. Of images it knows those that it was `asked_for`.
+pub(crate) fn hint_of(event: &Event, instance: &InstanceId, asked_for: &BTreeSet<String>) -> Option<Hint> {
+    let labels = match &event.of {
+        Subject::Image(reference) => {
+            return asked_for.contains(reference).then(|| Hint::Changed(ResourceId::image(reference)));
+        }
+        Subject::Labelled(labels) => labels,
+    };
+    let ours = labels.get(label::INSTANCE).is_some_and(|owner| *owner == instance.0);
+    let resource: Option<ResourceId> = labels.get(label::RESOURCE).and_then(|text| text.parse().ok());
+    Some(resource.filter(|_| ours).map_or(Hint::Relist, Hint::Changed))
 }

@@ -1,42 +1,40 @@
-//! `SimHost`: the model behind the `Backend` port, in virtual time, with faults, and with a checker at every call.
+//! `SimHost`: the model in virtual time, with faults, and with a checker at every call; `backend` puts it behind the port.
 //!
 //! Each daemon gets a port of its own (`port`): when that daemon is killed nothing that it still has under way reaches
 //! the machine, as with a process.
 
 use std::{
-    collections::BTreeMap,
-    net::IpAddr,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use aiplat_core::{
-    Kind, ResourceId, Timestamp,
+    ResourceId, Timestamp,
     action::Action,
     condition::{ErrorClass, Reason},
-    observed::{ContainerId, FileStamp, Listing, Observed, PullProgress},
-    spec::{InstanceId, Platform, ProbeKind},
+    observed::PullProgress,
+    spec::{InstanceId, Platform},
 };
-use aiplat_host::{Backend, Hint, HostError, HostErrorKind, LogOptions, LogStream, Progress, Target, Usage};
-use futures_util::{FutureExt, StreamExt, future::BoxFuture, stream, stream::BoxStream};
+use aiplat_host::{HostError, HostErrorKind, Progress};
 use tokio::{sync::Notify, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use super::{
     Engine, Rng,
-    engine::State,
+    backend::SimPort,
     faults::{Fate, Faults},
     hints::Hints,
 };
-use crate::check;
+use crate::{check, orders::Orders};
 
 /// A simulated machine. Cheap to clone: all clones are the same machine.
 #[derive(Clone)]
 pub struct SimHost {
     inner: Arc<Mutex<Inner>>,
-    changed: Arc<Notify>,
+    pub(super) changed: Arc<Notify>,
     base: Instant,
-    instance: InstanceId,
+    pub(super) instance: InstanceId,
 }
 
 /// Everything about the machine.
@@ -57,12 +55,16 @@ pub struct Inner {
     pub violations: Vec<String>,
     /// The file in force, for the checkers.
     pub desired: Option<Platform>,
+    /// What people have ordered.
+    pub orders: Orders,
+    /// References of images that a daemon has asked for: it is told of these.
+    pub(super) asked_for: BTreeSet<String>,
     /// The one before it, and until when a call may still be of it.
     former: Option<(Platform, Timestamp)>,
     /// When each service was last seen ready, in truth.
     ready: BTreeMap<ResourceId, Timestamp>,
-    hints: Hints,
-    away: bool,
+    pub(super) hints: Hints,
+    pub(super) away: bool,
 }
 
 /// A mutating call.
@@ -86,7 +88,7 @@ const GATE_TOLERANCE: Duration = Duration::from_secs(5);
 /// See `aiplat_host::docker`.
 const PULL_STALLS: Duration = Duration::from_secs(120);
 
-/// A call that is made so soon after an edit may be of the file before it.
+/// A call that is made so soon after an edit may be of the file before it, and after an order of the time before that.
 const FORMER_TOLERANCE: Duration = Duration::from_secs(1);
 
 impl SimHost {
@@ -102,6 +104,8 @@ impl SimHost {
             listings: 0,
             violations: Vec::new(),
             desired: None,
+            orders: Orders::within(FORMER_TOLERANCE),
+            asked_for: BTreeSet::new(),
             former: None,
             ready: BTreeMap::new(),
             hints: Hints::default(),
@@ -147,6 +151,7 @@ impl SimHost {
         let now = self.now();
         inner.engine.advance(now);
         inner.note_ready();
+        inner.forget_gone();
         inner.tell(&self.instance);
         inner
     }
@@ -203,7 +208,7 @@ impl SimHost {
         HostError::new(kind, class, reason, message)
     }
 
-    fn unreachable() -> HostError {
+    pub(super) fn unreachable() -> HostError {
         Self::error(
             HostErrorKind::Unreachable,
             ErrorClass::Transient,
@@ -212,7 +217,7 @@ impl SimHost {
         )
     }
 
-    async fn read<T>(&self, read: impl Fn(&Inner) -> T) -> Result<T, HostError> {
+    pub(super) async fn read<T>(&self, read: impl Fn(&Inner) -> T) -> Result<T, HostError> {
         let fails = {
             let mut inner = self.settle();
             let chance = inner.faults.read_error;
@@ -239,7 +244,12 @@ impl SimHost {
         Ok(value)
     }
 
-    async fn act(&self, id: &ResourceId, action: &Action, progress: &Progress) -> Result<(), HostError> {
+    pub(super) async fn act(
+        &self,
+        id: &ResourceId,
+        action: &Action,
+        progress: &Progress,
+    ) -> Result<(), HostError> {
         let mut fate = self.settle().fate();
         if matches!(action, Action::PullImage { .. }) && matches!(fate, Fate::HangBefore | Fate::HangAfter) {
             // The adapter gives a pull up that makes no progress.
@@ -316,11 +326,11 @@ impl Inner {
         faults.fate(rng)
     }
 
-    fn tell(&mut self, instance: &InstanceId) {
-        let Self { engine, hints, faults, rng, away, .. } = self;
+    pub(super) fn tell(&mut self, instance: &InstanceId) {
+        let Self { engine, hints, faults, rng, away, asked_for, .. } = self;
         for event in std::mem::take(&mut engine.events) {
-            if !*away {
-                hints.send(super::hints::hint_of(&event, instance), faults, rng);
+            if let Some(hint) = super::hints::hint_of(&event, instance, asked_for).filter(|_| !*away) {
+                hints.send(hint, faults, rng);
             }
         }
     }
@@ -332,6 +342,14 @@ impl Inner {
             if check::satisfied(engine, desired, id, aiplat_core::spec::DependencyCondition::Healthy) {
                 ready.insert(id.clone(), engine.now);
             }
+        }
+    }
+
+    fn forget_gone(&mut self) {
+        let Self { engine, desired, former, orders, .. } = self;
+        let former = former.as_ref().filter(|(_, until)| *until >= engine.now).map(|(former, _)| former);
+        for file in former.into_iter().chain(desired.as_ref()) {
+            orders.forget_gone(engine, file);
         }
     }
 
@@ -352,12 +370,12 @@ impl Inner {
     }
 
     fn objections(&self, desired: &Platform, id: &ResourceId, action: &Action) -> Vec<String> {
-        let Self { engine, ready, .. } = self;
+        let Self { engine, ready, orders, .. } = self;
         let now = engine.now;
         let recently = |on: &ResourceId| ready.get(on).is_some_and(|at| now.since(*at) <= GATE_TOLERANCE);
         let spec = desired.containers.get(id);
         let were_open = spec.is_some_and(|spec| spec.policy.dependencies.keys().all(recently));
-        let call = check::Call { before: engine, desired, id, action };
+        let call = check::Call { before: engine, desired, id, action, orders };
         let mut found = check::violations(&call, true);
         found.retain(|violation| !(were_open && violation.starts_with("S7")));
         found.into_iter().map(|violation| format!("{now}: {violation}")).collect()
@@ -370,142 +388,7 @@ impl Inner {
     }
 }
 
-/// The machine as one daemon reaches it.
-pub struct SimPort {
-    host: SimHost,
-    dead: CancellationToken,
-}
-
-impl SimPort {
-    /// Nothing that a dead daemon has under way goes on.
-    async fn unless_dead<T>(&self, work: impl Future<Output = T>) -> T {
-        tokio::select! {
-            biased;
-            // Cancel-safe: a flag that stays set.
-            () = self.dead.cancelled() => std::future::pending().await,
-            // Given up with its daemon, which never sees an answer.
-            value = work => value,
-        }
-    }
-}
-
-impl Backend for SimPort {
-    fn observe<'a>(&'a self, target: &'a Target) -> BoxFuture<'a, Result<Observed, HostError>> {
-        let host = &self.host;
-        host.settle().looks += 1;
-        let look = async move {
-            if target.id.kind != Kind::Container {
-                return host.read(|inner| inner.engine.look(target, &host.instance)).await;
-            }
-            // A listing and then an inspect, which waits for what is under way: other answers overtake this one.
-            let (as_of, listed) = host.read(|inner| (inner.engine.moment(), inner.engine.listed())).await?;
-            let waits = { host.settle().rng.below(10) };
-            if waits == 0 {
-                let most = 300;
-                let wait = { host.settle().rng.below(most) };
-                tokio::time::sleep(Duration::from_millis(wait)).await;
-            }
-            let inspect = |inner: &Inner| {
-                let mut containers = listed.clone();
-                inner.engine.add_details(&mut containers, &target.id, &host.instance);
-                Observed::Containers(as_of, containers)
-            };
-            host.read(inspect).await
-        };
-        self.unless_dead(look).boxed()
-    }
-
-    fn observe_all(&self) -> BoxFuture<'_, Result<Listing, HostError>> {
-        self.host.settle().listings += 1;
-        self.unless_dead(self.host.read(|inner| inner.engine.listing())).boxed()
-    }
-
-    fn apply<'a>(
-        &'a self,
-        id: &'a ResourceId,
-        action: &'a Action,
-        progress: Progress,
-        _cancel: CancellationToken,
-    ) -> BoxFuture<'a, Result<(), HostError>> {
-        self.unless_dead(async move { self.host.act(id, action, &progress).await }).boxed()
-    }
-
-    fn remove_volume<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<(), HostError>> {
-        self.unless_dead(async move {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-            let mut inner = self.host.settle();
-            if inner.away {
-                return Err(SimHost::unreachable());
-            }
-            let done = inner.engine.remove_left_volume(&self.host.instance, name);
-            inner.tell(&self.host.instance);
-            self.host.changed.notify_one();
-            done
-        })
-        .boxed()
-    }
-
-    fn stamps(&self, paths: Vec<String>) -> BoxFuture<'_, BTreeMap<String, FileStamp>> {
-        let inner = self.host.settle();
-        let stamp = |path: String| {
-            let writes = inner.engine.writes.get(&path).copied().unwrap_or_default();
-            let stamp =
-                if inner.engine.paths.contains(&path) { writes.to_string() } else { "absent".to_owned() };
-            (path, FileStamp(stamp))
-        };
-        let stamps = paths.into_iter().map(stamp).collect();
-        async move { stamps }.boxed()
-    }
-
-    fn hints(&self) -> BoxStream<'static, Hint> {
-        let mut inner = self.host.settle();
-        let connected = !inner.away;
-        let receiver = inner.hints.subscribe(connected);
-        let dead = self.dead.clone();
-        stream::unfold(receiver, |mut receiver| async move { Some((receiver.recv().await?, receiver)) })
-            .take_until(dead.cancelled_owned())
-            .boxed()
-    }
-
-    fn probe<'a>(
-        &'a self,
-        container: &'a ContainerId,
-        _address: Option<IpAddr>,
-        kind: &'a ProbeKind,
-        _timeout: Duration,
-    ) -> BoxFuture<'a, Result<String, String>> {
-        let probe = async move {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-            let inner = self.host.settle();
-            let answers = inner.engine.containers.get(&container.0).is_some_and(|c| inner.engine.answers(c));
-            if answers {
-                Ok(format!("{kind}: connected"))
-            } else {
-                Err(format!("{kind}: connection refused"))
-            }
-        };
-        self.unless_dead(probe).boxed()
-    }
-
-    fn logs<'a>(
-        &'a self,
-        _container: &'a ContainerId,
-        _options: &'a LogOptions,
-    ) -> BoxFuture<'a, Result<LogStream, HostError>> {
-        async { Ok(stream::empty().boxed()) }.boxed()
-    }
-
-    fn usage<'a>(&'a self, container: &'a ContainerId) -> BoxFuture<'a, Result<Usage, HostError>> {
-        async move {
-            let inner = self.host.settle();
-            let runs = inner.engine.containers.get(&container.0).is_some_and(|it| it.state == State::Running);
-            let memory_limit = 1 << 30;
-            Ok(if runs { Usage { memory_limit, pids: 1, ..Usage::default() } } else { Usage::default() })
-        }
-        .boxed()
-    }
-
-    fn instance(&self) -> &InstanceId {
-        &self.host.instance
-    }
+/// Milliseconds since 1970 at the machine's wall.
+pub(super) fn wall_ms(at: Timestamp) -> i64 {
+    1_767_225_600_000 + i64::try_from(at.since_boot().as_millis()).unwrap_or(0)
 }

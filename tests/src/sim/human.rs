@@ -152,7 +152,7 @@ impl Engine {
         let ids: Vec<(String, String)> =
             ours.map(|container| (container.id.clone(), container.name.clone())).collect();
         let (id, name) = rng.pick(&ids)?.clone();
-        let (what, done) = match rng.below(9) {
+        let (what, done) = match rng.below(11) {
             0 => ("kill", self.kill(&id)),
             // Who stops what then exits with 0 has completed it, where the file does not say `restart: always`.
             1 => ("stop", {
@@ -174,6 +174,16 @@ impl Engine {
             7 => ("network create, twice at once", {
                 let names: Vec<String> = self.networks.values().map(|network| network.name.clone()).collect();
                 rng.pick(&names).iter().for_each(|network| self.duplicate_network(network));
+                Ok(())
+            }),
+            8 => ("pull, of a tag that has moved", {
+                let image = self.containers.get(&id)?.image.clone();
+                self.push(&image);
+                self.pull(&image)
+            }),
+            9 => ("rmi -f", {
+                let image = self.containers.get(&id)?.image.clone();
+                self.untag(&image);
                 Ok(())
             }),
             _ => ("network rm", {

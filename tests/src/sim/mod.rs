@@ -2,12 +2,14 @@
 
 pub mod act;
 pub mod app;
+pub mod backend;
 pub mod engine;
 pub mod faults;
 pub mod hints;
 pub mod host;
 pub mod human;
 pub mod look;
+pub mod objects;
 pub mod operations;
 pub mod ports;
 pub mod rng;

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use aiplat_core::{Timestamp, spec::Limits};
 
-use super::engine::{Answer, Connection, Engine, Image, Network, State, Volume, address, refuse};
+use super::engine::{Answer, Connection, Engine, Image, Network, State, Volume, Written, address, refuse};
 
 impl Engine {
     /// SIGKILL. 409 when it does not run.
@@ -210,17 +210,28 @@ impl Engine {
         match self.registry.get(reference).cloned() {
             Some(image) => {
                 self.images.insert(reference.to_owned(), image);
-                self.tell("pull", BTreeMap::new());
+                self.tell_of_image("pull", reference);
                 Ok(())
             }
             None => refuse(404, format!("manifest for {reference} not found: manifest unknown")),
         }
     }
 
-    /// Somebody pushes another image under the tag; it is on this machine with the next pull.
+    /// Somebody pushes another image under the tag; it is on this machine with the next pull. The programs in it do as
+    /// those of the one before.
     pub fn push(&mut self, reference: &str) {
         let image = self.registry.entry(reference.to_owned()).or_default();
+        let was = image.id(reference);
         image.content += 1;
+        let is = image.id(reference);
+        self.rebuild(&was, &is);
+    }
+
+    /// `docker rmi -f`: the tag means nothing any more; what was made from it runs on.
+    pub fn untag(&mut self, reference: &str) {
+        if self.images.remove(reference).is_some() {
+            self.tell_of_image("untag", reference);
+        }
     }
 
     /// Puts an image on this machine, and into the registry.
@@ -244,10 +255,13 @@ impl Engine {
     /// Its process is gone. Nothing if none ran.
     pub fn end(&mut self, id: &str, exit_code: i64, oom: bool) {
         let now = self.now;
+        let says = self.find(id).and_then(|container| self.app(container).ends?.says);
         let Ok(container) = self.find_mut(id) else { return };
         if !matches!(container.state, State::Running | State::Paused) {
             return;
         }
+        let last = says.filter(|_| exit_code != 0);
+        container.log.extend(last.map(|text| Written { at: now, stderr: true, text }));
         container.state = State::Exited;
         container.finished = Some(now);
         container.exit_code = exit_code;

@@ -13,7 +13,7 @@ use futures_util::{FutureExt, future::BoxFuture};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::host::SimHost;
+use super::host::{SimHost, wall_ms};
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -29,7 +29,7 @@ impl Clock for SimClock {
     }
 
     fn wall_ms(&self) -> i64 {
-        1_767_225_600_000 + i64::try_from(self.0.now().since_boot().as_millis()).unwrap_or(0)
+        wall_ms(self.0.now())
     }
 }
 

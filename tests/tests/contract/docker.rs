@@ -120,12 +120,21 @@ impl Machine for Docker {
         self.call("POST", &format!("/containers/{id}/wait"), &Value::Null);
     }
 
+    fn start(&self, id: &str) {
+        self.call("POST", &format!("/containers/{id}/start"), &Value::Null);
+    }
+
     fn remove_network(&self, name: &str) {
         self.call("DELETE", &format!("/networks/{name}"), &Value::Null);
     }
 
     fn remove(&self, id: &str) {
         self.call("DELETE", &format!("/containers/{id}?force=1&v=1"), &Value::Null);
+    }
+
+    fn accounts(&self, id: &str) -> bool {
+        let stats = self.call("GET", &format!("/containers/{id}/stats?stream=false"), &Value::Null);
+        stats["memory_stats"]["usage"].is_u64()
     }
 
     fn free_port(&self) -> u16 {

@@ -9,7 +9,7 @@ use aiplat_tests::{
     contract::{Clause, Machine, Program},
     lab::simulate,
     scene::START,
-    sim::{App, Engine, Foreign, SimHost, engine::Image, host::SimPort},
+    sim::{App, Engine, Foreign, SimHost, backend::SimPort, engine::Image},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -23,7 +23,7 @@ pub(crate) fn check(clause: Clause) {
         let mut engine = Engine { now: START, ..Engine::default() };
         for (image, app) in [
             ("serve:1", App::default()),
-            ("exit:1", App::crashing(Duration::from_millis(1), 3)),
+            ("exit:1", App::crashing(Duration::from_millis(1), 3).saying("FATAL: it crashes as asked")),
             ("missing:1", App { missing_executable: true, ..App::default() }),
         ] {
             engine.add_image(image, Image::default());
@@ -71,12 +71,20 @@ impl Machine for Simulated {
         self.host.by_hand(|engine| engine.kill(id)).expect("it runs");
     }
 
+    fn start(&self, id: &str) {
+        self.host.by_hand(|engine| engine.start(id)).expect("it can run");
+    }
+
     fn remove_network(&self, name: &str) {
         self.host.by_hand(|engine| engine.remove_network(name)).expect("nobody uses it");
     }
 
     fn remove(&self, id: &str) {
         self.host.by_hand(|engine| engine.remove(id, true)).expect("it exists");
+    }
+
+    fn accounts(&self, _id: &str) -> bool {
+        true
     }
 
     fn free_port(&self) -> u16 {

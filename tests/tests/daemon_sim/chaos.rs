@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use aiplat_core::{ResourceId, plan::Command, spec::RestartMode};
 use aiplat_tests::{
     build::Sketch,
-    generate::sketches,
+    generate::{NAMES, sketches},
     lab::{Lab, simulate},
     scene::Restart,
     sim::{Faults, Foreign, Rng},
@@ -24,6 +25,10 @@ fn platform(runner: &mut TestRunner) -> Sketch {
     for service in &mut sketch.services {
         // An edge needs a shared network.
         service.networks = vec!["default".to_owned()];
+        // What fails for good when it is killed does not come back by itself.
+        if service.restart == RestartMode::No {
+            service.restart = RestartMode::Default;
+        }
     }
     sketch
 }
@@ -38,6 +43,7 @@ async fn chaos(lab: &mut Lab, rng: &mut Rng, runner: &mut TestRunner) {
     lab.host.settle().faults = Faults::drawn(rng);
     // An end with exit 0 in the absence of engine and daemon cannot be told from a completion.
     let daemon_dies = rng.percent(50);
+    let mut disk_full = false;
     for _ in 0..rng.below(STEPS) {
         match rng.below(20) {
             0 if daemon_dies => {
@@ -51,7 +57,12 @@ async fn chaos(lab: &mut Lab, rng: &mut Rng, runner: &mut TestRunner) {
             }
             2 => lab.write(&platform(runner)),
             3 => lab.folder.write(b"services: ["),
-            4 => lab.disk.fill(rng.percent(50)),
+            4 => {
+                disk_full = rng.percent(50);
+                lab.disk.fill(disk_full);
+            }
+            // What cannot be saved does not outlive its daemon.
+            9..=11 if !disk_full => order(lab, rng).await,
             5..=8 => {
                 let mut chance = rng.fork();
                 drop(lab.host.by_hand(|engine| engine.meddle(&mut chance)));
@@ -60,6 +71,23 @@ async fn chaos(lab: &mut Lab, rng: &mut Rng, runner: &mut TestRunner) {
         }
         lab.pass(Duration::from_millis(rng.below(3_000))).await;
         lab.assert_safe();
+    }
+}
+
+async fn order(lab: &Lab, rng: &mut Rng) {
+    let command = *rng.pick(&Command::ALL).expect("there are some");
+    let name = *rng.pick(&NAMES).expect("five");
+    let lasts = rng.percent(30).then(|| Duration::from_secs(rng.below(60)));
+    let _taken = lab.order(&ResourceId::container(name), command, lasts).await;
+}
+
+/// People take their orders back.
+async fn let_go(lab: &Lab) {
+    let held = lab.host.settle().orders.held();
+    for id in held {
+        for command in [Command::Resume, Command::Start] {
+            let _taken = lab.order(&id, command, None).await;
+        }
     }
 }
 
@@ -78,6 +106,7 @@ async fn run(seed: u64) {
     lab.disk.fill(false);
     lab.write(&platform(&mut runner));
     lab.confirm().await;
+    let_go(&lab).await;
     // A hung stop, then the longest back-off of a failed action, then a resync.
     lab.converged_within(Duration::from_secs(1_800)).await;
     lab.pass(Duration::from_secs(130)).await;

@@ -95,14 +95,43 @@ fn a_rebuilt_image_is_tried_at_once() {
         lab.boot();
         lab.pass(Duration::from_secs(60)).await;
         assert!(is_held(&lab), "{}", lab.story());
-        lab.host.by_hand(|engine| {
-            engine.push("web:1");
-            engine.pull("web:1").expect("it is in the registry");
-            engine.install("web", "web:1#1", &App::default());
-        });
-        // The engine tells of a tag that moves; the model does not.
-        lab.shared().hint(ResourceId::image("web:1"));
+        assert_eq!(starts(&lab), 2);
+        rebuild(&lab, &App::default());
         lab.converged_within(Duration::from_secs(5)).await;
         assert!(!is_held(&lab));
+        assert_eq!(starts(&lab), 3);
+    });
+}
+
+#[test]
+fn a_rebuilt_image_with_the_same_defect_is_held_again_and_one_that_is_gone_is_pulled() {
+    simulate(async {
+        let broken =
+            App::crashing(Duration::from_millis(300), 1).saying("ModuleNotFoundError: No module named 'x'");
+        let mut lab = Lab::new(&sketch([service("web").app(broken.clone())]), 1);
+        lab.boot();
+        lab.pass(Duration::from_secs(60)).await;
+        rebuild(&lab, &broken);
+        lab.pass(Duration::from_secs(60)).await;
+        assert!(is_held(&lab), "{}", lab.story());
+        assert_eq!(starts(&lab), 4, "another image is another two tries");
+        lab.host.by_hand(|engine| {
+            engine.push("web:1");
+            engine.install("web", "web:1#2", &App::default());
+            engine.untag("web:1");
+        });
+        // A pull takes two seconds.
+        lab.converged_within(Duration::from_secs(5)).await;
+        assert_eq!(starts(&lab), 5);
+        lab.assert_safe();
+    });
+}
+
+/// Another image is made under the tag, with this program in it.
+fn rebuild(lab: &Lab, app: &App) {
+    lab.host.by_hand(|engine| {
+        engine.push("web:1");
+        engine.install("web", "web:1#1", app);
+        engine.pull("web:1").expect("it is in the registry");
     });
 }

@@ -4,35 +4,9 @@ use aiplat_api::v1::StatusDoc;
 use aiplat_core::condition::Word;
 use serde_json::json;
 
-use crate::harness::{PATIENCE, Stage, all_ready, engine::Event, report, service, stage::Run, until};
-
-const PLATFORM: &str = r#"
-apiVersion: aiplat/v1
-name: @name
-networks: {default: {}, side: {}}
-services:
-  web:
-    image: aiplat-demo:1
-    command: ["serve", "READY_AFTER=400"]
-    environment: {VALUE: a}
-    ports: ["@port1:8080"]
-    networks: [default]
-    deploy: {resources: {limits: {memory: 64m}}}
-    healthcheck: {http: {port: 8080, path: /ready}, interval: 5s}
-  other:
-    image: aiplat-demo:1
-    command: ["serve"]
-    networks: [default]
-"#;
-
-/// One service with its network, without a probe: quick to replace.
-fn converged() -> Option<Stage> {
-    let mut stage = Stage::new()?;
-    stage.save(PLATFORM);
-    stage.start();
-    stage.ready();
-    Some(stage)
-}
+use crate::harness::{
+    PATIENCE, Stage, WEB_AND_OTHER, all_ready, engine::position, report, service, stage::Run, until,
+};
 
 fn renewed(stage: &Stage, old: &Run) -> bool {
     stage.runs().get("web").is_some_and(|run| run.id != old.id)
@@ -40,11 +14,11 @@ fn renewed(stage: &Stage, old: &Run) -> bool {
 
 /// Edits, and checks with the engine's own events that `web` was replaced as it should be.
 fn is_replaced(edit: impl Fn(&str) -> String) -> Option<Stage> {
-    let mut stage = converged()?;
+    let mut stage = Stage::ready_with(WEB_AND_OTHER)?;
     let before = stage.runs();
     let old = &before["web"];
     let recorder = stage.engine.record(&stage.label());
-    stage.put_in_force(&edit(PLATFORM));
+    stage.put_in_force(&edit(WEB_AND_OTHER));
     let starting = stage.wait("the new one starts", |status| service(status, "web").status == Word::Starting);
     assert_eq!(service(&starting, "web").status, Word::Starting);
     assert!(stage.engine.inspect(&old.id).is_some(), "the old one is kept until the new one is Ready");
@@ -67,11 +41,6 @@ fn is_replaced(edit: impl Fn(&str) -> String) -> Option<Stage> {
     assert_eq!(after["other"], before["other"], "the other one is not touched");
     assert_eq!(service(&status, "web").restarts, 0, "a replacement is no restart");
     Some(stage)
-}
-
-fn position(events: &[Event], id: &str, action: &str) -> usize {
-    let found = events.iter().position(|event| event.id == id && event.action == action);
-    found.unwrap_or_else(|| panic!("no {action} of {id} in {events:#?}"))
 }
 
 #[test]
@@ -97,24 +66,24 @@ fn a_changed_port_replaces_the_container() {
 
 #[test]
 fn an_edit_that_is_undone_while_it_is_made_ends_as_it_began() {
-    let Some(mut stage) = converged() else { return };
+    let Some(mut stage) = Stage::ready_with(WEB_AND_OTHER) else { return };
     let before = stage.runs();
-    stage.put_in_force(&PLATFORM.replace("VALUE: a", "VALUE: b"));
+    stage.put_in_force(&WEB_AND_OTHER.replace("VALUE: a", "VALUE: b"));
     assert!(
         until(PATIENCE, || containers(&stage) == 3 || renewed(&stage, &before["web"])),
         "the replacement is made"
     );
-    stage.put_in_force(PLATFORM);
+    stage.put_in_force(WEB_AND_OTHER);
     ends_as_a(&mut stage);
 }
 
 #[test]
 fn an_edit_that_is_undone_before_it_is_ready_ends_as_it_began() {
-    let Some(mut stage) = converged() else { return };
+    let Some(mut stage) = Stage::ready_with(WEB_AND_OTHER) else { return };
     let before = stage.runs();
-    stage.put_in_force(&PLATFORM.replace("VALUE: a", "VALUE: b"));
+    stage.put_in_force(&WEB_AND_OTHER.replace("VALUE: a", "VALUE: b"));
     assert!(until(PATIENCE, || renewed(&stage, &before["web"])), "the replacement runs");
-    stage.put_in_force(PLATFORM);
+    stage.put_in_force(WEB_AND_OTHER);
     ends_as_a(&mut stage);
 }
 
@@ -138,10 +107,10 @@ fn ends_as_a(stage: &mut Stage) {
 
 /// Edits `web` into something that does not work: what served before serves again, and goes on to.
 fn is_taken_back(edit: &str, why: &str) {
-    let Some(mut stage) = converged() else { return };
+    let Some(mut stage) = Stage::ready_with(WEB_AND_OTHER) else { return };
     let before = stage.runs();
-    let bad = PLATFORM.replace(r#"command: ["serve", "READY_AFTER=400"]"#, edit);
-    assert_ne!(bad, PLATFORM);
+    let bad = WEB_AND_OTHER.replace(r#"command: ["serve", "READY_AFTER=400"]"#, edit);
+    assert_ne!(bad, WEB_AND_OTHER);
     stage.put_in_force(&bad);
     let status = stage.wait("the edit is taken back", |status: &StatusDoc| {
         let web = service(status, "web");
@@ -160,7 +129,7 @@ fn is_taken_back(edit: &str, why: &str) {
         service(status, "web").message.contains("was taken back")
     });
     assert_eq!(stage.runs(), runs, "it is not tried again");
-    stage.put_in_force(PLATFORM);
+    stage.put_in_force(WEB_AND_OTHER);
     stage.settled();
     assert_eq!(stage.runs(), runs, "undoing the edit is nothing to do");
 }
@@ -183,18 +152,18 @@ fn an_edit_that_crashes_is_taken_back() {
 
 #[test]
 fn a_changed_network_is_connected_and_disconnected_live() {
-    let Some(mut stage) = converged() else { return };
+    let Some(mut stage) = Stage::ready_with(WEB_AND_OTHER) else { return };
     let before = stage.runs();
     let networks = |stage: &Stage| -> Vec<String> {
         let inspect = stage.container("web").unwrap_or_default();
         let networks = inspect["NetworkSettings"]["Networks"].as_object().cloned().unwrap_or_default();
         networks.keys().map(|name| name.trim_start_matches(&format!("{}_", stage.name)).to_owned()).collect()
     };
-    stage.put_in_force(&PLATFORM.replacen("networks: [default]", "networks: [default, side]", 1));
+    stage.put_in_force(&WEB_AND_OTHER.replacen("networks: [default]", "networks: [default, side]", 1));
     assert!(until(PATIENCE, || networks(&stage) == ["default", "side"]), "{:?}", networks(&stage));
     stage.settled();
     assert_eq!(stage.runs(), before, "nobody is restarted for a connection");
-    stage.put_in_force(PLATFORM);
+    stage.put_in_force(WEB_AND_OTHER);
     assert!(until(PATIENCE, || networks(&stage) == ["default"]), "{:?}", networks(&stage));
     stage.settled();
     assert_eq!(stage.runs(), before, "nobody is restarted for a disconnection");
@@ -202,7 +171,7 @@ fn a_changed_network_is_connected_and_disconnected_live() {
 
 #[test]
 fn a_network_whose_settings_or_name_change_is_made_anew_under_running_services() {
-    let Some(mut stage) = converged() else { return };
+    let Some(mut stage) = Stage::ready_with(WEB_AND_OTHER) else { return };
     let before = stage.runs();
     let networks = |stage: &Stage| stage.engine.networks(&stage.label());
     let connected = |stage: &Stage, network: &str| {
@@ -215,7 +184,7 @@ fn a_network_whose_settings_or_name_change_is_made_anew_under_running_services()
     let default = format!("{}_default", stage.name);
     let old = networks(&stage)[&default].clone();
 
-    stage.put_in_force(&PLATFORM.replace("default: {},", "default: {labels: {team: search}},"));
+    stage.put_in_force(&WEB_AND_OTHER.replace("default: {},", "default: {labels: {team: search}},"));
     let is_new = |stage: &Stage| networks(stage).get(&default).is_some_and(|id| *id != old);
     assert!(until(PATIENCE, || is_new(&stage)), "{:?}", networks(&stage));
     stage.settled();
@@ -224,7 +193,7 @@ fn a_network_whose_settings_or_name_change_is_made_anew_under_running_services()
     assert_eq!(stage.runs(), before, "nobody is restarted for a network");
 
     let own = format!("{}-own", stage.name);
-    stage.put_in_force(&PLATFORM.replace("default: {},", &format!("default: {{name: {own}}},")));
+    stage.put_in_force(&WEB_AND_OTHER.replace("default: {},", &format!("default: {{name: {own}}},")));
     assert!(until(PATIENCE, || networks(&stage).contains_key(&own)), "{:?}", networks(&stage));
     assert!(until(PATIENCE, || !networks(&stage).contains_key(&default)), "{:?}", networks(&stage));
     stage.settled();
@@ -235,10 +204,7 @@ fn a_network_whose_settings_or_name_change_is_made_anew_under_running_services()
 
 #[test]
 fn a_second_network_of_one_name_is_removed() {
-    let Some(mut stage) = Stage::new() else { return };
-    stage.save(PLATFORM);
-    stage.start();
-    stage.ready();
+    let Some(mut stage) = Stage::ready_with(WEB_AND_OTHER) else { return };
     let default = format!("{}_default", stage.name);
     let list = stage.engine.try_get("/networks").expect("the engine lists");
     let ours = list.as_array().and_then(|all| all.iter().find(|network| network["Name"] == json!(default)));
@@ -253,11 +219,11 @@ fn a_second_network_of_one_name_is_removed() {
 
 #[test]
 fn a_changed_memory_limit_is_set_live() {
-    let Some(mut stage) = converged() else { return };
+    let Some(mut stage) = Stage::ready_with(WEB_AND_OTHER) else { return };
     let before = stage.runs();
     let memory = |stage: &Stage| stage.container("web").unwrap_or_default()["HostConfig"]["Memory"].clone();
     assert_eq!(memory(&stage), json!(64 << 20));
-    stage.put_in_force(&PLATFORM.replace("memory: 64m", "memory: 96m"));
+    stage.put_in_force(&WEB_AND_OTHER.replace("memory: 64m", "memory: 96m"));
     assert!(until(PATIENCE, || memory(&stage) == json!(96 << 20)), "{}", memory(&stage));
     stage.settled();
     assert_eq!(stage.runs(), before, "nobody is restarted for a limit");
@@ -265,9 +231,9 @@ fn a_changed_memory_limit_is_set_live() {
 
 #[test]
 fn a_replacement_whose_image_is_missing_leaves_the_old_one_and_is_not_called_ready() {
-    let Some(mut stage) = converged() else { return };
+    let Some(mut stage) = Stage::ready_with(WEB_AND_OTHER) else { return };
     let before = stage.runs();
-    let missing = PLATFORM.replacen("aiplat-demo:1", "127.0.0.1:1/nowhere:1", 1);
+    let missing = WEB_AND_OTHER.replacen("aiplat-demo:1", "127.0.0.1:1/nowhere:1", 1);
     let status = stage.put_in_force(&missing);
     assert!(!all_ready(&status), "an edit that is not done is not Ready: {}", status.platform.sentence);
     let status = stage.wait("the missing image is named", |status: &StatusDoc| {

@@ -1,8 +1,5 @@
 //! aiplatd dies anywhere and is started again: the workloads do not notice.
 
-use std::io::{Read, Write};
-use std::net::TcpStream;
-
 use aiplat_core::condition::Word;
 use serde_json::Value;
 
@@ -65,16 +62,8 @@ fn dies_and_comes_back(point: u64) -> Option<()> {
 
 /// How often `db` was started, by its own count on its volume.
 fn starts_of_db(stage: &Stage) -> u64 {
-    let inspect = stage.container("db").expect("db has a container");
-    let network = format!("{}_default", stage.name);
-    let address =
-        inspect["NetworkSettings"]["Networks"][&network]["IPAddress"].as_str().expect("it has an address");
-    let mut stream = TcpStream::connect((address, 8080)).expect("db answers");
-    stream.write_all(b"GET / HTTP/1.0\r\n\r\n").expect("db listens");
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).expect("db answers in full");
-    let body: Value =
-        serde_json::from_str(answer.split("\r\n\r\n").nth(1).unwrap_or_default()).expect("JSON");
+    let answer = stage.ask(&stage.runs()["db"].id, "/").expect("db answers");
+    let body: Value = serde_json::from_slice(&answer.body).expect("JSON");
     body["starts"].as_u64().expect("it counts its starts")
 }
 
@@ -100,10 +89,7 @@ fn killed_after_any_of_its_first_actions_it_ends_in_the_same_state() {
 #[test]
 fn killed_in_the_middle_of_a_replacement_it_ends_with_the_new_one() {
     for point in [2, 4, 6, 9] {
-        let Some(mut stage) = Stage::new() else { return };
-        stage.save(PLATFORM);
-        stage.start();
-        stage.ready();
+        let Some(mut stage) = Stage::ready_with(PLATFORM) else { return };
         let before = stage.runs();
         stage.kill();
         stage.save(&PLATFORM.replace(
@@ -132,10 +118,7 @@ fn killed_in_the_middle_of_a_replacement_it_ends_with_the_new_one() {
 
 #[test]
 fn neither_sigterm_nor_sigkill_stops_a_workload() {
-    let Some(mut stage) = Stage::new() else { return };
-    stage.save(PLATFORM);
-    stage.start();
-    stage.ready();
+    let Some(mut stage) = Stage::ready_with(PLATFORM) else { return };
     let runs = stage.runs();
     assert_eq!(stage.stop(), Some(0), "SIGTERM is a clean end");
     assert_eq!(stage.runs(), runs);

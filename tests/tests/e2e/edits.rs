@@ -6,27 +6,7 @@ use std::collections::BTreeSet;
 use aiplat_api::v1::DiffReply;
 use serde_json::json;
 
-use crate::harness::{Stage, engine::Event, report};
-
-const PLATFORM: &str = r#"
-apiVersion: aiplat/v1
-name: @name
-networks: {default: {}, side: {}}
-services:
-  web:
-    image: aiplat-demo:1
-    command: ["serve"]
-    environment: {VALUE: a}
-    labels: {team: a}
-    ports: ["@port1:8080"]
-    networks: [default]
-    deploy: {resources: {limits: {memory: 64m}}}
-    healthcheck: {http: {port: 8080, path: /ready}, interval: 5s}
-  other:
-    image: aiplat-demo:1
-    command: ["serve"]
-    networks: [default, side]
-"#;
+use crate::harness::{Stage, WEB_AND_OTHER, engine::Event, report};
 
 /// One service replaced: the new one is made beside the old one, which goes last.
 const REPLACED: &[&str] = &["create", "stop", "rename", "rename", "start", "remove"];
@@ -34,8 +14,8 @@ const REPLACED: &[&str] = &["create", "stop", "rename", "rename", "start", "remo
 /// What is written instead of what, the field that is named as the cause, and what is done.
 const EDITS: &[(&str, &str, &str, &[&str])] = &[
     (
-        "image: aiplat-demo:1\n    command: [\"serve\"]\n    environment",
-        "image: aiplat-demo:2\n    command: [\"serve\"]\n    environment",
+        "image: aiplat-demo:1\n    command: [\"serve\", \"READY_AFTER=400\"]",
+        "image: aiplat-demo:2\n    command: [\"serve\", \"READY_AFTER=400\"]",
         "image",
         REPLACED,
     ),
@@ -57,7 +37,7 @@ const EDITS: &[(&str, &str, &str, &[&str])] = &[
 #[test]
 fn each_kind_of_edit_is_done_as_diff_said() {
     let Some(mut stage) = Stage::new() else { return };
-    let mut yaml = PLATFORM.to_owned();
+    let mut yaml = WEB_AND_OTHER.to_owned();
     stage.save(&yaml);
     stage.start();
     stage.settled();

@@ -31,14 +31,6 @@ services:
     depends_on: {db: {condition: service_healthy}}
 "#;
 
-fn converged() -> Option<Stage> {
-    let mut stage = Stage::new()?;
-    stage.save(PLATFORM);
-    stage.start();
-    stage.ready();
-    Some(stage)
-}
-
 /// Breaks `db` by `accident`, and checks who followed and who stayed.
 fn heals_in_order(mut stage: Stage, accident: impl Fn(&Stage, &str)) -> Stage {
     let before = stage.runs();
@@ -84,7 +76,7 @@ fn heals_in_order(mut stage: Stage, accident: impl Fn(&Stage, &str)) -> Stage {
 
 #[test]
 fn a_killed_service_is_started_again_and_only_who_asked_for_it_follows() {
-    let Some(stage) = converged() else { return };
+    let Some(stage) = Stage::ready_with(PLATFORM) else { return };
     let id = stage.runs()["db"].id.clone();
     let stage = heals_in_order(stage, |stage, id| {
         stage.engine.post(&format!("/containers/{id}/kill"), &Value::Null);
@@ -94,13 +86,13 @@ fn a_killed_service_is_started_again_and_only_who_asked_for_it_follows() {
 
 #[test]
 fn a_removed_service_is_made_anew_and_only_who_asked_for_it_follows() {
-    let Some(stage) = converged() else { return };
+    let Some(stage) = Stage::ready_with(PLATFORM) else { return };
     heals_in_order(stage, |stage, id| stage.engine.delete(&format!("/containers/{id}?force=1")));
 }
 
 #[test]
 fn a_restart_policy_that_was_given_by_hand_is_taken_away_and_nobody_is_restarted() {
-    let Some(mut stage) = converged() else { return };
+    let Some(mut stage) = Stage::ready_with(PLATFORM) else { return };
     let before = stage.runs();
     let policy = |stage: &Stage| {
         stage.container("other").unwrap_or_default()["HostConfig"]["RestartPolicy"]["Name"].clone()
@@ -114,7 +106,7 @@ fn a_restart_policy_that_was_given_by_hand_is_taken_away_and_nobody_is_restarted
 
 #[test]
 fn a_disconnected_network_is_connected_again_with_its_names_and_nobody_is_restarted() {
-    let Some(mut stage) = converged() else { return };
+    let Some(mut stage) = Stage::ready_with(PLATFORM) else { return };
     let before = stage.runs();
     let network = format!("{}_default", stage.name);
     let body = json!({"Container": before["db"].id, "Force": true});
@@ -132,7 +124,7 @@ fn a_disconnected_network_is_connected_again_with_its_names_and_nobody_is_restar
 
 #[test]
 fn a_paused_service_goes_on_and_a_stopped_one_is_started() {
-    let Some(mut stage) = converged() else { return };
+    let Some(mut stage) = Stage::ready_with(PLATFORM) else { return };
     let before = stage.runs();
     stage.engine.post(&format!("/containers/{}/pause", before["other"].id), &Value::Null);
     let goes_on = |stage: &Stage| stage.container("other").is_some_and(|c| c["State"]["Status"] == "running");
@@ -148,7 +140,7 @@ fn a_paused_service_goes_on_and_a_stopped_one_is_started() {
 /// What a container in the middle of its removal looks like must not send the plan in circles.
 #[test]
 fn a_diff_is_answered_while_a_container_is_being_removed() {
-    let Some(mut stage) = converged() else { return };
+    let Some(mut stage) = Stage::ready_with(PLATFORM) else { return };
     for _ in 0..4 {
         let old = stage.runs()["other"].clone();
         stage.engine.delete_in_background(&format!("/containers/{}?force=1", old.id));

@@ -152,10 +152,7 @@ fn sighup_reads_the_file_again() {
 #[test]
 fn status_json_is_the_same_document_for_the_group_and_not_for_the_world() {
     use std::os::unix::fs::PermissionsExt;
-    let Some(mut stage) = Stage::new() else { return };
-    stage.save(PLATFORM);
-    stage.start();
-    stage.ready();
+    let Some(mut stage) = Stage::ready_with(PLATFORM) else { return };
     assert_eq!(stage.stop(), Some(0));
     let path = stage.state_dir().join("status.json");
     let mode = fs::metadata(&path).expect("it is written at the end at the latest").permissions().mode();

@@ -4,6 +4,7 @@
 //! own under a random name. Where no engine answers they say so and pass, unless `AIPLAT_ENGINE_TESTS=required`.
 
 mod access;
+mod beside;
 mod chain;
 mod changes;
 mod conflicts;

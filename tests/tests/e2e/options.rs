@@ -26,14 +26,6 @@ services:
     stop_grace_period: 2s
 "#;
 
-fn converged() -> Option<Stage> {
-    let mut stage = Stage::new()?;
-    stage.save(PLATFORM);
-    stage.start();
-    stage.ready();
-    Some(stage)
-}
-
 /// Whether `app` runs in the network of the `vpn` that runs now.
 fn is_joined(stage: &Stage) -> bool {
     let runs = stage.runs();
@@ -44,7 +36,7 @@ fn is_joined(stage: &Stage) -> bool {
 
 #[test]
 fn a_service_in_the_network_of_another_follows_it() {
-    let Some(mut stage) = converged() else { return };
+    let Some(mut stage) = Stage::ready_with(PLATFORM) else { return };
     assert!(is_joined(&stage), "{:#?}", stage.runs());
     let before = stage.runs();
     stage.put_in_force(&PLATFORM.replace("VALUE: a", "VALUE: b"));
@@ -61,7 +53,7 @@ fn a_service_in_the_network_of_another_follows_it() {
 
 #[test]
 fn a_limit_is_changed_while_it_runs() {
-    let Some(mut stage) = converged() else { return };
+    let Some(mut stage) = Stage::ready_with(PLATFORM) else { return };
     let before = stage.runs();
     let edit = PLATFORM
         .replace("mem_limit: 64m", "mem_limit: 96m\n    cpus: 0.5\n    cpu_shares: 512\n    cpuset: 0");

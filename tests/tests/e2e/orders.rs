@@ -2,29 +2,11 @@
 
 use aiplat_core::condition::{ConditionType, Status, Word};
 
-use crate::harness::{Stage, service};
+use crate::harness::{DB_AND_WEB, PATIENCE, Stage, service, until};
 
-const PLATFORM: &str = r#"
-apiVersion: aiplat/v1
-name: @name
-services:
-  db:
-    image: aiplat-demo:1
-    command: ["serve"]
-    healthcheck: {http: {port: 8080, path: /ready}}
-  web:
-    image: aiplat-demo:1
-    command: ["serve"]
-    depends_on: {db: {condition: service_healthy, restart: true}}
-    healthcheck: {http: {port: 8080, path: /ready}}
-"#;
-
+/// `web` follows `db`.
 fn ready() -> Option<Stage> {
-    let mut stage = Stage::new()?;
-    stage.save(PLATFORM);
-    stage.start();
-    stage.ready();
-    Some(stage)
+    Stage::ready_with(&DB_AND_WEB.replace("service_healthy}", "service_healthy, restart: true}"))
 }
 
 #[test]
@@ -52,9 +34,7 @@ fn what_is_stopped_stays_so_over_a_kill_of_the_daemon_until_it_is_started() {
     assert_eq!(start.code, Some(0), "{}", start.said);
     assert!(start.said.contains("db Ready"), "{}", start.said);
     let old = before["web"].started_at.clone();
-    let followed = crate::harness::until(crate::harness::PATIENCE, || {
-        stage.runs().get("web").is_some_and(|run| run.started_at != old)
-    });
+    let followed = until(PATIENCE, || stage.runs().get("web").is_some_and(|run| run.started_at != old));
     assert!(followed, "who follows db has followed");
     stage.settled();
 }

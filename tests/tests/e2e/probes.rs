@@ -102,10 +102,7 @@ services:
 
 #[test]
 fn what_does_not_answer_is_restarted_once_and_is_well_again() {
-    let Some(mut stage) = Stage::new() else { return };
-    stage.save(LIVENESS);
-    stage.start();
-    stage.ready();
+    let Some(mut stage) = Stage::ready_with(LIVENESS) else { return };
     let before = stage.runs();
     get(&stage, "web", "/fail");
     let status = stage.wait("it has been restarted", |status| {
@@ -144,10 +141,7 @@ services:
 
 #[test]
 fn while_its_dependency_is_down_a_service_waits_and_is_not_restarted() {
-    let Some(mut stage) = Stage::new() else { return };
-    stage.save(RELYING);
-    stage.start();
-    stage.ready();
+    let Some(mut stage) = Stage::ready_with(RELYING) else { return };
     let before = stage.runs();
     let stop = stage.ctl(&["stop", "db"]);
     assert_eq!(stop.code, Some(0), "{}", stop.said);

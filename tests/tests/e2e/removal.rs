@@ -26,17 +26,9 @@ fn without_layers() -> String {
     [&HEAD.replace("volumes: {data: {}}\n", ""), REST].concat()
 }
 
-fn converged() -> Option<Stage> {
-    let mut stage = Stage::new()?;
-    stage.save(&all());
-    stage.start();
-    stage.ready();
-    Some(stage)
-}
-
 #[test]
 fn removed_services_go_after_the_grace_in_reverse_order_and_their_volume_stays() {
-    let Some(mut stage) = converged() else { return };
+    let Some(mut stage) = Stage::ready_with(&all()) else { return };
     let runs = stage.runs();
     let recorder = stage.engine.record(&stage.label());
     let saved = Instant::now();
@@ -66,7 +58,7 @@ fn removed_services_go_after_the_grace_in_reverse_order_and_their_volume_stays()
 
 #[test]
 fn a_service_that_comes_back_within_the_grace_was_never_gone() {
-    let Some(mut stage) = converged() else { return };
+    let Some(mut stage) = Stage::ready_with(&all()) else { return };
     let runs = stage.runs();
     stage.put_in_force(&without_layers());
     stage.put_in_force(&all());
@@ -77,7 +69,7 @@ fn a_service_that_comes_back_within_the_grace_was_never_gone() {
 /// The grace is about the file, not about its neighbours: a log, an editor's backup, a `git pull` of something else.
 #[test]
 fn a_busy_neighbour_of_the_file_does_not_put_off_a_removal() {
-    let Some(mut stage) = converged() else { return };
+    let Some(mut stage) = Stage::ready_with(&all()) else { return };
     let neighbour = stage.config().with_file_name("neighbour.log");
     let begun = Instant::now();
     stage.put_in_force(&without_layers());
@@ -90,7 +82,7 @@ fn a_busy_neighbour_of_the_file_does_not_put_off_a_removal() {
 
 #[test]
 fn removing_more_than_half_of_the_services_waits_for_a_word() {
-    let Some(mut stage) = converged() else { return };
+    let Some(mut stage) = Stage::ready_with(&all()) else { return };
     let runs = stage.runs();
     let few = [HEAD, DB].concat();
     let status = stage.put_in_force(&few);
@@ -122,7 +114,7 @@ fn removing_more_than_half_of_the_services_waits_for_a_word() {
 
 #[test]
 fn an_apply_that_removes_more_than_half_is_refused_without_the_word_and_writes_nothing() {
-    let Some(mut stage) = converged() else { return };
+    let Some(mut stage) = Stage::ready_with(&all()) else { return };
     let few = stage.fill(&[HEAD, DB].concat());
     let answer =
         stage.call("POST", "/v1/apply", &json!({"content": few, "confirm": false})).expect("it answers");
@@ -140,7 +132,7 @@ fn an_apply_that_removes_more_than_half_is_refused_without_the_word_and_writes_n
 
 #[test]
 fn another_name_waits_for_a_word() {
-    let Some(mut stage) = converged() else { return };
+    let Some(mut stage) = Stage::ready_with(&all()) else { return };
     let runs = stage.runs();
     stage.save(&all().replace("name: @name", "name: @name-renamed"));
     let status = stage.wait("it asks", |status| has(status, None, ConditionType::SpecValid, Status::False));
@@ -155,7 +147,7 @@ fn another_name_waits_for_a_word() {
 
 #[test]
 fn a_volume_that_the_file_no_longer_has_goes_by_name_and_nothing_else_does() {
-    let Some(mut stage) = converged() else { return };
+    let Some(mut stage) = Stage::ready_with(&all()) else { return };
     let platform = stage.name.clone();
     let volume = |name: &str| format!("{platform}_{name}");
     let (data, theirs) = (volume("data"), volume("theirs"));

@@ -3,34 +3,11 @@
 use aiplat_core::condition::{ConditionType, Status, Word};
 use serde_json::{Value, json};
 
-use crate::harness::{PATIENCE, Stage, has, service, until};
-
-const PLATFORM: &str = r#"
-apiVersion: aiplat/v1
-name: @name
-services:
-  db:
-    image: aiplat-demo:1
-    command: ["serve"]
-    healthcheck: {http: {port: 8080, path: /ready}}
-  web:
-    image: aiplat-demo:1
-    command: ["serve"]
-    depends_on: {db: {condition: service_healthy}}
-    healthcheck: {http: {port: 8080, path: /ready}}
-"#;
-
-fn ready(platform: &str) -> Option<Stage> {
-    let mut stage = Stage::new()?;
-    stage.save(platform);
-    stage.start();
-    stage.ready();
-    Some(stage)
-}
+use crate::harness::{DB_AND_WEB, PATIENCE, Stage, has, service, until};
 
 #[test]
 fn a_suspended_service_is_left_alone_over_a_kill_of_the_daemon_until_it_is_resumed() {
-    let Some(mut stage) = ready(PLATFORM) else { return };
+    let Some(mut stage) = Stage::ready_with(DB_AND_WEB) else { return };
     let suspend = stage.ctl(&["suspend", "db", "--for", "2h"]);
     assert_eq!(suspend.code, Some(0), "{}", suspend.said);
     assert!(suspend.said.contains("db Suspended") && suspend.said.contains("until 20"), "{}", suspend.said);
@@ -56,7 +33,7 @@ fn a_suspended_service_is_left_alone_over_a_kill_of_the_daemon_until_it_is_resum
 
 #[test]
 fn a_released_service_is_restarted_by_the_engine_and_taken_back_without_a_restart() {
-    let Some(mut stage) = ready(PLATFORM) else { return };
+    let Some(mut stage) = Stage::ready_with(DB_AND_WEB) else { return };
     let before = stage.runs();
     let policy = |stage: &Stage, name: &str| {
         let it = stage.container(name).expect("it exists");
@@ -79,7 +56,7 @@ fn a_tag_that_moves_is_told_and_moved_to_only_by_update() {
         stage.engine.post(&format!("/images/{image}/tag?repo={tag}&tag=1"), &Value::Null);
     };
     retag(&stage, "aiplat-demo:1");
-    stage.save(&PLATFORM.replacen("aiplat-demo:1", &format!("{tag}:1"), 1));
+    stage.save(&DB_AND_WEB.replacen("aiplat-demo:1", &format!("{tag}:1"), 1));
     stage.start();
     stage.ready();
     let before = stage.runs();
@@ -110,9 +87,9 @@ fn a_tag_that_moves_is_told_and_moved_to_only_by_update() {
 
 #[test]
 fn an_edit_is_gone_back_from_and_a_refused_one_is_not_lost() {
-    let Some(mut stage) = ready(PLATFORM) else { return };
+    let Some(mut stage) = Stage::ready_with(DB_AND_WEB) else { return };
     let first = std::fs::read_to_string(stage.config()).expect("the file");
-    let edited = PLATFORM.replacen("    command", "    environment: {COLOUR: blue}\n    command", 1);
+    let edited = DB_AND_WEB.replacen("    command", "    environment: {COLOUR: blue}\n    command", 1);
     stage.put_in_force(&edited);
     stage.settled();
     let history = stage.ctl(&["history"]);
@@ -155,12 +132,8 @@ fn an_edit_is_gone_back_from_and_a_refused_one_is_not_lost() {
 
 #[test]
 fn a_program_runs_in_the_container_with_its_own_streams_and_exit_code() {
-    let Some(stage) = ready(PLATFORM) else { return };
-    let exec = |argv: &[&str]| {
-        let socket = stage.docker_socket.display().to_string();
-        let words = [&["exec", "--docker-socket", &socket, "db", "--"][..], argv].concat();
-        stage.ctl(&words)
-    };
+    let Some(stage) = Stage::ready_with(DB_AND_WEB) else { return };
+    let exec = |argv: &[&str]| stage.exec("db", argv);
     let missing = exec(&["/no/such/program"]);
     assert!(missing.code.is_some_and(|code| code > 0), "{}", missing.said);
     let nobody = stage.ctl(&["exec", "nobody", "--", "x"]);
@@ -176,7 +149,7 @@ fn a_program_runs_in_the_container_with_its_own_streams_and_exit_code() {
 
 #[test]
 fn the_graph_and_the_load_of_what_runs_are_printed() {
-    let Some(stage) = ready(PLATFORM) else { return };
+    let Some(stage) = Stage::ready_with(DB_AND_WEB) else { return };
     let graph = stage.ctl(&["graph"]);
     assert_eq!(graph.code, Some(0), "{}", graph.said);
     assert!(graph.said.contains("web Ready\n└─ db Ready (healthy)"), "{}", graph.said);

@@ -5,8 +5,7 @@ use std::time::Duration;
 use aiplat_core::{
     Kind, ResourceId,
     condition::{ConditionType, Status},
-    ledger::Order,
-    plan::{Command, order, readiness},
+    plan::{Command, readiness},
     preview::{Preview, preview},
     status,
 };
@@ -17,7 +16,7 @@ use aiplat_tests::{
 };
 use insta::assert_snapshot;
 
-use crate::{check, ladder, of};
+use crate::{check, converged, edited, ladder, of, orders::give, outcome};
 
 fn program(version: u32, app: App) -> Service {
     service("web").probe().app(app).with(|s| {
@@ -26,12 +25,8 @@ fn program(version: u32, app: App) -> Service {
     })
 }
 
-fn edited(app: App) -> Scene {
-    let mut scene = Scene::new(&sketch([program(1, App::default())]));
-    scene.converge();
-    scene.edit(&sketch([program(2, app)]));
-    scene.observe();
-    scene
+fn second(app: App) -> Scene {
+    edited(&sketch([program(1, App::default())]), &sketch([program(2, app)]))
 }
 
 /// Passes over everything until both run.
@@ -54,7 +49,7 @@ fn aliases(scene: &Scene, is_old: bool) -> Vec<String> {
 
 #[test]
 fn the_new_one_is_ready_before_the_old_one_ends() {
-    let mut scene = edited(App::default());
+    let mut scene = second(App::default());
     let mut done = Vec::new();
     let id = ResourceId::container("web");
     for _ in 0..60 {
@@ -84,7 +79,7 @@ fn the_new_one_is_ready_before_the_old_one_ends() {
 
 #[test]
 fn until_it_serves_it_has_no_name_on_the_network() {
-    let mut scene = edited(App::booting(Duration::from_secs(2)));
+    let mut scene = second(App::booting(Duration::from_secs(2)));
     both_run(&mut scene);
     assert_eq!(aliases(&scene, true), ["web"]);
     assert_eq!(aliases(&scene, false), Vec::<String>::new());
@@ -94,7 +89,7 @@ fn until_it_serves_it_has_no_name_on_the_network() {
 
 #[test]
 fn meanwhile_who_would_start_for_it_waits_for_the_new_one() {
-    let mut scene = edited(App::booting(Duration::from_secs(2)));
+    let mut scene = second(App::booting(Duration::from_secs(2)));
     both_run(&mut scene);
     let readiness = readiness(&scene.world(), &ResourceId::container("web"));
     assert!(readiness.progressing, "{readiness:?}");
@@ -103,10 +98,10 @@ fn meanwhile_who_would_start_for_it_waits_for_the_new_one() {
 
 #[test]
 fn one_that_never_becomes_ready_goes_and_the_old_one_never_stopped() {
-    let mut scene = edited(App::booting(Duration::from_secs(3_600)));
+    let mut scene = second(App::booting(Duration::from_secs(3_600)));
     let started = scene.engine.find("demo-web").expect("it serves").started;
     scene.settle(Duration::from_secs(60));
-    assert_snapshot!(format!("{}\n{}", check(&scene), scene.containers()), @r"
+    assert_snapshot!(outcome(&scene), @r"
     container/web: held (TakenBack): the last edit was taken back, what served before serves: it was not ready within 3s: connection refused; edit its entry, or run `aiplatctl reset-failed web`, to try again
     demo-web Running exit=0
     ");
@@ -115,9 +110,9 @@ fn one_that_never_becomes_ready_goes_and_the_old_one_never_stopped() {
 
 #[test]
 fn one_that_crashes_goes_too() {
-    let mut scene = edited(App::crashing(Duration::from_millis(200), 1));
+    let mut scene = second(App::crashing(Duration::from_millis(200), 1));
     scene.settle(Duration::from_secs(60));
-    assert_snapshot!(format!("{}\n{}", check(&scene), scene.containers()), @r"
+    assert_snapshot!(outcome(&scene), @r"
     container/web: held (TakenBack): the last edit was taken back, what served before serves: it ended 2 times in a row, last with exit 1; edit its entry, or run `aiplatctl reset-failed web`, to try again
     demo-web Running exit=0
     ");
@@ -132,10 +127,7 @@ fn with_a_port_or_a_volume_of_its_own_the_old_one_goes_first() {
         },
     ] {
         let version = |version| sketch([program(version, App::default()).with(with)]);
-        let mut scene = Scene::new(&version(1));
-        scene.converge();
-        scene.edit(&version(2));
-        scene.observe();
+        let mut scene = edited(&version(1), &version(2));
         let ladder = ladder(&mut scene, "web");
         let stops = ladder.find("stop container").expect("the old one is stopped");
         assert!(stops < ladder.find("start container").expect("the new one is started"), "{ladder}");
@@ -144,12 +136,10 @@ fn with_a_port_or_a_volume_of_its_own_the_old_one_goes_first() {
 
 #[test]
 fn stop_ends_both() {
-    let mut scene = edited(App::booting(Duration::from_secs(600)));
+    let mut scene = second(App::booting(Duration::from_secs(600)));
     both_run(&mut scene);
     let id = ResourceId::container("web");
-    let by = Order { by: "uid 0".to_owned(), wall_ms: 0 };
-    let entries = order(&scene.world(), &id, Command::Stop, by, None);
-    entries.into_iter().for_each(|entry| scene.ledger.enter(&id, entry));
+    give(&mut scene, "web", Command::Stop);
     for _ in 0..4 {
         scene.reconcile(&id);
     }
@@ -162,8 +152,7 @@ fn followed() -> Scene {
         let worker = service("worker").after("web", restarting(healthy()));
         sketch([program(version, App::default()), worker])
     };
-    let mut scene = Scene::new(&with(1));
-    scene.converge();
+    let mut scene = converged(&with(1));
     scene.edit(&with(2));
     scene.observe();
     scene
@@ -224,11 +213,11 @@ fn a_dependant_that_follows_is_restarted_once_and_after_the_hand_over() {
 
 #[test]
 fn another_edit_in_between_replaces_the_replacement() {
-    let mut scene = edited(App::booting(Duration::from_secs(600)));
+    let mut scene = second(App::booting(Duration::from_secs(600)));
     both_run(&mut scene);
     scene.edit(&sketch([program(3, App::default())]));
     scene.converge();
-    assert_snapshot!(format!("{}\n{}", check(&scene), scene.containers()), @r"
+    assert_snapshot!(outcome(&scene), @r"
     converged
     demo-web Running exit=0
     ");

@@ -5,9 +5,8 @@ use std::time::Duration;
 use aiplat_core::{
     ResourceId,
     condition::{ConditionType, Status},
-    ledger::Order,
     observed::FileStamp,
-    plan::{Command, order, paths_in_doubt},
+    plan::{Command, paths_in_doubt},
 };
 use aiplat_tests::{
     build::{Service, healthy, service, sketch},
@@ -16,7 +15,7 @@ use aiplat_tests::{
 };
 use insta::assert_snapshot;
 
-use crate::{check, ladder, of};
+use crate::{check, ladder, of, orders::give};
 
 const BAD_CONFIG: &str = r#"nginx: [emerg] unknown directive "lisen" in /etc/nginx/nginx.conf:3"#;
 
@@ -115,10 +114,7 @@ fn an_edit_is_tried_at_once() {
 #[test]
 fn reset_failed_is_a_try() {
     let mut scene = held(ending(BAD_CONFIG));
-    let id = ResourceId::container("web");
-    let by = Order { by: "uid 0".to_owned(), wall_ms: 0 };
-    let entries = order(&scene.world(), &id, Command::ResetFailed, by, None);
-    entries.into_iter().for_each(|entry| scene.ledger.enter(&id, entry));
+    give(&mut scene, "web", Command::ResetFailed);
     assert_snapshot!(of(&scene, "web"), @"start container <demo-web> because it ended with exit 1, restart 1");
     assert_eq!(exhaust(&mut scene), 1, "one try, for the same mistake is held again");
 }

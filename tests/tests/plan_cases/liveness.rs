@@ -9,37 +9,39 @@ use aiplat_core::{
     spec::{OnExhausted, RestartMode},
 };
 use aiplat_tests::{
-    build::{Service, Sketch, healthy, service, sketch, started, tcp_probe},
+    build::{Service, healthy, service, sketch, started, tcp_probe},
     scene::Scene,
     sim::App,
 };
 use insta::assert_snapshot;
 
-use crate::of;
+use crate::{converged, of};
 
 fn web() -> Service {
     service("web").with(|s| s.networks.clear()).probe().liveness()
 }
 
-/// `time` passes; every probe that is due is made, and every pass that something asks for.
-fn live(scene: &mut Scene, time: Duration) {
-    let end = scene.now() + time;
+/// `time` passes; every probe that is due is made, and every pass that something asks for. The lines of what is done to
+/// `web`, and when.
+fn live(scene: &mut Scene, time: Duration) -> String {
+    let id = ResourceId::container("web");
+    let (began, mut lines) = (scene.now(), Vec::new());
+    let end = began + time;
     while scene.now() < end {
         scene.observe();
         let due = scene.probe();
-        for id in scene.resources() {
-            drop(scene.reconcile(&id));
+        for other in scene.resources() {
+            let pass = scene.reconcile(&other);
+            if let (true, Some(planned)) = (other == id, pass.step.action) {
+                let at = aiplat_core::time::human(scene.now().since(began));
+                lines.push(scene.named(&format!("{at}: {} because {}", planned.action, planned.cause)));
+            }
         }
         let left = scene.now().until(end);
         scene.pass(due.unwrap_or(left).clamp(Duration::from_millis(1), Duration::from_millis(100)).min(left));
     }
     scene.observe();
-}
-
-fn ready(sketch: &Sketch) -> Scene {
-    let mut scene = Scene::new(sketch);
-    scene.converge();
-    scene
+    lines.join("\n")
 }
 
 fn mute(scene: &mut Scene, service: &str) {
@@ -69,34 +71,19 @@ fn condition(scene: &Scene, service: &str, kind: ConditionType) -> String {
     found.map(|it| format!("{}={} {} {}", it.kind, it.status, it.reason, it.message)).unwrap_or_default()
 }
 
-/// The lines of what is done to `web`, until nothing has been done for `quiet`.
-fn done(scene: &mut Scene, time: Duration) -> String {
-    let id = ResourceId::container("web");
-    let (mut lines, end) = (Vec::new(), scene.now() + time);
-    let began = scene.now();
-    while scene.now() < end {
-        scene.observe();
-        let due = scene.probe();
-        for other in scene.resources() {
-            let pass = scene.reconcile(&other);
-            if let (true, Some(planned)) = (other == id, pass.step.action) {
-                let at = aiplat_core::time::human(scene.now().since(began));
-                lines.push(scene.named(&format!("{at}: {} because {}", planned.action, planned.cause)));
-            }
-        }
-        scene.pass(due.unwrap_or(time).clamp(Duration::from_millis(1), Duration::from_millis(100)));
-    }
-    lines.join("\n")
+/// What is planned for `web`, and what is said of its readiness.
+fn state(scene: &Scene) -> String {
+    format!("{}\n{}", of(scene, "web"), said(scene, "web"))
 }
 
 #[test]
 fn what_does_not_answer_is_restarted_after_its_tries() {
-    let mut scene = ready(&sketch([web()]));
+    let mut scene = converged(&sketch([web()]));
     mute(&mut scene, "web");
     probed(&mut scene, Duration::from_millis(4_500));
     assert_snapshot!(of(&scene, "web"), @"unsatisfied (ProbeFailed): web's probe fails (attempt 65): connection refused");
     probed(&mut scene, Duration::from_secs(1));
-    assert_snapshot!(format!("{}\n{}", of(&scene, "web"), said(&scene, "web")), @r"
+    assert_snapshot!(state(&scene), @r"
     stop container <demo-web> (grace 10s) because it does not answer (connection refused), restart 1
     False Unresponsive: web does not answer: connection refused
     ");
@@ -106,7 +93,7 @@ fn what_does_not_answer_is_restarted_after_its_tries() {
 fn a_restart_helps_what_hung_and_is_counted() {
     let mut scene = Scene::new(&sketch([web().app(App::hanging(1, Duration::from_secs(3)))]));
     scene.observe();
-    assert_snapshot!(done(&mut scene, Duration::from_secs(30)), @r"
+    assert_snapshot!(live(&mut scene, Duration::from_secs(30)), @r"
     6ms: create container demo-web because it does not exist
     214ms: start container <demo-web> because it is not started and all it needs is ready
     7s: stop container <demo-web> (grace 10s) because it does not answer (connection refused), restart 1
@@ -115,7 +102,7 @@ fn a_restart_helps_what_hung_and_is_counted() {
     let record = scene.ledger.get(&ResourceId::container("web")).expect("a record");
     assert_eq!(record.restarts.total, 1);
     assert_snapshot!(record.restarts.recent[0].ending, @"no answer (connection refused)");
-    assert_snapshot!(format!("{}\n{}", of(&scene, "web"), said(&scene, "web")), @r"
+    assert_snapshot!(state(&scene), @r"
     converged
     True ProbePassed:
     ");
@@ -125,7 +112,7 @@ fn a_restart_helps_what_hung_and_is_counted() {
 fn restarts_of_what_does_not_answer_back_off_as_those_of_a_crash() {
     let mut scene = Scene::new(&sketch([web().app(App::hanging(u32::MAX, Duration::from_secs(1)))]));
     scene.observe();
-    assert_snapshot!(done(&mut scene, Duration::from_secs(100)), @r"
+    assert_snapshot!(live(&mut scene, Duration::from_secs(100)), @r"
     6ms: create container demo-web because it does not exist
     214ms: start container <demo-web> because it is not started and all it needs is ready
     5s: stop container <demo-web> (grace 10s) because it does not answer (connection refused), restart 1
@@ -148,7 +135,7 @@ fn restarts_of_what_does_not_answer_back_off_as_those_of_a_crash() {
 
 #[test]
 fn a_restart_that_aiplatd_died_over_is_neither_counted_twice_nor_put_off() {
-    let mut scene = ready(&sketch([web()]));
+    let mut scene = converged(&sketch([web()]));
     mute(&mut scene, "web");
     probed(&mut scene, Duration::from_secs(6));
     let id = ResourceId::container("web");
@@ -166,7 +153,7 @@ fn a_restart_that_aiplatd_died_over_is_neither_counted_twice_nor_put_off() {
 
 #[test]
 fn where_no_end_is_healed_nothing_is_restarted_for_its_liveness() {
-    let mut scene = ready(&sketch([web().restart(RestartMode::No)]));
+    let mut scene = converged(&sketch([web().restart(RestartMode::No)]));
     mute(&mut scene, "web");
     probed(&mut scene, Duration::from_secs(8));
     assert_snapshot!(of(&scene, "web"), @"unsatisfied (Unresponsive): web does not answer: connection refused");
@@ -185,18 +172,18 @@ fn a_loop_of_restarts_is_held_where_the_file_says_hold() {
 #[test]
 fn while_a_dependency_is_down_nothing_is_restarted_for_it_and_nothing_is_counted() {
     let web = web().after("db", healthy()).app(App::relying_on("db"));
-    let mut scene = ready(&sketch([service("db").probe(), web.clone()]));
+    let mut scene = converged(&sketch([service("db").probe(), web.clone()]));
     let run = scene.engine.find("demo-web").expect("it runs").started;
     mute(&mut scene, "db");
     live(&mut scene, Duration::from_secs(60));
-    assert_snapshot!(format!("{}\n{}", of(&scene, "web"), said(&scene, "web")), @r"
+    assert_snapshot!(state(&scene), @r"
     blocked: waits for db
     False WaitingForDependencies: web waits for db: connection refused
     ");
     assert_snapshot!(condition(&scene, "web", ConditionType::DependenciesReady), @"DependenciesReady=False WaitingForDependencies waits for db");
     scene.engine.muted.clear();
     live(&mut scene, Duration::from_secs(10));
-    assert_snapshot!(format!("{}\n{}", of(&scene, "web"), said(&scene, "web")), @r"
+    assert_snapshot!(state(&scene), @r"
     converged
     True ProbePassed:
     ");
@@ -209,7 +196,7 @@ fn while_a_dependency_is_down_nothing_is_restarted_for_it_and_nothing_is_counted
 fn a_dependency_that_only_had_to_run_excuses_too_and_one_that_is_not_required_does_not() {
     let relying = |edge| web().after("db", edge).app(App::relying_on("db"));
     let outcome = |edge| {
-        let mut scene = ready(&sketch([service("db").probe(), relying(edge)]));
+        let mut scene = converged(&sketch([service("db").probe(), relying(edge)]));
         mute(&mut scene, "db");
         live(&mut scene, Duration::from_secs(20));
         scene.ledger.get(&ResourceId::container("web")).expect("a record").restarts.total
@@ -239,7 +226,7 @@ fn a_wait_for_a_dependency_costs_nothing_of_the_time_to_become_ready() {
 fn what_a_dependency_held_up_is_asked_as_soon_as_that_is_ready() {
     let slow = aiplat_core::spec::ProbeSpec { interval: Duration::from_secs(30), ..tcp_probe() };
     let web = service("web").after("db", healthy()).app(App::relying_on("db")).with(|s| s.probe = Some(slow));
-    let mut scene = ready(&sketch([service("db").probe(), web]));
+    let mut scene = converged(&sketch([service("db").probe(), web]));
     mute(&mut scene, "db");
     live(&mut scene, Duration::from_secs(40));
     scene.engine.muted.clear();
@@ -253,13 +240,13 @@ fn startup_holds_the_other_probes_back() {
     let mut scene = Scene::new(&sketch([web]));
     live(&mut scene, Duration::from_secs(3));
     assert_eq!(scene.observed.probes.len(), 1, "only startup is asked");
-    assert_snapshot!(format!("{}\n{}", of(&scene, "web"), said(&scene, "web")), @r"
+    assert_snapshot!(state(&scene), @r"
     progressing
     False ProbePending: web is starting (attempt 44, 2s of 5s): connection refused
     ");
     live(&mut scene, Duration::from_secs(3));
     assert_eq!(scene.observed.probes.len(), 3, "all three were asked");
-    assert_snapshot!(format!("{}\n{}", of(&scene, "web"), said(&scene, "web")), @r"
+    assert_snapshot!(state(&scene), @r"
     converged
     True ProbePassed:
     ");
@@ -270,7 +257,7 @@ fn when_the_time_for_startup_is_up_liveness_begins_and_restarts() {
     let web = web().startup().app(App::booting(Duration::from_secs(3_600)));
     let mut scene = Scene::new(&sketch([web]));
     scene.observe();
-    assert_snapshot!(done(&mut scene, Duration::from_secs(14)), @r"
+    assert_snapshot!(live(&mut scene, Duration::from_secs(14)), @r"
     6ms: create container demo-web because it does not exist
     214ms: start container <demo-web> because it is not started and all it needs is ready
     10s: stop container <demo-web> (grace 10s) because it does not answer (connection refused), restart 1
@@ -290,7 +277,7 @@ fn without_another_probe_startup_decides_and_a_late_success_counts() {
 
 #[test]
 fn an_edit_that_does_not_answer_is_taken_back_and_not_restarted() {
-    let mut scene = ready(&sketch([web()]));
+    let mut scene = converged(&sketch([web()]));
     let hangs = App { stop_exit: 0, ..App::hanging(u32::MAX, Duration::ZERO) };
     let edit = web().version(2).with(|s| {
         s.image = "web:2".to_owned();
@@ -298,7 +285,7 @@ fn an_edit_that_does_not_answer_is_taken_back_and_not_restarted() {
         s.app = hangs;
     });
     scene.edit(&sketch([edit]));
-    assert_snapshot!(done(&mut scene, Duration::from_secs(12)), @r"
+    assert_snapshot!(live(&mut scene, Duration::from_secs(12)), @r"
     6ms: create container demo-web--1848ed18 because environment.VERSION, image changed; made beside the old one
     207ms: stop container <demo-web> (grace 10s) because environment.VERSION, image changed; its replacement is made and may start
     313ms: rename container <demo-web--79e05a1d5c37> to demo-web--<demo-web--79e05a1d5c37> because its replacement takes the name
@@ -313,7 +300,7 @@ fn an_edit_that_does_not_answer_is_taken_back_and_not_restarted() {
 
 #[test]
 fn after_a_restart_of_aiplatd_one_failure_says_nothing_yet() {
-    let mut scene = ready(&sketch([web()]));
+    let mut scene = converged(&sketch([web()]));
     let id = ResourceId::container("web");
     let step = scene.plan(&id);
     let ready = step.conditions.iter().find(|it| it.kind == ConditionType::Ready).expect("it is said");

@@ -21,13 +21,33 @@ mod returning;
 mod suspended;
 mod updates;
 
-use aiplat_tests::scene::Scene;
+use aiplat_tests::{build::Sketch, scene::Scene};
 
 /// What is planned, a line for each resource that is not as desired.
 fn check(scene: &Scene) -> String {
     let lines: Vec<String> =
         scene.text().lines().filter(|line| !line.ends_with(": converged")).map(str::to_owned).collect();
     if lines.is_empty() { "converged".to_owned() } else { lines.join("\n") }
+}
+
+/// The same, and what there is in the engine.
+fn outcome(scene: &Scene) -> String {
+    format!("{}\n{}", check(scene), scene.containers())
+}
+
+/// `sketch` on a machine of its own, as it is when nothing is left to do.
+fn converged(sketch: &Sketch) -> Scene {
+    let mut scene = Scene::new(sketch);
+    scene.converge();
+    scene
+}
+
+/// `before` has converged, and `after` is in force.
+fn edited(before: &Sketch, after: &Sketch) -> Scene {
+    let mut scene = converged(before);
+    scene.edit(after);
+    scene.observe();
+    scene
 }
 
 /// What is planned for one service.

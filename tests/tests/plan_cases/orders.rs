@@ -2,19 +2,15 @@
 
 use std::time::Duration;
 
-use aiplat_core::{
-    ResourceId,
-    ledger::Order,
-    plan::{Command, order},
-};
+use aiplat_core::{ResourceId, plan::Command};
 use aiplat_tests::{
     build::{Sketch, healthy, restarting, service, sketch},
     scene::Scene,
-    sim::App,
+    sim::{App, engine::Image},
 };
 use insta::assert_snapshot;
 
-use crate::{check, ladder, of};
+use crate::{check, converged, edited, ladder, of};
 
 fn pair() -> Sketch {
     sketch([
@@ -23,17 +19,8 @@ fn pair() -> Sketch {
     ])
 }
 
-fn converged(sketch: &Sketch) -> Scene {
-    let mut scene = Scene::new(sketch);
-    scene.converge();
-    scene
-}
-
 pub(crate) fn give(scene: &mut Scene, service: &str, command: Command) {
-    let id = ResourceId::container(service);
-    let by = Order { by: "uid 0".to_owned(), wall_ms: 0 };
-    let entries = order(&scene.world(), &id, command, by, None);
-    entries.into_iter().for_each(|entry| scene.ledger.enter(&id, entry));
+    assert!(scene.order(&ResourceId::container(service), command, None), "it is taken");
 }
 
 #[test]
@@ -99,6 +86,23 @@ fn restarted_it_runs_once_more_and_who_follows_follows() {
     converged
     runs {"db": 2, "web": 3}
     "#);
+}
+
+#[test]
+fn restarted_while_its_edit_cannot_be_made_it_runs_on() {
+    let mut after = pair();
+    after.service("web").image = "nowhere:1".to_owned();
+    let mut scene = edited(&pair(), &after);
+    scene.by_hand(|engine| {
+        engine.untag("nowhere:1");
+        engine.registry.remove("nowhere:1");
+    });
+    give(&mut scene, "web", Command::Restart);
+    scene.settle(Duration::from_secs(5));
+    assert_eq!(scene.engine.running().len(), 2, "{}", scene.containers());
+    scene.by_hand(|engine| engine.add_image("nowhere:1", Image::default()));
+    scene.converge();
+    assert_eq!((check(&scene).as_str(), scene.engine.runs["web"]), ("converged", 2), "and is replaced once");
 }
 
 #[test]

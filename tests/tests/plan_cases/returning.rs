@@ -10,7 +10,7 @@ use aiplat_tests::{
 };
 use insta::assert_snapshot;
 
-use crate::{check, ladder, of};
+use crate::{check, edited, ladder, of, outcome};
 
 /// `web`, whose second version behaves as `bad` says.
 fn web(version: u32, bad: &App) -> Sketch {
@@ -26,12 +26,15 @@ fn program(version: u32) -> Service {
     })
 }
 
-fn edited(bad: &App) -> Scene {
-    let mut scene = Scene::new(&web(1, bad));
-    scene.converge();
-    scene.edit(&web(2, bad));
-    scene.observe();
-    scene
+fn second(bad: &App) -> Scene {
+    edited(&web(1, bad), &web(2, bad))
+}
+
+/// How it ends with the second version of `platform`.
+fn outcome_of(platform: impl Fn(u32) -> Sketch) -> String {
+    let mut scene = edited(&platform(1), &platform(2));
+    scene.settle(Duration::from_secs(60));
+    outcome(&scene)
 }
 
 fn never() -> App {
@@ -40,9 +43,7 @@ fn never() -> App {
 
 #[test]
 fn one_that_never_answers_is_taken_back_when_its_time_is_up() {
-    let mut scene = edited(&never());
-    scene.settle(Duration::from_secs(60));
-    assert_snapshot!(format!("{}\n{}", check(&scene), scene.containers()), @r"
+    assert_snapshot!(outcome_of(|version| web(version, &never())), @r"
     container/web: held (TakenBack): the last edit was taken back, what served before serves: it was not ready within 3s: connection refused; edit its entry, or run `aiplatctl reset-failed web`, to try again
     demo-web Running exit=0
     ");
@@ -50,7 +51,7 @@ fn one_that_never_answers_is_taken_back_when_its_time_is_up() {
 
 #[test]
 fn one_that_crashes_twice_is_taken_back() {
-    let mut scene = edited(&App::crashing(Duration::from_millis(300), 3));
+    let mut scene = second(&App::crashing(Duration::from_millis(300), 3));
     assert_snapshot!(ladder(&mut scene, "web"), @r"
     create container demo-web--aa184300 because image changed; made beside the old one
     stop container <demo-web> (grace 10s) because image changed; its replacement is made and may start
@@ -70,9 +71,7 @@ fn one_that_crashes_twice_is_taken_back() {
 
 #[test]
 fn one_whose_program_is_missing_is_taken_back_at_once() {
-    let mut scene = edited(&App { missing_executable: true, ..App::default() });
-    scene.settle(Duration::from_secs(60));
-    assert_snapshot!(format!("{}\n{}", check(&scene), scene.containers()), @r#"
+    assert_snapshot!(outcome_of(|version| web(version, &App { missing_executable: true, ..App::default() })), @r#"
     container/web: held (TakenBack): the last edit was taken back, what served before serves: failed to create task for container: exec: "/nope": stat /nope: no such file or directory; edit its entry, or run `aiplatctl reset-failed web`, to try again
     demo-web Running exit=0
     "#);
@@ -84,12 +83,7 @@ fn one_without_a_probe_is_watched_for_a_moment() {
         let app = if version == 2 { App::crashing(Duration::from_millis(1_500), 1) } else { App::default() };
         sketch([program(version).app(app)])
     };
-    let mut scene = Scene::new(&platform(1));
-    scene.converge();
-    scene.edit(&platform(2));
-    scene.observe();
-    scene.settle(Duration::from_secs(60));
-    assert_snapshot!(format!("{}\n{}", check(&scene), scene.containers()), @r"
+    assert_snapshot!(outcome_of(platform), @r"
     container/web: held (TakenBack): the last edit was taken back, what served before serves: it ended 2 times in a row, last with exit 1; edit its entry, or run `aiplatctl reset-failed web`, to try again
     demo-web Running exit=0
     ");
@@ -102,12 +96,7 @@ fn one_that_is_to_be_left_as_it_is_stays() {
         sketch.service("web").on_failure = Some(FailureAction::Pause);
         sketch
     };
-    let mut scene = Scene::new(&platform(1));
-    scene.converge();
-    scene.edit(&platform(2));
-    scene.observe();
-    scene.settle(Duration::from_secs(60));
-    assert_snapshot!(format!("{}\n{}", check(&scene), scene.containers()), @r"
+    assert_snapshot!(outcome_of(platform), @r"
     container/web: unsatisfied (ProbeFailed): web's probe fails (attempt 106): connection refused
     demo-web Running exit=0
     demo-web--79e05a1d5c37 Exited exit=143
@@ -121,12 +110,7 @@ fn one_that_writes_to_a_volume_stays_unless_the_file_says_otherwise() {
         sketch.service("web").volumes.push(("data".to_owned(), "/data".to_owned()));
         sketch
     };
-    let mut scene = Scene::new(&platform(1));
-    scene.converge();
-    scene.edit(&platform(2));
-    scene.observe();
-    scene.settle(Duration::from_secs(60));
-    assert_snapshot!(format!("{}\n{}", check(&scene), scene.containers()), @r"
+    assert_snapshot!(outcome_of(platform), @r"
     container/web: unsatisfied (ProbeFailed): web's probe fails (attempt 106): connection refused
     demo-web Running exit=0
     demo-web--79e05a1d5c37 Exited exit=143
@@ -135,7 +119,7 @@ fn one_that_writes_to_a_volume_stays_unless_the_file_says_otherwise() {
 
 #[test]
 fn undone_after_it_was_taken_back_it_is_as_it_was_and_done_again_it_is_not_tried_again() {
-    let mut scene = edited(&never());
+    let mut scene = second(&never());
     scene.settle(Duration::from_secs(60));
     scene.edit(&web(1, &never()));
     scene.observe();
@@ -151,12 +135,12 @@ fn undone_after_it_was_taken_back_it_is_as_it_was_and_done_again_it_is_not_tried
 
 #[test]
 fn the_next_edit_is_tried() {
-    let mut scene = edited(&never());
+    let mut scene = second(&never());
     scene.settle(Duration::from_secs(60));
     scene.edit(&web(3, &never()));
     scene.observe();
     scene.converge();
-    assert_snapshot!(format!("{}\n{}", check(&scene), scene.containers()), @r"
+    assert_snapshot!(outcome(&scene), @r"
     converged
     demo-web Running exit=0
     ");
@@ -164,7 +148,7 @@ fn the_next_edit_is_tried() {
 
 #[test]
 fn an_edit_of_a_bad_edit_still_goes_back_to_what_has_served() {
-    let mut scene = edited(&never());
+    let mut scene = second(&never());
     scene.settle(Duration::from_secs(2));
     let third = |version| sketch([program(version).probe().app(never())]);
     scene.edit(&third(3));
@@ -172,7 +156,7 @@ fn an_edit_of_a_bad_edit_still_goes_back_to_what_has_served() {
     scene.settle(Duration::from_secs(2));
     let trying = scene.containers();
     scene.settle(Duration::from_secs(60));
-    assert_snapshot!(format!("{trying}\n---\n{}\n{}", check(&scene), scene.containers()), @r"
+    assert_snapshot!(format!("{trying}\n---\n{}", outcome(&scene)), @r"
     demo-web Running exit=0
     demo-web--79e05a1d5c37 Exited exit=143
     ---
@@ -188,10 +172,7 @@ fn a_dependant_is_started_once_by_an_edit_that_is_taken_back() {
         sketch.services.push(service("api").after("web", healthy()).with(|s| s.networks.clear()));
         sketch
     };
-    let mut scene = Scene::new(&platform(1));
-    scene.converge();
-    scene.edit(&platform(2));
-    scene.observe();
+    let mut scene = edited(&platform(1), &platform(2));
     scene.settle(Duration::from_secs(60));
     assert_snapshot!(format!("{}\nruns {:?}", of(&scene, "api"), scene.engine.runs), @r#"
     converged

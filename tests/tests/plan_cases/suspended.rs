@@ -117,11 +117,7 @@ fn it_ends_by_itself_in_its_time_and_outlives_a_boot() {
     let mut scene = Scene::new(&pair());
     scene.converge();
     let id = ResourceId::container("db");
-    let by = Order { by: "uid 0".to_owned(), wall_ms: 0 };
-    let until =
-        Until { at: scene.now() + Duration::from_secs(60), wall_ms: 60_000, text: "12:00".to_owned() };
-    let entries = order(&scene.world(), &id, Command::Suspend, by, Some(until));
-    entries.into_iter().for_each(|entry| scene.ledger.enter(&id, entry));
+    assert!(scene.order(&id, Command::Suspend, Some(Duration::from_secs(60))), "it is taken");
     end(&mut scene, "db");
     assert_snapshot!(of(&scene, "db"), @"unsatisfied (Suspended): suspended by uid 0 until 12:00; `aiplatctl resume db` ends it; would start container <demo-db> because it ended with exit 1, restart 1 (again in 60s)");
 

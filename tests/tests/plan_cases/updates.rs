@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use aiplat_core::{
     ResourceId,
-    plan::{Command, moved},
+    plan::{Command, Entry, entries, moved},
 };
 use aiplat_tests::{
     build::{service, sketch},
@@ -61,6 +61,30 @@ fn an_update_replaces_it_like_an_edit_and_is_over_then() {
     scene.engine.pull("web:1").expect("it is in the registry");
     scene.settle(Duration::from_secs(5));
     assert_eq!(runs(&scene), ["demo-web Running of sha256:web:1#1"]);
+}
+
+#[test]
+fn what_is_ordered_in_the_moment_in_which_an_update_is_done_is_not_lost() {
+    let mut scene = moved_on(&App::default());
+    give(&mut scene, "web", Command::Update);
+    let id = ResourceId::container("web");
+    let is_done = |entry: &Entry| matches!(entry, Entry::Updated(_));
+    let mut decided = Vec::new();
+    for _ in 0..60 {
+        scene.look(&id);
+        decided = entries(&scene.world(), &id, &scene.plan(&id));
+        if decided.iter().any(is_done) {
+            break;
+        }
+        scene.reconcile(&id);
+        scene.probe();
+        scene.pass(Duration::from_millis(500));
+    }
+    assert!(decided.iter().any(is_done), "the update comes to its end: {decided:?}");
+    give(&mut scene, "web", Command::Stop);
+    decided.into_iter().for_each(|entry| scene.ledger.enter(&id, entry));
+    let orders = &scene.ledger.get(&id).expect("a record").orders;
+    assert!(orders.stopped.is_some() && orders.image.is_none(), "{orders:?}");
 }
 
 #[test]

@@ -95,13 +95,17 @@ impl Look<'_> {
     /// What a person has ordered comes before what the file says of running.
     fn ordered(&self) -> Option<Step> {
         let orders = &self.world.ledger.get(self.id)?.orders;
+        // One of an earlier file is not started again: until its replacement may run it is better than nothing.
+        let follows = self.members.current_matches || self.members.taken_back.is_some();
         let alive = self.members.current.filter(|current| current.state.is_alive());
         match (&orders.stopped, alive) {
             (Some(_), Some(current)) => Some(Step::act(self.stop(current), Cause::StopOrdered)),
             (Some(order), None) => {
                 Some(Step::unsatisfied(Reason::StoppedByHand, running::stopped_by_hand(self.id, order)))
             }
-            (None, Some(current)) if orders.restart.is_some() && current.incarnation() == orders.restart => {
+            (None, Some(current))
+                if follows && orders.restart.is_some() && current.incarnation() == orders.restart =>
+            {
                 Some(Step::act(self.stop(current), Cause::RestartOrdered))
             }
             (None, Some(_) | None) => None,

@@ -33,6 +33,18 @@ pub enum Command {
 }
 
 impl Command {
+    /// Every command.
+    pub const ALL: [Self; 8] = [
+        Self::Start,
+        Self::Stop,
+        Self::Restart,
+        Self::ResetFailed,
+        Self::Update,
+        Self::Suspend,
+        Self::Resume,
+        Self::Release,
+    ];
+
     /// Whether it asks aiplatd to act on the service, which it does not while that is suspended.
     #[must_use]
     pub fn acts(self) -> bool {

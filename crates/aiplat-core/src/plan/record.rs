@@ -45,6 +45,8 @@ pub enum Entry {
     TakenBack(TakenBack),
     /// What a person has ordered.
     Orders(Orders),
+    /// The update to this image is done. Not an `Orders`: a person may have ordered something else since it was decided.
+    Updated(String),
     /// Failures and restarts do not count any more.
     Forget,
     /// An edit that was taken back may be tried again.
@@ -169,12 +171,11 @@ fn class(world: &World<'_>, id: &ResourceId, spec: &ContainerSpec, container: &C
 
 /// An update that was ordered, has been carried out, and holds: what its tag means later is another matter.
 fn updated(world: &World<'_>, id: &ResourceId) -> Option<Entry> {
-    let orders = &world.ledger.get(id)?.orders;
-    let wanted = orders.image.as_ref()?;
+    let wanted = world.ledger.get(id)?.orders.image.as_ref()?;
     let spec = world.desired.containers.get(id)?;
     let Members { current, current_matches, previous, .. } = Members::of(world, id, spec);
     let is_done = current_matches && previous.is_none() && current.is_some_and(|it| it.image_id == *wanted);
-    is_done.then(|| Entry::Orders(Orders { image: None, ..orders.clone() }))
+    is_done.then(|| Entry::Updated(wanted.clone()))
 }
 
 fn fields(world: &World<'_>, id: &ResourceId, made: &impl Fingerprinted) -> Entry {
@@ -242,6 +243,9 @@ impl Ledger {
             Entry::Dependencies(dependencies) => record.dependencies = dependencies,
             Entry::Fields(fields) => record.fields = fields,
             Entry::Orders(orders) => record.orders = orders,
+            Entry::Updated(image) => {
+                record.orders.image = record.orders.image.take().filter(|it| *it != image)
+            }
             Entry::Forget => {
                 record.failure = None;
                 record.restarts.recent.clear();

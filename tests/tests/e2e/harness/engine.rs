@@ -233,6 +233,12 @@ impl Drop for Recorder {
     }
 }
 
+/// Where the first `action` of the container `id` stands. Panics if there is none.
+pub(crate) fn position(events: &[Event], id: &str, action: &str) -> usize {
+    let found = events.iter().position(|event| event.id == id && event.action == action);
+    found.unwrap_or_else(|| panic!("no {action} of {id} in {events:#?}"))
+}
+
 /// "service:action" of those events that begin, end and remove runs.
 pub(crate) fn outline(events: &[Event]) -> Vec<String> {
     let told = |event: &&Event| ["create", "start", "die", "destroy"].contains(&event.action.as_str());

@@ -1,7 +1,9 @@
-//! The least HTTP that talks to a Unix socket: 1.0, so that answers are never chunked, one connection a call.
+//! The least HTTP that talks to a Unix socket, or to a container: 1.0, so that answers are never chunked, one connection a
+//! call.
 
 use std::{
     io::{self, Read, Write},
+    net::TcpStream,
     os::unix::net::UnixStream,
     path::Path,
     time::Duration,
@@ -25,11 +27,22 @@ impl Answer {
 
 /// One call, whatever its status.
 pub(crate) fn request(socket: &Path, method: &str, path: &str, body: &[u8]) -> io::Result<Answer> {
-    let mut stream = send(socket, method, path, body)?;
+    receive(send(socket, method, path, body)?, &format!("{method} {path}"))
+}
+
+/// GET over TCP, whatever its status.
+pub(crate) fn request_at(address: &str, port: u16, path: &str) -> io::Result<Answer> {
+    let mut stream = TcpStream::connect((address, port))?;
+    stream.set_read_timeout(Some(TIMEOUT))?;
+    stream.write_all(format!("GET {path} HTTP/1.0\r\nHost: x\r\n\r\n").as_bytes())?;
+    receive(stream, &format!("GET {path} of {address}"))
+}
+
+fn receive(mut stream: impl Read, what: &str) -> io::Result<Answer> {
     let mut raw = Vec::new();
     let received = stream.read_to_end(&mut raw);
     parse(&raw).ok_or_else(|| {
-        let text = format!("no answer to {method} {path}: {:?}", String::from_utf8_lossy(&raw));
+        let text = format!("no answer to {what}: {:?}", String::from_utf8_lossy(&raw));
         received.err().unwrap_or_else(|| io::Error::new(io::ErrorKind::InvalidData, text))
     })
 }

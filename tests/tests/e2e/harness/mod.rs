@@ -4,6 +4,7 @@
 pub(crate) mod engine;
 pub(crate) mod http;
 pub(crate) mod look;
+mod platforms;
 pub(crate) mod private;
 pub(crate) mod process;
 pub(crate) mod proxy;
@@ -18,6 +19,7 @@ use std::{
 
 pub(crate) use engine::Engine;
 pub(crate) use look::{all_ready, condition, has, moment, service};
+pub(crate) use platforms::{DB_AND_WEB, WEB_AND_OTHER};
 pub(crate) use stage::Stage;
 
 /// Nothing that is waited for takes longer than this on a busy machine of two cores.

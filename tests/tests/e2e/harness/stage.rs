@@ -82,6 +82,15 @@ impl Stage {
         }
     }
 
+    /// A stage whose daemon has put this file in force and made everything Ready.
+    pub(crate) fn ready_with(yaml: &str) -> Option<Self> {
+        let mut stage = Self::new()?;
+        stage.save(yaml);
+        stage.start();
+        stage.ready();
+        Some(stage)
+    }
+
     /// The engine of a stage made by [`Self::on_private_engine`].
     pub(crate) fn private(&mut self) -> &mut PrivateEngine {
         self.private.as_mut().expect("the stage has an engine of its own")
@@ -307,19 +316,40 @@ impl Stage {
     /// The running container of each service. Panics if a service has two.
     pub(crate) fn runs(&self) -> BTreeMap<String, Run> {
         let mut runs = BTreeMap::new();
-        for listed in self.engine.containers(&self.label()) {
-            let id = listed["Id"].as_str().expect("a container has an id").to_owned();
-            let Some(inspect) = self.engine.inspect(&id) else { continue };
-            if inspect["State"]["Running"] != json!(true) {
-                continue;
-            }
-            let resource = inspect["Config"]["Labels"]["io.aiplat.resource"].as_str().unwrap_or_default();
-            let started_at = inspect["State"]["StartedAt"].as_str().unwrap_or_default().to_owned();
-            let service = resource.trim_start_matches("container/").to_owned();
-            let before = runs.insert(service, Run { id, started_at });
-            assert!(before.is_none(), "{resource} runs twice");
+        for (service, run) in self.all_runs() {
+            let before = runs.insert(service.clone(), run);
+            assert!(before.is_none(), "{service} runs twice");
         }
         runs
+    }
+
+    /// What runs of one service, which may be two containers while one hands over to the other.
+    pub(crate) fn runs_of(&self, service: &str) -> Vec<Run> {
+        self.all_runs().into_iter().filter(|(of, _)| of == service).map(|(_, run)| run).collect()
+    }
+
+    fn all_runs(&self) -> Vec<(String, Run)> {
+        let run = |listed: &Value| -> Option<(String, Run)> {
+            let id = listed["Id"].as_str().expect("a container has an id").to_owned();
+            let inspect = self.engine.inspect(&id).filter(|it| it["State"]["Running"] == json!(true))?;
+            let resource = inspect["Config"]["Labels"]["io.aiplat.resource"].as_str().unwrap_or_default();
+            let started_at = inspect["State"]["StartedAt"].as_str().unwrap_or_default().to_owned();
+            Some((resource.trim_start_matches("container/").to_owned(), Run { id, started_at }))
+        };
+        self.engine.containers(&self.label()).iter().filter_map(run).collect()
+    }
+
+    /// What the container `id` answers at its own address on the default network.
+    pub(crate) fn ask(&self, id: &str, path: &str) -> std::io::Result<Answer> {
+        let inspect = self.engine.inspect(id).unwrap_or_default();
+        let endpoint = &inspect["NetworkSettings"]["Networks"][format!("{}_default", self.name)];
+        http::request_at(endpoint["IPAddress"].as_str().unwrap_or_default(), 8080, path)
+    }
+
+    /// Runs a program in the container of a service.
+    pub(crate) fn exec(&self, service: &str, argv: &[&str]) -> Finished {
+        let socket = self.docker_socket.display().to_string();
+        self.ctl(&[&["exec", "--docker-socket", &socket, service, "--"][..], argv].concat())
     }
 
     /// Runs a container as somebody else would; `config` as for the engine's create call. Answers with its id.
