@@ -5,8 +5,7 @@ use std::time::Duration;
 use aiplat_core::{
     ResourceId,
     condition::{ConditionType, Word},
-    ledger::{Order, Until},
-    plan::{Command, order},
+    plan::Command,
     preview::preview,
     status,
 };
