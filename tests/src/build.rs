@@ -404,6 +404,7 @@ impl Sketch {
             volumes: volumes.collect(),
             images: images.collect(),
             containers: containers.collect(),
+            units: BTreeMap::new(),
             gates: BTreeMap::new(),
             removals: self.removals,
         }

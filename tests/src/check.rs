@@ -94,7 +94,11 @@ pub fn target(action: &Action) -> Option<&str> {
         | Action::RemoveNetwork { .. }
         | Action::CreateVolume { .. }
         | Action::PullImage { .. }
-        | Action::CreateContainer(_) => None,
+        | Action::CreateContainer(_)
+        | Action::WriteUnitFiles(_)
+        | Action::RemoveUnitFiles { .. }
+        | Action::ReloadSystemd
+        | Action::Unit { .. } => None,
     }
 }
 
@@ -202,7 +206,11 @@ pub fn satisfied(
     on: &ResourceId,
     condition: DependencyCondition,
 ) -> bool {
-    assert_eq!(on.kind, Kind::Container, "edges lead to services");
+    assert!(on.is_service(), "edges lead to services");
+    // The units are another machine's part, which this checker does not see: their tests look for themselves.
+    if on.kind == Kind::Unit {
+        return true;
+    }
     let done = |container: &Container| {
         container.state == State::Exited && container.exit_code == 0 && container.started.is_some()
     };

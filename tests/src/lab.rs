@@ -19,7 +19,7 @@ use crate::{
     check, orders,
     scene::START,
     sim::{
-        Engine, SimHost,
+        Engine, SimHost, Systemd,
         engine::Image,
         ports::{Disk, Folder, ROOT, SimClock},
     },
@@ -29,6 +29,8 @@ use crate::{
 pub struct Lab {
     /// The machine.
     pub host: SimHost,
+    /// Its systemd.
+    pub systemd: Systemd,
     /// The state folder.
     pub disk: Disk,
     /// The file.
@@ -49,6 +51,7 @@ impl Lab {
         let engine = Engine { now: START, ..Engine::default() };
         let lab = Self {
             host: SimHost::new(engine, instance(), seed),
+            systemd: Systemd::default(),
             disk: Disk::default(),
             folder: Folder::default(),
             running: None,
@@ -70,11 +73,18 @@ impl Lab {
         self.folder.write(sketch.yaml().as_bytes());
     }
 
+    /// Writes a file as it is, whose images are there already.
+    pub fn write_yaml(&self, text: &str) {
+        self.host.settle().desire(compiled_yaml(text));
+        self.folder.write(text.as_bytes());
+    }
+
     /// Starts a daemon, from what is on disk.
     pub fn boot(&mut self) {
         let (dead, shutdown) = (CancellationToken::new(), CancellationToken::new());
         let ports = Ports {
             host: self.host.port(dead.clone()),
+            units: Arc::new(self.systemd.clone()),
             clock: Arc::new(SimClock(self.host.clone())),
             store: self.disk.port(dead.clone()),
             source: self.folder.port(),
@@ -238,6 +248,12 @@ async fn save_each_second(shared: Arc<Shared>, dead: CancellationToken) {
 /// What the loader makes of a sketch's file. Panics where it refuses.
 #[must_use]
 pub fn compiled(sketch: &Sketch) -> Platform {
+    compiled_yaml(&sketch.yaml())
+}
+
+/// What the loader makes of a file. Panics where it refuses.
+#[must_use]
+pub fn compiled_yaml(text: &str) -> Platform {
     struct One(String);
     impl Files for One {
         fn read(&self, path: &std::path::Path) -> Result<Option<Vec<u8>>, String> {
@@ -254,9 +270,9 @@ pub fn compiled(sketch: &Sketch) -> Platform {
         home: None,
         accept_compose: false,
     };
-    let loaded = load::load(std::path::Path::new(ROOT), &One(sketch.yaml()), &facts);
+    let loaded = load::load(std::path::Path::new(ROOT), &One(text.to_owned()), &facts);
     let report = load::render(&loaded.diagnostics, &loaded.sources, false, 100);
-    loaded.platform.unwrap_or_else(|| panic!("{report}\n{}", sketch.yaml()))
+    loaded.platform.unwrap_or_else(|| panic!("{report}\n{text}"))
 }
 
 /// Runs `test` on a runtime of its own, whose time is paused; whatever it started ends with it.

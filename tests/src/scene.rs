@@ -116,7 +116,7 @@ impl Scene {
     /// Every resource that there is something to plan for.
     #[must_use]
     pub fn resources(&self) -> Vec<ResourceId> {
-        resources(&self.desired, &self.observed).into_iter().collect()
+        resources(&self.desired, &self.observed, &self.ledger).into_iter().collect()
     }
 
     /// Lists everything, and looks at every resource.
@@ -137,7 +137,7 @@ impl Scene {
                 ours.find(|n| n.owner.as_ref().is_some_and(|o| o.resource == *id)).map(|n| n.name.clone())
             }),
             Kind::Volume => self.desired.volumes.get(id).map(|spec| spec.host_name.clone()),
-            Kind::Image | Kind::Container => Some(id.key().to_owned()),
+            Kind::Image | Kind::Container | Kind::Unit | Kind::Host => Some(id.key().to_owned()),
         };
         let target = Target { id: id.clone(), host_name: host_name.unwrap_or_else(|| id.key().to_owned()) };
         let observed = self.engine.look(&target, &instance());
@@ -239,8 +239,8 @@ impl Scene {
         for key in ids.into_iter().flat_map(|id| Role::ALL.map(|role| (id.clone(), role))) {
             let Some((schedule, due)) = self.arm(&key) else { continue };
             if due <= self.now() {
-                let passed =
-                    self.engine.containers.get(&schedule.container.0).is_some_and(|c| self.engine.answers(c));
+                let container = schedule.container.as_ref().and_then(|id| self.engine.containers.get(&id.0));
+                let passed = container.is_some_and(|container| self.engine.answers(container));
                 self.record_probe(&key, schedule.incarnation, &schedule.probe, passed);
                 self.probes_due.remove(&key);
                 self.arm(&key);

@@ -356,7 +356,7 @@ proptest! {
         let desired = sketch.platform();
         let now = aiplat_core::Timestamp::from_boot(Duration::from_secs(now));
         let world = World { desired: &desired, observed: &observed, ledger: &ledger, now };
-        let mut ids = resources(&desired, &observed);
+        let mut ids = resources(&desired, &observed, &ledger);
         ids.extend([ResourceId::container("nobody"), ResourceId::network("nobody"), ResourceId::image("nobody:1")]);
         for id in ids {
             let step = plan(&world, &id);

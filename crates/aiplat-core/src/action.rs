@@ -88,6 +88,22 @@ pub enum Action {
         /// Which.
         id: ContainerId,
     },
+    /// Write a unit's drop-in and the environment that it names. systemd is not told.
+    WriteUnitFiles(Box<UnitFiles>),
+    /// Remove both; the unit runs on.
+    RemoveUnitFiles {
+        /// Which unit.
+        unit: String,
+    },
+    /// Let systemd read its files anew (`daemon-reload`): one action for the whole machine.
+    ReloadSystemd,
+    /// Queue a job for a unit, or change what systemd remembers of it.
+    Unit {
+        /// Which unit.
+        unit: String,
+        /// What.
+        verb: UnitVerb,
+    },
     /// Change limits while it runs; the engine's own restart policy becomes `no` with it.
     UpdateLimits {
         /// Which.
@@ -95,6 +111,49 @@ pub enum Action {
         /// The new ones.
         limits: Limits,
     },
+}
+
+/// What can be asked of systemd for one unit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UnitVerb {
+    /// `StartUnit`, mode `replace`.
+    Start,
+    /// `StopUnit`, mode `replace`.
+    Stop,
+    /// `RestartUnit`, mode `replace`.
+    Restart,
+    /// `ResetFailedUnit`: forgets its failure and its start limit.
+    ResetFailed,
+    /// `UnmaskUnitFiles`.
+    Unmask,
+    /// `EnableUnitFiles`: it starts with the machine.
+    Enable,
+}
+
+/// The two files of a unit that are ours.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnitFiles {
+    /// Which unit.
+    pub unit: String,
+    /// The drop-in's text.
+    pub drop_in: String,
+    /// The environment's text.
+    pub environment: String,
+}
+
+impl UnitVerb {
+    /// As `systemctl` has it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Start => "start",
+            Self::Stop => "stop",
+            Self::Restart => "restart",
+            Self::ResetFailed => "reset-failed",
+            Self::Unmask => "unmask",
+            Self::Enable => "enable",
+        }
+    }
 }
 
 /// How to make one container.
@@ -194,6 +253,10 @@ impl Action {
             | Self::Connect { .. }
             | Self::Disconnect { .. }
             | Self::HandBack { .. }
+            | Self::WriteUnitFiles(_)
+            | Self::RemoveUnitFiles { .. }
+            | Self::ReloadSystemd
+            | Self::Unit { .. }
             | Self::UpdateLimits { .. } => None,
         }
     }
@@ -215,6 +278,10 @@ impl Action {
             | Self::Connect { .. }
             | Self::Disconnect { .. }
             | Self::HandBack { .. }
+            | Self::WriteUnitFiles(_)
+            | Self::RemoveUnitFiles { .. }
+            | Self::ReloadSystemd
+            | Self::Unit { .. }
             | Self::UpdateLimits { .. } => Duration::from_secs(60),
         }
     }
@@ -234,6 +301,10 @@ impl Action {
             Self::Disconnect { .. } => "disconnect",
             Self::HandBack { .. } => "release",
             Self::UpdateLimits { .. } => "update",
+            Self::WriteUnitFiles(_) => "write",
+            Self::RemoveUnitFiles { .. } => "remove",
+            Self::ReloadSystemd => "reload",
+            Self::Unit { verb, .. } => verb.as_str(),
         }
     }
 }
@@ -260,6 +331,10 @@ impl fmt::Display for Action {
             Self::Disconnect { id, network } => write!(f, "{verb} container {id} from network {network}"),
             Self::HandBack { id } => write!(f, "{verb} container {id} to the engine"),
             Self::UpdateLimits { id, .. } => write!(f, "{verb} limits of container {id}"),
+            Self::WriteUnitFiles(files) => write!(f, "{verb} drop-in and environment of {}", files.unit),
+            Self::RemoveUnitFiles { unit } => write!(f, "{verb} drop-in and environment of {unit}"),
+            Self::ReloadSystemd => write!(f, "{verb} systemd (daemon-reload)"),
+            Self::Unit { unit, .. } => write!(f, "{verb} {unit}"),
         }
     }
 }

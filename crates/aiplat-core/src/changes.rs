@@ -2,7 +2,7 @@
 
 use crate::{
     fingerprint,
-    spec::{ContainerSpec, Platform},
+    spec::{ContainerSpec, Platform, UnitSpec},
 };
 
 /// `+ollama -n8n litellm (image, environment)`; what else differs is named by its kind.
@@ -19,7 +19,14 @@ pub fn changes(before: &Platform, after: &Platform) -> String {
             Some(_) => {}
         }
     }
-    let gone = before.containers.keys().filter(|id| !after.containers.contains_key(id));
+    for (id, new) in &after.units {
+        match before.units.get(id) {
+            None => said.push(format!("+{}", id.key())),
+            Some(old) if old != new => said.push(format!("{} ({})", id.key(), unit_fields(old, new))),
+            Some(_) => {}
+        }
+    }
+    let gone = before.services().map(|(id, _)| id).filter(|id| !after.wants(id));
     said.extend(gone.map(|id| format!("-{}", id.key())));
     let others = [
         ("networks", before.networks != after.networks),
@@ -29,6 +36,18 @@ pub fn changes(before: &Platform, after: &Platform) -> String {
     ];
     said.extend(others.iter().filter(|(_, differs)| *differs).map(|(name, _)| (*name).to_owned()));
     if said.is_empty() { "nothing that is carried out".to_owned() } else { said.join(" ") }
+}
+
+fn unit_fields(old: &UnitSpec, new: &UnitSpec) -> String {
+    let mut fields = fingerprint::changed(&fingerprint::fields(old), &fingerprint::fields(new));
+    let more = [
+        ("management", old.management != new.management),
+        ("depends_on", old.dependencies != new.dependencies),
+        ("healthcheck", old.probe != new.probe),
+        ("restart", old.restart != new.restart),
+    ];
+    fields.extend(more.iter().filter(|(_, differs)| *differs).map(|(name, _)| (*name).to_owned()));
+    if fields.is_empty() { "settings".to_owned() } else { fields.join(", ") }
 }
 
 fn fields(old: &ContainerSpec, new: &ContainerSpec) -> String {

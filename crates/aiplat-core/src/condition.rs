@@ -51,6 +51,8 @@ vocabulary! {
 enum ConditionType {
     /// The engine answers.
     DockerReachable,
+    /// systemd answers; said only where a service is one of its units.
+    SystemdReachable,
     /// The file in force is valid.
     SpecValid,
     /// The ledger had to be given up (abnormal when True).
@@ -63,6 +65,10 @@ enum ConditionType {
     Suspended,
     /// A foreign object has its name (abnormal when True).
     NameTaken,
+    /// systemd has read the unit's file, and nobody has forbidden it.
+    UnitLoaded,
+    /// The unit's drop-in is as the file says, and systemd has read it.
+    DropInApplied,
     /// The image is on this machine.
     ImageAvailable,
     /// Volumes and paths exist, and nobody else has them open.
@@ -73,6 +79,8 @@ enum ConditionType {
     DependenciesReady,
     /// Its process runs, or has done its work.
     Started,
+    /// The unit is active.
+    Active,
     /// Its probe passes.
     Healthy,
     /// It restarts again and again (abnormal when True).
@@ -101,6 +109,10 @@ impl ConditionType {
             | Self::Drifted
             | Self::Held => true,
             Self::DockerReachable
+            | Self::SystemdReachable
+            | Self::UnitLoaded
+            | Self::DropInApplied
+            | Self::Active
             | Self::SpecValid
             | Self::Accepted
             | Self::ImageAvailable
@@ -151,6 +163,28 @@ reasons! {
     EngineUnreachable,
     /// The engine answers.
     EngineReachable,
+    /// systemd does not answer on the bus.
+    SystemdUnreachable,
+    /// systemd answers.
+    SystemdReachable,
+    /// systemd knows no unit of that name.
+    UnitNotFound,
+    /// The unit is masked: somebody has forbidden it.
+    UnitMasked,
+    /// systemd does not understand the unit's file.
+    UnitInvalid,
+    /// systemd has not read the drop-in yet.
+    ReloadPending,
+    /// The unit's process is given other values than the file says, by somebody else's drop-in or by the unit itself.
+    EnvironmentOverridden,
+    /// The unit has failed, and systemd does not start it again.
+    UnitFailed,
+    /// The unit failed too often too fast, and systemd refuses to start it.
+    StartLimitHit,
+    /// systemd restarts the unit by itself.
+    RestartedBySystemd,
+    /// The unit was stopped by somebody else, or has ended by itself with success.
+    StoppedByAdministrator,
     /// A container, network or volume of the same name belongs to somebody else.
     NameTaken,
     /// Objects of this platform's name belong to another aiplatd instance.

@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 
 use crate::spec::{
     ContainerRuntime, EngineCheck, Mount, MountOptions, MountSource, NetworkSpec, Recursive, Subnet,
-    VolumeSpec,
+    UnitSpec, VolumeSpec,
 };
 
 /// What has a fingerprint: a spec whose every change of these fields needs the object to be made anew.
@@ -131,6 +131,25 @@ impl Fingerprinted for ContainerRuntime {
             push(key, Some(value.to_string()));
         }
         out
+    }
+}
+
+impl Fingerprinted for UnitSpec {
+    /// What a change of needs a restart.
+    fn canonical(&self) -> Vec<(String, String)> {
+        let Self {
+            service: _,
+            unit,
+            management: _,
+            environment,
+            restart: _,
+            dependencies: _,
+            probe: _,
+            startup: _,
+            liveness: _,
+        } = self;
+        let variable = |(name, value): (&String, &String)| (format!("environment.{name}"), value.clone());
+        std::iter::once(("unit".to_owned(), unit.clone())).chain(environment.iter().map(variable)).collect()
     }
 }
 

@@ -15,11 +15,16 @@ pub enum Kind {
     Image,
     /// The set of containers of one service; keyed by the service's name.
     Container,
+    /// The systemd unit of one service; keyed by the service's name.
+    Unit,
+    /// A part of the machine itself: `host/systemd`.
+    Host,
 }
 
 impl Kind {
     /// Every kind, in the order in which resources are listed.
-    pub const ALL: [Self; 4] = [Self::Network, Self::Volume, Self::Image, Self::Container];
+    pub const ALL: [Self; 6] =
+        [Self::Network, Self::Volume, Self::Image, Self::Container, Self::Unit, Self::Host];
 
     /// The word before the slash.
     #[must_use]
@@ -29,6 +34,8 @@ impl Kind {
             Self::Volume => "volume",
             Self::Image => "image",
             Self::Container => "container",
+            Self::Unit => "unit",
+            Self::Host => "host",
         }
     }
 }
@@ -78,6 +85,24 @@ impl ResourceId {
         Self::new(Kind::Container, service)
     }
 
+    /// `unit/<service>`.
+    #[must_use]
+    pub fn unit(service: &str) -> Self {
+        Self::new(Kind::Unit, service)
+    }
+
+    /// `host/systemd`.
+    #[must_use]
+    pub fn systemd() -> Self {
+        Self::new(Kind::Host, "systemd")
+    }
+
+    /// Whether it is what a person calls a service.
+    #[must_use]
+    pub fn is_service(&self) -> bool {
+        matches!(self.kind, Kind::Container | Kind::Unit)
+    }
+
     /// The part after the slash.
     #[must_use]
     pub fn key(&self) -> &str {
@@ -93,7 +118,9 @@ impl fmt::Display for ResourceId {
 
 /// A text that is not `kind/name`.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
-#[error("`{0}` is not a resource: write kind/name, with one of the kinds network, volume, image, container")]
+#[error(
+    "`{0}` is not a resource: write kind/name, with one of the kinds network, volume, image, container, unit, host"
+)]
 pub struct InvalidResourceId(String);
 
 impl FromStr for ResourceId {

@@ -49,8 +49,26 @@ pub struct Record {
     pub orders: Orders,
     /// What was put right of late, oldest first; bounded.
     pub reverts: Vec<Revert>,
+    /// Of a systemd unit: what cannot be asked of systemd.
+    pub unit: UnitRecord,
     /// When each condition last changed its status.
     pub transitions: BTreeMap<ConditionType, Transition>,
+}
+
+/// What is remembered of a systemd unit.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct UnitRecord {
+    /// The unit that our files were written for, by name: what may be removed again.
+    pub files_of: Option<String>,
+    /// What they were last written from.
+    pub written: Option<Fingerprint>,
+    /// The run that had begun when they were last written, and has something that they no longer say.
+    pub outdated: Option<Incarnation>,
+    /// What it was last started or restarted with.
+    pub applied: Option<Fingerprint>,
+    /// The last run that was seen active.
+    pub active: Option<Incarnation>,
 }
 
 /// Drift that was put right.

@@ -1,5 +1,7 @@
 //! What the hosts were last seen to be like: plain values, merged from listings and single looks.
 
+mod unit;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::IpAddr,
@@ -7,6 +9,8 @@ use std::{
 };
 
 use serde::{Deserialize, Serialize};
+
+pub use unit::{ActiveState, LoadState, ObservedUnit, OwnFiles, SystemdFacts};
 
 use crate::{
     ResourceId, Timestamp,
@@ -65,6 +69,12 @@ pub struct ObservedState {
     pub sightings: BTreeMap<ContainerId, Sighting>,
     /// Paths of the host that troubled services mount. Absent: not looked at.
     pub files: BTreeMap<String, FileStamp>,
+    /// systemd itself.
+    pub systemd: SystemdFacts,
+    /// Units by name. Absent: not looked at yet.
+    pub units: BTreeMap<String, ObservedUnit>,
+    /// When we saw each unit run, and end; by name.
+    pub unit_sightings: BTreeMap<String, Sighting>,
 }
 
 /// What a path of the host was like: another stamp is another content, owner or mode. Opaque; only compared.
@@ -446,6 +456,8 @@ pub enum Observed {
     Volume(String, Option<ObservedVolume>),
     /// The image of that reference.
     Image(String, ObservedImage),
+    /// Units by name, as systemd has them now.
+    Units(Vec<(String, ObservedUnit)>),
 }
 
 impl ObservedState {
@@ -471,7 +483,25 @@ impl ObservedState {
             Observed::Volume(name, Some(volume)) => drop(self.volumes.insert(name, volume)),
             Observed::Volume(name, None) => drop(self.volumes.remove(&name)),
             Observed::Image(reference, image) => drop(self.images.insert(reference, image)),
+            Observed::Units(units) => self.record_units(units, now),
         }
+    }
+
+    fn record_units(&mut self, units: Vec<(String, ObservedUnit)>, now: Timestamp) {
+        self.systemd.away = None;
+        for (name, unit) in units {
+            let sighting = self.unit_sightings.entry(name.clone()).or_default();
+            sighting.record(unit.invocation.clone(), unit.active.is_alive(), now);
+            match self.units.get(&name) {
+                Some(younger) if younger.as_of > unit.as_of => {}
+                Some(_) | None => drop(self.units.insert(name, unit)),
+            }
+        }
+    }
+
+    /// systemd cannot be reached. What was last seen stays, marked as such.
+    pub fn record_systemd_loss(&mut self, reason: String) {
+        self.systemd.away = Some(reason);
     }
 
     /// We are about to start `container`.
@@ -533,7 +563,8 @@ impl ObservedState {
         let mut present = BTreeSet::new();
         for container in ours {
             present.insert(container.id.clone());
-            self.sightings.entry(container.id.clone()).or_default().record(&container, now);
+            let sighting = self.sightings.entry(container.id.clone()).or_default();
+            sighting.record(container.incarnation(), container.state.is_alive(), now);
             if let Some(owner) = &container.owner {
                 self.owned.entry(owner.resource.clone()).or_default().push(container);
             }
@@ -543,7 +574,7 @@ impl ObservedState {
         }
         self.sightings.retain(|id, _| present.contains(id));
         let owned = &self.owned;
-        self.probes.retain(|(id, _), _| owned.contains_key(id));
+        self.probes.retain(|(id, _), _| id.kind != crate::Kind::Container || owned.contains_key(id));
     }
 }
 
@@ -567,12 +598,11 @@ impl Sighting {
         self.running_since.or(self.started_by_us)
     }
 
-    fn record(&mut self, container: &ObservedContainer, now: Timestamp) {
-        let incarnation = container.incarnation();
+    fn record(&mut self, incarnation: Option<Incarnation>, is_alive: bool, now: Timestamp) {
         if incarnation.is_some() && incarnation != self.incarnation {
             *self = Self { incarnation, started_by_us: self.started_by_us, ..Self::default() };
         }
-        if container.state.is_alive() {
+        if is_alive {
             self.running_since.get_or_insert(now);
             self.last_running = Some(now);
             self.ended_at = None;

@@ -1,14 +1,16 @@
 //! What an action will have changed once it has succeeded: the other half of `diff`, and of the simulator's check on itself.
 
+mod units;
+
 use std::{collections::BTreeMap, time::Duration};
 
 use crate::{
     ResourceId, Timestamp,
     action::{Action, CreateContainer},
     observed::{
-        AsOf, ContainerDetail, ContainerId, ContainerState, Endpoint, ObservedContainer, ObservedImage,
-        ObservedMount, ObservedNetwork, ObservedState, ObservedVolume, Ownership, ProbeFacts, ProbeOutcome,
-        PublishedPort,
+        AsOf, ContainerDetail, ContainerId, ContainerState, Endpoint, Incarnation, ObservedContainer,
+        ObservedImage, ObservedMount, ObservedNetwork, ObservedState, ObservedVolume, Ownership, ProbeFacts,
+        ProbeOutcome, PublishedPort,
     },
     spec::{Attachment, DependencyCondition, MountSource, Platform, Role},
 };
@@ -89,6 +91,12 @@ pub fn predict(
                 detail.engine_restarts = true;
             }
         }),
+        Action::WriteUnitFiles(_)
+        | Action::RemoveUnitFiles { .. }
+        | Action::ReloadSystemd
+        | Action::Unit { .. } => {
+            units::predict(observed, desired, id, action, now);
+        }
         Action::UpdateLimits { id: container, limits } => change(observed, id, container, |c| {
             if let Some(detail) = &mut c.detail {
                 detail.limits = limits.clone();
@@ -231,17 +239,22 @@ fn started(
         incarnation = c.incarnation();
     });
     if let Some(incarnation) = incarnation {
-        let passed =
-            ProbeOutcome { at: now, passed: true, transcript: AFTER_APPLY.to_owned(), took: Duration::ZERO };
-        let facts = ProbeFacts {
-            has_passed: true,
-            healthy: Some(true),
-            attempts: 1,
-            last: Some(passed),
-            ..ProbeFacts::new(incarnation, now)
-        };
-        for role in Role::ALL {
-            observed.probes.insert((id.clone(), role), facts.clone());
-        }
+        becomes_ready(observed, id, incarnation, now);
+    }
+}
+
+/// Its probes pass.
+fn becomes_ready(observed: &mut ObservedState, id: &ResourceId, incarnation: Incarnation, now: Timestamp) {
+    let passed =
+        ProbeOutcome { at: now, passed: true, transcript: AFTER_APPLY.to_owned(), took: Duration::ZERO };
+    let facts = ProbeFacts {
+        has_passed: true,
+        healthy: Some(true),
+        attempts: 1,
+        last: Some(passed),
+        ..ProbeFacts::new(incarnation, now)
+    };
+    for role in Role::ALL {
+        observed.probes.insert((id.clone(), role), facts.clone());
     }
 }

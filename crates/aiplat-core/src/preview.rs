@@ -50,13 +50,18 @@ const WAVES_MAX: usize = 20_000;
 
 /// Every resource that has something to plan: what the file asks for, and what of ours is there.
 #[must_use]
-pub fn resources(desired: &Platform, observed: &ObservedState) -> BTreeSet<ResourceId> {
+pub fn resources(desired: &Platform, observed: &ObservedState, ledger: &Ledger) -> BTreeSet<ResourceId> {
     let mut ids: BTreeSet<ResourceId> = desired.ids().cloned().collect();
     ids.extend(observed.owned.keys().cloned());
     let owners = observed.networks.iter().map(|network| &network.owner);
     let owners = owners.chain(observed.volumes.values().map(|volume| &volume.owner));
     let ours = owners.flatten().filter(|owner| owner.instance == desired.instance);
     ids.extend(ours.map(|owner| owner.resource.clone()));
+    let written = ledger.records.iter().filter(|(_, record)| record.unit.files_of.is_some());
+    ids.extend(written.map(|(id, _)| id.clone()));
+    if ids.iter().any(|id| id.kind == Kind::Unit) {
+        ids.insert(ResourceId::systemd());
+    }
     ids
 }
 
@@ -69,7 +74,7 @@ const WAITS_MAX: u32 = 100;
 pub fn preview(desired: &Platform, observed: &ObservedState, ledger: &Ledger, now: Timestamp) -> Preview {
     let mut future = Future { desired, observed: observed.clone(), ledger: ledger.clone(), now };
     future.assume();
-    let ids = resources(desired, &future.observed);
+    let ids = resources(desired, &future.observed, ledger);
     let mut waves = Vec::new();
     let mut pending = ids.clone();
     let mut waits = 0;
@@ -209,10 +214,13 @@ fn next_wait(steps: &[(ResourceId, Step)]) -> Option<Duration> {
 /// once more before the end, so that this is a matter of speed only.
 fn affected(desired: &Platform, done: &[(ResourceId, crate::action::Action)]) -> BTreeSet<ResourceId> {
     let mut ids: BTreeSet<ResourceId> = done.iter().map(|(id, _)| id.clone()).collect();
-    for (id, spec) in &desired.containers {
-        if done.iter().any(|(other, _)| other.kind != Kind::Container || spec.needs(other)) {
+    for (id, spec) in desired.services() {
+        if done.iter().any(|(other, _)| !other.is_service() || spec.needs(other)) {
             ids.insert(id.clone());
         }
+    }
+    if ids.iter().any(|id| id.kind == Kind::Unit) {
+        ids.insert(ResourceId::systemd());
     }
     ids
 }

@@ -27,7 +27,7 @@ pub struct Link {
     pub sentence: String,
 }
 
-/// What a table prints of the container resource `id`, whose step is `step`.
+/// What a table prints of the service `id`, whose step is `step`.
 #[must_use]
 pub fn summary(world: &World<'_>, id: &ResourceId, step: &Step) -> Summary {
     let word = word(world, id, step);
@@ -36,6 +36,7 @@ pub fn summary(world: &World<'_>, id: &ResourceId, step: &Step) -> Summary {
         Word::CrashLoop => {
             let looping = message_of(step, ConditionType::CrashLoop);
             let next = message_of(step, ConditionType::Started);
+            let next = if next.is_empty() { message_of(step, ConditionType::Active) } else { next };
             if next.is_empty() { looping } else { format!("{looping}; {next}") }
         }
         Word::Suspended => suspended(step),
@@ -74,13 +75,17 @@ fn word(world: &World<'_>, id: &ResourceId, step: &Step) -> Word {
         return Word::Suspended;
     }
     let ready = status_of(step, ConditionType::Ready);
-    let alive = current(world, id).is_some_and(|current| current.state.is_alive());
+    let alive = is_alive(world, id);
     match &step.verdict {
         // What was brought back serves, and so does what somebody meddles with.
         Verdict::Held { reason: Reason::TakenBack | Reason::FoughtOver, .. } if alive => {}
         Verdict::Held { .. } => return Word::Held,
-        Verdict::Unsatisfied { reason: Reason::StoppedByHand, .. } => return Word::Stopped,
-        Verdict::Blocked { on } if on.iter().any(|gate| matches!(gate, Gate::EngineAway { .. })) => {
+        Verdict::Unsatisfied { reason: Reason::StoppedByHand | Reason::StoppedByAdministrator, .. } => {
+            return Word::Stopped;
+        }
+        Verdict::Blocked { on }
+            if on.iter().any(|gate| matches!(gate, Gate::EngineAway { .. } | Gate::SystemdAway { .. })) =>
+        {
             return Word::Unknown;
         }
         Verdict::Blocked { .. } | Verdict::Converged | Verdict::Progressing | Verdict::Unsatisfied { .. } => {
@@ -125,7 +130,7 @@ fn running_word(step: &Step, ready: Option<Status>) -> Word {
 
 fn stopped_word(step: &Step) -> Word {
     let reason = |kind| reason_of(step, kind);
-    match (&step.verdict, reason(ConditionType::Started)) {
+    match (&step.verdict, reason(ConditionType::Started).or_else(|| reason(ConditionType::Active))) {
         (_, Some(Reason::Completed)) => Word::Completed,
         (_, Some(Reason::Failed)) => Word::Failed,
         (Verdict::Blocked { on }, _)
@@ -138,6 +143,13 @@ fn stopped_word(step: &Step) -> Word {
         // There is nothing yet that could be starting.
         (_, Some(Reason::Missing)) => Word::Pending,
         (Verdict::Converged | Verdict::Progressing | Verdict::Held { .. }, _) => Word::Starting,
+    }
+}
+
+fn is_alive(world: &World<'_>, id: &ResourceId) -> bool {
+    match world.desired.units.get(id) {
+        Some(spec) => world.observed.units.get(&spec.unit).is_some_and(|unit| unit.active.is_alive()),
+        None => current(world, id).is_some_and(|current| current.state.is_alive()),
     }
 }
 
@@ -201,7 +213,10 @@ fn is_moving_beyond(world: &World<'_>, id: &ResourceId, seen: &mut BTreeSet<Reso
         Verdict::Blocked { on } => on.iter().any(|gate| match gate {
             Gate::BackOff { .. } => status_of(&step, ConditionType::CrashLoop) != Some(Status::True),
             Gate::Failed { .. } => failures < 3,
-            Gate::RemovalGrace { .. } | Gate::StillUsed { .. } | Gate::EngineAway { .. } => true,
+            Gate::RemovalGrace { .. }
+            | Gate::StillUsed { .. }
+            | Gate::EngineAway { .. }
+            | Gate::SystemdAway { .. } => true,
             Gate::Image { image: on, .. }
             | Gate::Resource { id: on, .. }
             | Gate::Dependency { on, .. }

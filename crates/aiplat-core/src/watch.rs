@@ -1,19 +1,22 @@
 //! What to probe and when: decided here, beside `plan`; the host only executes.
 
-use std::{net::IpAddr, time::Duration};
+use std::{
+    net::{IpAddr, Ipv4Addr},
+    time::Duration,
+};
 
 use crate::{
     ResourceId,
-    observed::{ContainerId, ContainerState, Incarnation, ObservedContainer},
+    observed::{ContainerId, ContainerState, Incarnation, ObservedContainer, ProbeFacts},
     plan::{self, Members, World},
-    spec::{ProbeKind, ProbeSpec, Role, Via},
+    spec::{ProbeKind, ProbeSpec, Role, UnitSpec, Via},
 };
 
-/// The next probe of one container.
+/// The next probe of one service.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ProbeSchedule {
-    /// Which container.
-    pub container: ContainerId,
+    /// Which container; `None`: a unit, which is asked from the host.
+    pub container: Option<ContainerId>,
     /// What it is for.
     pub role: Role,
     /// Which run of it: facts of another run are void.
@@ -38,6 +41,9 @@ const EAGERNESS: u32 = 8;
 /// `startup` has passed or holds the others back, or, for liveness, a dependency is down.
 #[must_use]
 pub fn watch(world: &World<'_>, id: &ResourceId, role: Role) -> Option<ProbeSchedule> {
+    if let Some(spec) = world.desired.units.get(id) {
+        return watch_unit(world, id, spec, role);
+    }
     let spec = world.desired.containers.get(id)?;
     let current = Members::of(world, id, spec).current.filter(|c| c.state == ContainerState::Running)?;
     let probe = plan::probe(world, id, spec, current, role)?;
@@ -54,12 +60,53 @@ pub fn watch(world: &World<'_>, id: &ResourceId, role: Role) -> Option<ProbeSche
     if !is_due {
         return None;
     }
+    let networks = spec.live.networks.values().map(|network| network.host_name.as_str());
+    let address = match probe.via {
+        Via::Address => address(current, networks),
+        Via::Namespace => None,
+    };
+    Some(ProbeSchedule {
+        container: Some(current.id.clone()),
+        role,
+        after: due_in(world, id, probe, facts),
+        incarnation,
+        address,
+        probe: probe.clone(),
+    })
+}
+
+/// A unit is asked where it most often listens: on the loopback address of the host.
+fn watch_unit(world: &World<'_>, id: &ResourceId, spec: &UnitSpec, role: Role) -> Option<ProbeSchedule> {
+    let probe = spec.probe_for(role)?;
+    let incarnation = plan::incarnation(world, id)?;
+    let facts = |role| {
+        world.observed.probes.get(&(id.clone(), role)).filter(|facts| facts.incarnation == incarnation)
+    };
+    let is_starting =
+        spec.startup.is_some() && facts(Role::Startup).is_none_or(|facts| facts.healthy.is_none());
+    let is_due = match role {
+        Role::Startup => facts(role).is_none_or(|facts| !facts.has_passed),
+        Role::Readiness => !is_starting,
+        Role::Liveness => !is_starting && plan::waits_for(world, id).is_empty(),
+    };
+    is_due.then(|| ProbeSchedule {
+        container: None,
+        role,
+        after: due_in(world, id, probe, facts(role)),
+        incarnation: incarnation.clone(),
+        address: Some(IpAddr::V4(Ipv4Addr::LOCALHOST)),
+        probe: probe.clone(),
+    })
+}
+
+/// How long from now the next probe is due.
+fn due_in(world: &World<'_>, id: &ResourceId, probe: &ProbeSpec, facts: Option<&ProbeFacts>) -> Duration {
     let last = facts.and_then(|facts| Some((facts, facts.last.as_ref()?)));
     let first = match probe.kind {
         ProbeKind::Exec { .. } => FIRST_EXEC,
         ProbeKind::Http(_) | ProbeKind::Tcp { .. } | ProbeKind::Redis(_) | ProbeKind::Postgres(_) => FIRST,
     };
-    let after = match last {
+    match last {
         None => first.min(probe.interval),
         // What it waited for is ready: no reason to wait any longer.
         Some((facts, _)) if !facts.waits_for.is_empty() && plan::waits_for(world, id).is_empty() => {
@@ -73,20 +120,7 @@ pub fn watch(world: &World<'_>, id: &ResourceId, role: Role) -> Option<ProbeSche
             };
             gap.saturating_sub(world.now.since(last.at))
         }
-    };
-    let networks = spec.live.networks.values().map(|network| network.host_name.as_str());
-    let address = match probe.via {
-        Via::Address => address(current, networks),
-        Via::Namespace => None,
-    };
-    Some(ProbeSchedule {
-        container: current.id.clone(),
-        role,
-        incarnation,
-        address,
-        probe: probe.clone(),
-        after,
-    })
+    }
 }
 
 /// The container's address on the first of its networks that has one.

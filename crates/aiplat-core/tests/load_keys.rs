@@ -150,7 +150,7 @@ fn the_schema_for_editors_takes_what_the_loader_takes() {
         serde_json::json!({"apiVersion": "aiplat/v1", "services": {}, "nmae": "x"}),
         serde_json::json!({"apiVersion": "aiplat/v1", "services": {"a": {"imgae": "x"}}}),
         serde_json::json!({"apiVersion": "aiplat/v1", "services": {"a": {"gpus": 3}}}),
-        serde_json::json!({"apiVersion": "aiplat/v1", "services": {"a": {"provider": {"type": "systemd"}}}}),
+        serde_json::json!({"apiVersion": "aiplat/v1", "services": {"a": {"provider": {"typ": "systemd"}}}}),
         serde_json::json!({"apiVersion": "aiplat/v1", "services": {"a": {"build": "."}}}),
         serde_json::json!({"apiVersion": "aiplat/v1", "services": []}),
         serde_json::json!({"apiVersion": "aiplat/v1", "services": {"a": {"ports": "80"}}}),

@@ -2,9 +2,21 @@
 
 pub mod docker;
 pub mod files;
+mod lines;
+pub mod listeners;
+mod mailbox;
 pub mod port;
 pub mod probe;
+pub mod systemd;
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 pub use port::{
-    Backend, Hint, HostError, HostErrorKind, LogLine, LogOptions, LogStream, Progress, Target, Usage,
+    Backend, Hint, HostError, HostErrorKind, LogLine, LogOptions, LogStream, Progress, Target, UnitHint,
+    Units, Usage,
 };
+
+/// What these locks guard is whole between any two statements, so a panic elsewhere does not spoil it.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

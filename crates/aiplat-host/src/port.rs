@@ -6,7 +6,7 @@ use aiplat_core::{
     ResourceId,
     action::Action,
     condition::{ErrorClass, Reason},
-    observed::{ContainerId, FileStamp, Listing, Observed, ObservedContainer, PullProgress},
+    observed::{ContainerId, FileStamp, Listing, Observed, ObservedContainer, ObservedUnit, PullProgress},
     spec::{InstanceId, ProbeKind},
 };
 use futures_util::{future::BoxFuture, stream::BoxStream};
@@ -176,10 +176,66 @@ pub trait Backend: Send + Sync + 'static {
     }
 }
 
+/// "Look at this unit again." Never news.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum UnitHint {
+    /// The stream of hints has begun, or systemd has read its files anew: look at every unit.
+    Relist,
+    /// The bus, or systemd, is away; the adapter connects again by itself.
+    Lost {
+        /// Why, for a person.
+        reason: String,
+    },
+    /// Something about the unit of this name may have changed.
+    Changed(String),
+}
+
+/// The port to systemd. A real adapter and a simulated one implement it.
+pub trait Units: Send + Sync + 'static {
+    /// Looks at one unit now, and at what aiplatd has written for it.
+    fn observe<'a>(&'a self, unit: &'a str) -> BoxFuture<'a, Result<ObservedUnit, HostError>>;
+
+    /// Does one action on a unit, or on systemd. A job that is queued is a success: what comes of it is observed.
+    fn apply<'a>(&'a self, action: &'a Action) -> BoxFuture<'a, Result<(), HostError>>;
+
+    /// Hints, from now on, for ever: it reconnects by itself. Connects to nothing before it is read.
+    fn hints(&self) -> BoxStream<'static, UnitHint>;
+
+    /// Makes one probe of a unit from the host: the transcript for a person on both sides, `Ok` when it passed and it was
+    /// the unit that answered, as far as that can be seen.
+    fn probe<'a>(
+        &'a self,
+        unit: &'a str,
+        address: IpAddr,
+        kind: &'a ProbeKind,
+        timeout: Duration,
+    ) -> BoxFuture<'a, Result<String, String>>;
+
+    /// What a unit has written to the journal.
+    fn logs<'a>(
+        &'a self,
+        unit: &'a str,
+        options: &'a LogOptions,
+    ) -> BoxFuture<'a, Result<LogStream, HostError>>;
+
+    /// systemd's version as of the last contact.
+    fn version(&self) -> Option<String> {
+        None
+    }
+}
+
 impl HostError {
     /// An error with the sentence `message`.
     pub fn new(kind: HostErrorKind, class: ErrorClass, reason: Reason, message: impl Into<String>) -> Self {
         Self { kind, class, reason, message: message.into() }
+    }
+
+    /// A host was asked for what another one does. `doing`: "start ollama.service".
+    #[must_use]
+    pub fn misdirected(doing: impl fmt::Display, host: &str) -> Self {
+        let message =
+            format!("cannot {doing}: {host} was asked, which does not do that; report this as a bug");
+        Self::new(HostErrorKind::Refused, ErrorClass::Bug, Reason::InternalError, message)
     }
 }
 

@@ -26,6 +26,7 @@ pub(crate) enum Listed {
 const KINDS: &[(Listed, &[&str])] = &[
     (Listed::Services, &["services", "service", "svc"]),
     (Listed::Resources(Kind::Container), &["containers", "container", "ctr"]),
+    (Listed::Resources(Kind::Unit), &["units", "unit"]),
     (Listed::Resources(Kind::Image), &["images", "image", "img"]),
     (Listed::Resources(Kind::Volume), &["volumes", "volume", "vol"]),
     (Listed::Resources(Kind::Network), &["networks", "network", "net"]),
@@ -131,8 +132,7 @@ impl Target {
         // A container's own page is its service's, unless the service has left the file.
         let other = |kind| {
             let found = resource(kind)?;
-            let owner =
-                doc.services.iter().find(|it| found.id.kind == Kind::Container && it.name == found.id.key());
+            let owner = doc.services.iter().find(|it| found.id.is_service() && it.name == found.id.key());
             Some(owner.map_or(Found::Resource(found), Found::Service))
         };
         let found = match self.listed {

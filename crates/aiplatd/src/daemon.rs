@@ -8,7 +8,7 @@ use aiplat_core::{
     spec::InstanceId,
     status as core_status,
 };
-use aiplat_host::Backend;
+use aiplat_host::{Backend, Units};
 use aiplat_runtime::{Config, Controller, Limits};
 use tokio::{net::UnixListener, task::JoinSet};
 use tokio_util::sync::CancellationToken;
@@ -27,8 +27,10 @@ use crate::{
 /// The ports to everything outside.
 #[derive(Clone)]
 pub struct Ports {
-    /// The hosts.
+    /// The engine.
     pub host: Arc<dyn Backend>,
+    /// systemd.
+    pub units: Arc<dyn Units>,
     /// Time.
     pub clock: Arc<dyn Clock>,
     /// Where the ledger is kept.
@@ -143,6 +145,7 @@ impl Daemon {
         spec::reload(&shared, Intent { immediate, confirmed: options.confirm, ..Intent::default() }).await;
         tasks.spawn(hints::follow(Arc::clone(&shared)));
         tasks.spawn(hints::resync(Arc::clone(&shared)));
+        tasks.spawn(hints::follow_units(Arc::clone(&shared)));
         let files = Arc::clone(&shared);
         tasks.spawn(async move { files.follow_files().await });
         if !options.once {

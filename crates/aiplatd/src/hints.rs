@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use aiplat_host::Hint;
+use aiplat_host::{Hint, UnitHint};
 use futures_util::StreamExt;
 use tokio::sync::Notify;
 
@@ -24,6 +24,24 @@ pub async fn follow(shared: Arc<Shared>) {
         }
     };
     tokio::join!(reader, lister);
+}
+
+/// Follows systemd's hints from the first file on that has a unit, for ever.
+pub async fn follow_units(shared: Arc<Shared>) {
+    let mut versions = shared.versions();
+    while shared.lock().of_systemd().is_empty() {
+        if versions.changed().await.is_err() {
+            return;
+        }
+    }
+    let mut hints = shared.units.hints();
+    while let Some(hint) = hints.next().await {
+        match hint {
+            UnitHint::Relist => shared.relist_units(),
+            UnitHint::Changed(name) => shared.hint_unit(&name),
+            UnitHint::Lost { reason } => shared.record_systemd_loss(&reason),
+        }
+    }
 }
 
 /// One listing at a time, and one more if asked for meanwhile: a burst of hints costs two.
@@ -49,6 +67,7 @@ pub async fn resync(shared: Arc<Shared>) {
         let jitter = interval / 100 * (turn.wrapping_mul(7) % 21);
         tokio::time::sleep(interval - interval / 10 + jitter).await;
         turn = turn.wrapping_add(1);
+        shared.relist_units();
         if let Err(error) = shared.relist().await {
             tracing::info!(error = %error, "The resync could not list the engine.");
         }

@@ -2,7 +2,11 @@
 
 use std::{process::ExitCode, sync::Arc};
 
-use aiplat_host::{Backend, docker::DockerBackend};
+use aiplat_host::{
+    Backend,
+    docker::DockerBackend,
+    systemd::{Systemd, SystemdOptions},
+};
 use aiplatd::{
     args::Args,
     clock::SystemClock,
@@ -59,6 +63,7 @@ async fn run(args: Args) -> anyhow::Result<ExitCode> {
     });
     let config = std::path::absolute(&args.config).context("cannot resolve --config")?;
     let ports = Ports {
+        units: Arc::new(Systemd::new(SystemdOptions::of_this_machine(folder.path().join("units")))),
         host: host(DockerBackend::new(args.docker_socket.clone(), instance.clone())),
         clock: Arc::new(SystemClock),
         store: Arc::new(ledger),

@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    net::{IpAddr, Ipv4Addr},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -115,7 +116,14 @@ async fn run(shared: Arc<Shared>, key: Key, again: Arc<Notify>) {
         let ProbeSchedule { container, role: _, incarnation: _, address, probe, after: _ } = schedule;
         let asked = shared.now();
         // The adapter bounds itself; this bound is for an adapter that does not.
-        let call = shared.host.probe(&container, address, &probe.kind, probe.timeout);
+        let unit = if container.is_none() { shared.lock().host_name(&key.0) } else { String::new() };
+        let call = match (&container, address) {
+            (Some(container), address) => shared.host.probe(container, address, &probe.kind, probe.timeout),
+            (None, address) => {
+                let address = address.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
+                shared.units.probe(&unit, address, &probe.kind, probe.timeout)
+            }
+        };
         let result = match tokio::time::timeout(probe.timeout + Duration::from_secs(5), call).await {
             Ok(result) => result,
             Err(_elapsed) => Err(format!("{}: no answer within {:?}", probe.kind, probe.timeout)),

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use aiplat_core::{
-    ResourceId,
+    Kind, ResourceId,
     action::{Action, Pool},
     condition::{ErrorClass, Reason},
     plan::{self, Entry, Planned, Step},
@@ -131,7 +131,7 @@ impl Passes {
         if let Action::RemoveContainer { id: container } = action {
             kept_logs::keep(&self.shared, id, container).await;
         }
-        let call = self.shared.host.apply(id, action, self.progress(id), self.shutdown.child_token());
+        let call = self.shared.apply(id, action, self.progress(id), self.shutdown.child_token());
         let result = match tokio::time::timeout(action.deadline(), call).await {
             Ok(result) => result,
             Err(_elapsed) => Err(HostError::new(
@@ -144,8 +144,13 @@ impl Passes {
         if let Err(error) = &result
             && error.kind == HostErrorKind::Unreachable
         {
-            // Nothing was done, and nobody is to blame but the engine: no attempt is counted.
-            self.shared.record_loss(&error.message);
+            // Nothing was done, and nobody is to blame but the host: no attempt is counted.
+            match id.kind {
+                Kind::Unit | Kind::Host => self.shared.record_systemd_loss(&error.message),
+                Kind::Container | Kind::Network | Kind::Volume | Kind::Image => {
+                    self.shared.record_loss(&error.message);
+                }
+            }
             self.shared.lock().mark_stale(id);
             return;
         }

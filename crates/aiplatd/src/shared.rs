@@ -8,15 +8,17 @@ use std::{
 };
 
 use aiplat_core::{
-    ResourceId, Timestamp,
+    Kind, ResourceId, Timestamp,
+    action::Action,
     ledger::{Ledger, Record},
-    observed::{Listing, ObservedContainer},
+    observed::{Listing, Observed, ObservedContainer},
     plan,
     spec::InstanceId,
 };
-use aiplat_host::{Backend, HostError, HostErrorKind};
+use aiplat_host::{Backend, HostError, HostErrorKind, Progress, Units};
 use aiplat_runtime::Handle;
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     ports::{Batch, Clock, SpecSource, StateStore},
@@ -25,8 +27,10 @@ use crate::{
 
 /// The daemon's parts, shared by its tasks.
 pub struct Shared {
-    /// The hosts.
+    /// The engine.
     pub host: Arc<dyn Backend>,
+    /// systemd.
+    pub units: Arc<dyn Units>,
     /// Time.
     pub clock: Arc<dyn Clock>,
     /// Where the ledger is kept.
@@ -58,9 +62,10 @@ impl Shared {
         ledger_lost: Option<String>,
     ) -> Self {
         let state = State::remembering(ledger, ledger_lost);
-        let crate::daemon::Ports { host, clock, store, source } = ports;
+        let crate::daemon::Ports { host, units, clock, store, source } = ports;
         Self {
             host,
+            units,
             clock,
             store,
             source,
@@ -121,6 +126,9 @@ impl Shared {
     /// # Errors
     /// When its host cannot be asked. What was known stays.
     pub async fn look(&self, id: &ResourceId) -> Result<(), HostError> {
+        if matches!(id.kind, Kind::Unit | Kind::Host) {
+            return self.look_at_units(id).await;
+        }
         let target = {
             let mut state = self.lock();
             // Taken off before the read begins: a hint that comes during the read puts it back.
@@ -144,6 +152,96 @@ impl Shared {
                     self.record_loss(&error.message);
                 }
                 Err(error)
+            }
+        }
+    }
+
+    /// Looks afresh at the unit that `id` is, and at the one that it was; at all of them for systemd itself.
+    async fn look_at_units(&self, id: &ResourceId) -> Result<(), HostError> {
+        let names = {
+            let mut state = self.lock();
+            state.mark_fresh(id);
+            state.unit_names(id)
+        };
+        let mut seen = Vec::with_capacity(names.len());
+        for name in names {
+            let looked = match tokio::time::timeout(LOOK_DEADLINE, self.units.observe(&name)).await {
+                Ok(result) => result,
+                Err(_elapsed) => Err(timed_out(&format!("looking at {name} took longer than 30s"))),
+            };
+            match looked {
+                Ok(unit) => seen.push((name, unit)),
+                Err(error) => {
+                    self.lock().mark_stale(id);
+                    if error.kind == HostErrorKind::Unreachable {
+                        self.record_systemd_loss(&error.message);
+                    }
+                    return Err(error);
+                }
+            }
+        }
+        self.note_systemd_back();
+        // Who waits for systemd to read a drop-in sees that it has.
+        let waiting = self.lock().record(Observed::Units(seen), &self.instance, self.clock.now());
+        self.schedule(waiting);
+        if id.kind == Kind::Unit {
+            self.schedule([ResourceId::systemd()]);
+        }
+        Ok(())
+    }
+
+    /// systemd cannot be reached: nothing is dead for that.
+    pub fn record_systemd_loss(&self, reason: &str) {
+        let mut state = self.lock();
+        let is_news = state.observed.systemd.away.is_none();
+        state.observed.record_systemd_loss(reason.to_owned());
+        if is_news {
+            let said = format!("systemd does not answer: {reason}");
+            state.events.warn(self.clock.wall_ms(), "SystemdLost", "platform", said);
+            tracing::warn!(reason, "systemd is out of reach; no unit is touched until it answers.");
+        }
+        let ids = state.of_systemd();
+        drop(state);
+        self.schedule(ids);
+        self.changed();
+    }
+
+    fn note_systemd_back(&self) {
+        let mut state = self.lock();
+        if state.observed.systemd.away.is_some() {
+            let said = "systemd answers again".to_owned();
+            state.events.note(self.clock.wall_ms(), "SystemdBack", "platform", said);
+        }
+    }
+
+    /// Looks at every unit again.
+    pub fn relist_units(&self) {
+        let ids = {
+            let mut state = self.lock();
+            let ids = state.of_systemd();
+            for id in &ids {
+                state.mark_stale(id);
+            }
+            ids
+        };
+        self.schedule(ids);
+    }
+
+    /// Does one action to the host that it is for.
+    ///
+    /// # Errors
+    /// As the host has it.
+    pub async fn apply(
+        &self,
+        id: &ResourceId,
+        action: &Action,
+        progress: Progress,
+        cancel: CancellationToken,
+    ) -> Result<(), HostError> {
+        match id.kind {
+            Kind::Unit | Kind::Host => self.units.apply(action).await,
+            Kind::Container | Kind::Network | Kind::Volume | Kind::Image => {
+                self.host.apply(id, action, progress, cancel).await
             }
         }
     }
@@ -241,6 +339,22 @@ impl Shared {
     pub fn hint(&self, id: ResourceId) {
         self.lock().mark_stale(&id);
         self.schedule([id]);
+    }
+
+    /// A hint: the unit of this name must be looked at.
+    pub fn hint_unit(&self, name: &str) {
+        let ids = {
+            let mut state = self.lock();
+            let ids: Vec<ResourceId> =
+                state.of_systemd().into_iter().filter(|id| id.kind == Kind::Unit).collect();
+            let ids: Vec<ResourceId> =
+                ids.into_iter().filter(|id| state.unit_names(id).iter().any(|unit| unit == name)).collect();
+            for id in &ids {
+                state.mark_stale(id);
+            }
+            ids
+        };
+        self.schedule(ids);
     }
 
     /// Writes the records of `ids`; when that fails we go on from memory, and say so.

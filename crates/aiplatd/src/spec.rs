@@ -10,7 +10,7 @@ use std::{
 
 use aiplat_api::v1::{ApplyReply, DiffReply};
 use aiplat_core::{
-    Timestamp,
+    ResourceId, Timestamp,
     condition::Reason,
     load::{self, Diagnostic, Facts, Files, Loaded},
     spec::{ApplyMode, Platform, Removals},
@@ -215,17 +215,14 @@ pub fn needs_confirmation(before: &Platform, after: &Platform) -> Option<String>
             before.name, after.name
         ));
     }
-    let removed: Vec<&str> = before
-        .containers
-        .keys()
-        .filter(|id| !after.containers.contains_key(*id))
-        .map(|id| id.key())
-        .collect();
-    (removed.len() > 1 && removed.len() * 2 > before.containers.len()).then(|| {
+    let all = before.services().count();
+    let removed: Vec<&str> =
+        before.services().map(|(id, _)| id).filter(|id| !after.wants(id)).map(ResourceId::key).collect();
+    (removed.len() > 1 && removed.len() * 2 > all).then(|| {
         format!(
             "it removes {} of {} services ({}): confirm with `aiplatctl apply --confirm`",
             removed.len(),
-            before.containers.len(),
+            all,
             removed.join(", ")
         )
     })
@@ -305,8 +302,9 @@ fn removals(before: Option<&Platform>, after: &Platform, now: Timestamp, intent:
         return Removals::AwaitConfirmation;
     }
     // What waited for a person's word goes on waiting for it, whatever else is edited meanwhile.
-    if before.removals == Removals::AwaitConfirmation && before.containers.keys().eq(after.containers.keys())
-    {
+    let services =
+        |platform: &Platform| -> Vec<ResourceId> { platform.services().map(|(id, _)| id.clone()).collect() };
+    if before.removals == Removals::AwaitConfirmation && services(before) == services(after) {
         return Removals::AwaitConfirmation;
     }
     Removals::From(grace)

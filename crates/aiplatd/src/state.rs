@@ -103,7 +103,24 @@ impl State {
     /// Everything there is to plan.
     #[must_use]
     pub fn ids(&self) -> BTreeSet<ResourceId> {
-        self.desired.as_deref().map(|desired| preview::resources(desired, &self.observed)).unwrap_or_default()
+        self.desired
+            .as_deref()
+            .map(|desired| preview::resources(desired, &self.observed, &self.ledger))
+            .unwrap_or_default()
+    }
+
+    /// The resources among them that systemd has.
+    #[must_use]
+    pub fn of_systemd(&self) -> Vec<ResourceId> {
+        self.ids().into_iter().filter(|id| matches!(id.kind, Kind::Unit | Kind::Host)).collect()
+    }
+
+    /// The units to look at for `id`: the one that it is, and the one that it was; all of them for systemd itself.
+    #[must_use]
+    pub fn unit_names(&self, id: &ResourceId) -> BTreeSet<String> {
+        let Some(world) = self.world(Timestamp::ZERO) else { return BTreeSet::new() };
+        let all = plan::units(&world).into_iter();
+        all.filter(|(_, of)| id.kind == Kind::Host || *of == id).map(|(name, _)| name.to_owned()).collect()
     }
 
     /// Whether `id` must be looked at before anything is decided.
@@ -118,7 +135,13 @@ impl State {
                 let members = self.observed.owned.get(id).map(Vec::as_slice).unwrap_or_default();
                 members.iter().any(|member| member.detail.is_none())
             }
-            Kind::Network | Kind::Volume => false,
+            // One that is away is asked whenever there is a reason to ask.
+            Kind::Unit => {
+                let names = self.unit_names(id);
+                let away = self.observed.systemd.away.is_some() && !names.is_empty();
+                away || names.iter().any(|name| !self.observed.units.contains_key(name))
+            }
+            Kind::Network | Kind::Volume | Kind::Host => false,
         }
     }
 
@@ -213,7 +236,8 @@ impl State {
         match id.kind {
             Kind::Network | Kind::Volume => u32::MAX,
             Kind::Image => u32::MAX - 1,
-            Kind::Container => self.heights.get(id).copied().unwrap_or(0),
+            Kind::Container | Kind::Unit => self.heights.get(id).copied().unwrap_or(0),
+            Kind::Host => u32::MAX,
         }
     }
 
@@ -248,7 +272,8 @@ impl State {
             Kind::Container => {
                 desired.and_then(|platform| platform.containers.get(id)).map(|spec| spec.host_name.clone())
             }
-            Kind::Image => None,
+            Kind::Unit => self.unit_names(id).into_iter().next(),
+            Kind::Image | Kind::Host => None,
         };
         host_name.unwrap_or_else(|| id.key().to_owned())
     }
@@ -302,6 +327,12 @@ impl State {
             container.networks.len().hash(&mut hasher);
         }
         self.observed.networks.len().hash(&mut hasher);
+        for (name, unit) in &self.observed.units {
+            name.hash(&mut hasher);
+            unit.active.is_alive().hash(&mut hasher);
+            unit.own.loaded.hash(&mut hasher);
+            unit.own.drop_in.is_some().hash(&mut hasher);
+        }
         hasher.finish()
     }
 }

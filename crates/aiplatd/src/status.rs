@@ -1,6 +1,7 @@
 //! The status document: computed from the state when somebody asks, never stored.
 
 mod service;
+mod units;
 
 use aiplat_api::v1::{GateStatus, PlatformStatus, ResourceStatus, ServiceStatus, StatusCondition, StatusDoc};
 use aiplat_core::{
@@ -47,12 +48,13 @@ fn platform(
         last_transition_time: None,
         observed_generation: generation,
     };
-    let conditions = vec![
-        spec_valid(state),
-        docker_reachable(state),
-        ledger(state),
-        instance_mismatch(shared, state),
-        ready(state, services, gates),
+    let conditions = [
+        Some(spec_valid(state)),
+        Some(docker_reachable(state)),
+        units::systemd_reachable(state),
+        Some(ledger(state)),
+        Some(instance_mismatch(shared, state)),
+        Some(ready(state, services, gates)),
     ];
     let sentence = sentence(state, services);
     PlatformStatus {
@@ -65,7 +67,7 @@ fn platform(
             Some(Mode::Observe) => "observe".to_owned(),
             Some(Mode::Auto) | None => "auto".to_owned(),
         },
-        conditions: conditions.into_iter().map(said).collect(),
+        conditions: conditions.into_iter().flatten().map(said).collect(),
         spec_report: state.spec.report.clone(),
         sentence,
         engine: shared.host.version(),
@@ -253,7 +255,7 @@ fn left_volumes(world: &World<'_>) -> Vec<ResourceStatus> {
 fn resource(state: &State, world: &World<'_>, id: &ResourceId) -> ResourceStatus {
     let step = plan::plan(world, id);
     let (word, message) = match id.kind {
-        Kind::Container => {
+        Kind::Container | Kind::Unit => {
             let summary = status::summary(world, id, &step);
             (summary.word, summary.message)
         }
@@ -261,9 +263,9 @@ fn resource(state: &State, world: &World<'_>, id: &ResourceId) -> ResourceStatus
             let (word, message) = passive(id, &step);
             if message.is_empty() { (word, moved(world, id)) } else { (word, message) }
         }
-        Kind::Network | Kind::Volume => passive(id, &step),
+        Kind::Network | Kind::Volume | Kind::Host => passive(id, &step),
     };
-    let users = world.desired.containers.values().filter(|spec| spec.needs(id));
+    let users = world.desired.services().filter(|(_, spec)| spec.needs(id));
     ResourceStatus {
         id: id.clone(),
         host_name: state.host_name(id),
@@ -271,7 +273,7 @@ fn resource(state: &State, world: &World<'_>, id: &ResourceId) -> ResourceStatus
         status: word,
         message,
         conditions: with_times(state, world.desired, id, &step),
-        used_by: users.map(|spec| spec.service.clone()).collect(),
+        used_by: users.map(|(_, spec)| spec.name().to_owned()).collect(),
         pull: state.observed.pulls.get(id).copied(),
         moving: status::is_moving(world, id),
     }

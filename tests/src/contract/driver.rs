@@ -63,7 +63,7 @@ impl<'a> Driver<'a> {
     /// What this machine has of ours, and what the file asks for.
     #[must_use]
     pub fn resources(&self) -> Vec<ResourceId> {
-        resources(&self.desired, &self.observed).into_iter().collect()
+        resources(&self.desired, &self.observed, &Ledger::default()).into_iter().collect()
     }
 
     /// Looks at one resource.
@@ -76,7 +76,7 @@ impl<'a> Driver<'a> {
                 ours.next().map(|network| network.name.clone())
             }),
             Kind::Volume => desired.volumes.get(id).map(|spec| spec.host_name.clone()),
-            Kind::Image | Kind::Container => None,
+            Kind::Image | Kind::Container | Kind::Unit | Kind::Host => None,
         };
         let target = Target { id: id.clone(), host_name: host_name.unwrap_or_else(|| id.key().to_owned()) };
         let seen = self.machine.backend().observe(&target).await.expect("the engine is looked at");

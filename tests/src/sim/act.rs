@@ -34,6 +34,10 @@ impl Engine {
             | Action::Connect { .. }
             | Action::Disconnect { .. }
             | Action::HandBack { .. }
+            | Action::WriteUnitFiles(_)
+            | Action::RemoveUnitFiles { .. }
+            | Action::ReloadSystemd
+            | Action::Unit { .. }
             | Action::UpdateLimits { .. } => (Duration::from_millis(5), 0),
         }
     }
@@ -68,6 +72,10 @@ impl Engine {
                 }
             }
             Action::PullImage { reference } => self.pull(reference).map_err(pull_error),
+            Action::WriteUnitFiles(_)
+            | Action::RemoveUnitFiles { .. }
+            | Action::ReloadSystemd
+            | Action::Unit { .. } => Err(HostError::misdirected(action, "the engine")),
             Action::CreateContainer(create) => self.make(instance, create),
             Action::StartContainer { id: container } => {
                 self.guard(instance, id, container)?;

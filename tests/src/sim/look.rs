@@ -50,6 +50,8 @@ impl Engine {
                 });
                 Observed::Image(host_name.clone(), image)
             }
+            // Those are the other port's.
+            Kind::Unit | Kind::Host => Observed::Units(Vec::new()),
         }
     }
 

@@ -13,6 +13,7 @@ pub mod objects;
 pub mod operations;
 pub mod ports;
 pub mod rng;
+pub mod systemd;
 
 pub use app::{App, Ending, Hang};
 pub use engine::Engine;
@@ -20,3 +21,4 @@ pub use faults::{Fate, Faults};
 pub use host::SimHost;
 pub use human::Foreign;
 pub use rng::Rng;
+pub use systemd::Systemd;

@@ -7,6 +7,7 @@ mod engine;
 mod holds;
 mod prune;
 mod spec_file;
+mod units;
 
 use std::time::Duration;
 

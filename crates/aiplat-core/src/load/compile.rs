@@ -5,26 +5,29 @@ use std::collections::BTreeMap;
 use super::{
     check::{DEFAULT_NETWORK, Scene, container_name, network_name, networks_of, volume_name},
     draft::{
-        AttachmentDraft, Draft, Health, MountDraft, NetworkDraft, ServiceDraft, SourceDraft, VolumeDraft,
+        AttachmentDraft, Draft, Health, MountDraft, NetworkDraft, ServiceDraft, SourceDraft, UnitDraft,
+        VolumeDraft,
     },
 };
 use crate::{
     Kind, ResourceId, Timestamp,
     spec::{
         Attachment, ContainerLive, ContainerPolicy, ContainerRuntime, ContainerSpec, Dependency, EngineCheck,
-        ImageSpec, InstanceId, Mount, MountSource, NetworkSpec, Platform, PortBinding, PullPolicy, Removals,
-        VolumeSpec,
+        ImageSpec, InstanceId, Mount, MountSource, Namespace, NetworkSpec, Options, Platform, PortBinding,
+        PullPolicy, Removals, UnitSpec, VolumeSpec,
     },
 };
 
 /// Compiles what the checks have passed. What no active service uses is not made, as in Compose.
 pub(super) fn compile(scene: &Scene<'_>, instance: &InstanceId) -> Platform {
     let draft = scene.draft;
-    let containers: BTreeMap<ResourceId, ContainerSpec> = scene
-        .active
-        .iter()
+    let of_engine = scene.active.iter().filter(|(_, service)| service.unit.is_none());
+    let containers: BTreeMap<ResourceId, ContainerSpec> = of_engine
         .map(|(name, service)| (ResourceId::container(name), container(scene, name, service)))
         .collect();
+    let of_systemd = scene.active.iter().filter_map(|(name, service)| {
+        Some((ResourceId::unit(name), unit(scene, name, service, service.unit.as_ref()?)))
+    });
     let used_networks = containers.values().flat_map(|container| container.live.networks.keys());
     let networks = used_networks.map(|id| (id.clone(), network(draft, id.key()))).collect();
     let used_volumes = containers.values().flat_map(ContainerSpec::volumes);
@@ -38,6 +41,7 @@ pub(super) fn compile(scene: &Scene<'_>, instance: &InstanceId) -> Platform {
         volumes,
         images: images(scene),
         containers,
+        units: of_systemd.collect(),
         gates: gates(scene),
         removals: Removals::From(Timestamp::ZERO),
     }
@@ -61,8 +65,10 @@ fn gates(scene: &Scene<'_>) -> BTreeMap<String, Vec<ResourceId>> {
     let member = |text: &str| {
         let (kind, key) = text.split_once('/').unwrap_or(("container", text));
         let kind = Kind::ALL.into_iter().find(|known| known.as_str() == kind)?;
-        let is_left_out = kind == Kind::Container && !scene.active.contains_key(key);
-        (!is_left_out).then(|| ResourceId::new(kind, key))
+        match kind {
+            Kind::Container | Kind::Unit => scene.active.contains_key(key).then(|| service_id(scene, key)),
+            Kind::Network | Kind::Volume | Kind::Image | Kind::Host => Some(ResourceId::new(kind, key)),
+        }
     };
     let gates = scene.draft.gates.iter().map(|(name, gate)| {
         let mut members: Vec<ResourceId> =
@@ -72,6 +78,28 @@ fn gates(scene: &Scene<'_>) -> BTreeMap<String, Vec<ResourceId>> {
         (name.clone(), members)
     });
     gates.collect()
+}
+
+/// The resource that the service `name` is.
+fn service_id(scene: &Scene<'_>, name: &str) -> ResourceId {
+    let is_unit = scene.active.get(name).is_some_and(|service| service.unit.is_some());
+    if is_unit { ResourceId::unit(name) } else { ResourceId::container(name) }
+}
+
+fn unit(scene: &Scene<'_>, name: &str, service: &ServiceDraft, draft: &UnitDraft) -> UnitSpec {
+    let ContainerPolicy { restart, dependencies, probe, startup, liveness, stop_grace: _, update: _ } =
+        policy(scene, service);
+    UnitSpec {
+        service: name.to_owned(),
+        unit: draft.unit.value.clone(),
+        management: draft.management,
+        environment: service.environment.iter().map(|(name, it)| (name.clone(), it.value.clone())).collect(),
+        restart,
+        dependencies,
+        probe,
+        startup,
+        liveness,
+    }
 }
 
 pub(super) fn container(scene: &Scene<'_>, name: &str, service: &ServiceDraft) -> ContainerSpec {
@@ -84,7 +112,7 @@ pub(super) fn container(scene: &Scene<'_>, name: &str, service: &ServiceDraft) -
     ContainerSpec {
         service: name.to_owned(),
         host_name,
-        runtime: runtime(draft, service),
+        runtime: ContainerRuntime { options: options(scene, service), ..runtime(draft, service) },
         live: ContainerLive {
             networks: networks.into_iter().map(attachment).collect(),
             limits: service.limits.clone(),
@@ -117,6 +145,27 @@ fn runtime(draft: &Draft, service: &ServiceDraft) -> ContainerRuntime {
         },
         options: service.options.clone(),
     }
+}
+
+/// A container reaches a unit that it depends on under the service's name, and at `host.docker.internal`: both are the
+/// host as the engine sees it from inside. What the file says of such a name stands.
+fn options(scene: &Scene<'_>, service: &ServiceDraft) -> Options {
+    const HOST: &str = "host.docker.internal";
+    let mut options = service.options.clone();
+    let units: Vec<&str> = service
+        .depends_on
+        .iter()
+        .map(|edge| edge.to.as_str())
+        .filter(|name| service_id(scene, name).kind == Kind::Unit)
+        .collect();
+    let hosts = &mut options.identity.extra_hosts;
+    let own_network = matches!(options.identity.network_mode, Namespace::Bridge | Namespace::Unsaid);
+    for name in units.iter().copied().chain((!units.is_empty()).then_some(HOST)).filter(|_| own_network) {
+        if !hosts.iter().any(|(known, _)| known == name) {
+            hosts.push((name.to_owned(), "host-gateway".to_owned()));
+        }
+    }
+    options
 }
 
 fn mount(draft: &Draft, mount: &MountDraft) -> Mount {
@@ -174,7 +223,7 @@ fn policy(scene: &Scene<'_>, service: &ServiceDraft) -> ContainerPolicy {
     };
     ContainerPolicy {
         restart: service.restart.value,
-        dependencies: edges.map(|edge| (ResourceId::container(&edge.to), dependency(edge))).collect(),
+        dependencies: edges.map(|edge| (service_id(scene, &edge.to), dependency(edge))).collect(),
         probe: probe.clone(),
         startup: startup.clone(),
         liveness: liveness.clone(),

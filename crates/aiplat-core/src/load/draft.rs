@@ -10,8 +10,8 @@ use super::{
     tree::{Place, Spanned},
 };
 use crate::spec::{
-    DependencyCondition, EngineCheck, Limits, MountOptions, Options, PortBinding, ProbeSpec, PullPolicy,
-    RestartMode, Settings, Subnet, UpdatePolicy,
+    DependencyCondition, EngineCheck, Limits, Management, MountOptions, Options, PortBinding, ProbeSpec,
+    PullPolicy, RestartMode, Settings, Subnet, UpdatePolicy,
 };
 
 /// All of the file.
@@ -55,12 +55,21 @@ pub(super) struct ServiceDraft {
     pub(super) limits: Limits,
     pub(super) update: UpdatePolicy,
     pub(super) options: Options,
+    /// It is a unit of systemd, and no container.
+    pub(super) unit: Option<UnitDraft>,
     /// Where its keys are written.
     pub(super) places: BTreeMap<&'static str, Place>,
     pub(super) profiles: Vec<Spanned<String>>,
     pub(super) allow_host_access: Vec<Spanned<String>>,
     /// Lints that are allowed for it.
     pub(super) allowed: BTreeSet<String>,
+}
+
+/// The unit of systemd that a service is.
+#[derive(Debug)]
+pub(super) struct UnitDraft {
+    pub(super) unit: Spanned<String>,
+    pub(super) management: Management,
 }
 
 /// The value of a variable.

@@ -196,7 +196,7 @@ impl Look<'_> {
         if self.spec.starts_first() && current.state.is_alive() {
             return self.start_beside(current, candidate, changed);
         }
-        let mut gates = gate::before_disruption(self.world, self.spec);
+        let mut gates = gate::before_disruption(self.world, &self.spec.policy.dependencies);
         gates.extend(gate::before_start(self.world, self.id, self.spec));
         let waits_for = |gate: &Gate| {
             matches!(gate, Gate::Dependency { .. } | Gate::ReplacementPending { .. })
@@ -382,9 +382,10 @@ impl Look<'_> {
         }
         let health = running::health(self.world, self.id, self.spec, current);
         match health.status {
-            Status::False if health.reason == Reason::WaitingForDependencies => {
-                Step::blocked(self.world, running::excuse(self.world, self.id, current))
-            }
+            Status::False if health.reason == Reason::WaitingForDependencies => Step::blocked(
+                self.world,
+                running::excuse(self.world, self.id, current.incarnation().as_ref()),
+            ),
             Status::True => self.watch_over(current).unwrap_or_else(Step::converged),
             Status::Unknown => Step::progressing(),
             Status::False if health.progressing => Step::progressing(),
@@ -414,7 +415,7 @@ impl Look<'_> {
             let known = record.dependencies.get(*on);
             known.is_some() && ready_incarnation(self.world, on).is_some_and(|now| known != Some(&now))
         })?;
-        let mut gates = gate::before_disruption(self.world, self.spec);
+        let mut gates = gate::before_disruption(self.world, &self.spec.policy.dependencies);
         gates.extend(gate::before_start(self.world, self.id, self.spec));
         if gates.is_empty() {
             Some(Step::act(self.stop(current), Cause::DependencyRestarted { dependency: restarted.clone() }))

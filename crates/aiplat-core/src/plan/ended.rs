@@ -6,13 +6,15 @@ use super::{Cause, Members, World, readiness::ready_incarnation};
 use crate::{
     ResourceId, Timestamp,
     classify::{Diagnosis, End, FailureClass, classify},
-    fingerprint,
+    condition::{Condition, ConditionType, Reason},
+    fingerprint::{self, Fingerprint},
     ledger::{Basis, ENGINE_STOP_WINDOW, Record, Restart},
     observed::{ContainerDetail, ContainerState, Incarnation, ObservedContainer, Sighting},
     spec::{
         ContainerSpec, Dependency, DependencyCondition, MountSource, OnExhausted, ProbeSpec, RestartMode,
         Role,
     },
+    time::human,
 };
 
 /// What follows the end of a process.
@@ -279,10 +281,37 @@ pub(super) fn evidence(
     spec: &ContainerSpec,
     current: &ObservedContainer,
 ) -> String {
-    let Diagnosis { class, quote, advice: _ } = diagnose(world, id, spec, current);
     let last_line = current.detail.as_ref().and_then(|detail| detail.tail.last());
+    quoted(&diagnose(world, id, spec, current), last_line)
+}
+
+/// Whether `id`, made from `print`, is started again and again. `ran` is how long its present or last run lasted.
+pub(super) fn crash_loop(
+    world: &World<'_>,
+    id: &ResourceId,
+    print: &Fingerprint,
+    ran: Duration,
+) -> Condition {
+    let kind = ConditionType::CrashLoop;
+    let settings = &world.desired.settings.restart;
+    let Some(record) = world.ledger.get(id) else { return Condition::normal(kind, Reason::AsDesired) };
+    let restarts = &record.restarts;
+    let looping = restarts.in_a_row(settings, print, ran) >= settings.crash_loop
+        || restarts.within_window(settings, print, world.now) >= settings.crash_loop;
+    if !looping || ran >= settings.reset_after {
+        return Condition::normal(kind, Reason::AsDesired);
+    }
+    let last = restarts.recent.last().map(|restart| restart.ending.as_str()).unwrap_or_default();
+    let count = restarts.within_window(settings, print, world.now);
+    let message = format!("restarted {count} times within {} (last end: {last})", human(settings.window));
+    Condition::abnormal(kind, Reason::CrashLoop, message)
+}
+
+/// The same of a diagnosis; where that has no line to quote, the last one.
+pub(super) fn quoted(diagnosis: &Diagnosis, last_line: Option<&String>) -> String {
+    let Diagnosis { class, quote, advice: _ } = diagnosis;
     match (quote, last_line) {
-        (Some(quote), _) => format!(" ({}: `{}`)", class.sentence(), short(&quote)),
+        (Some(quote), _) => format!(" ({}: `{}`)", class.sentence(), short(quote)),
         (None, Some(line)) => format!(" (its last line: `{}`)", short(line)),
         (None, None) => String::new(),
     }

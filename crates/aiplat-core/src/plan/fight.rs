@@ -28,6 +28,7 @@ impl Cause {
             | Self::NotInNetworks { .. }
             | Self::LimitsDiffer
             | Self::EngineRestarts
+            | Self::FilesMeddledWith
             | Self::Paused => true,
             Self::Replacement { .. }
             | Self::Replaced { .. }
@@ -56,6 +57,12 @@ impl Cause {
             | Self::ReleaseOrdered
             | Self::Moved { .. }
             | Self::PullAlways
+            | Self::UnitNotInFile { .. }
+            | Self::FilesDiffer { .. }
+            | Self::EnvironmentChanged { .. }
+            | Self::DropInsUnread { .. }
+            | Self::Masked
+            | Self::Disabled
             | Self::Dead => false,
         }
     }

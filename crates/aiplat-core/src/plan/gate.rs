@@ -1,11 +1,11 @@
 //! Gates: what must hold before an action, evaluated anew in each pass. A closed gate is a sentence.
 
-use std::fmt;
+use std::{collections::BTreeMap, fmt};
 
 use super::{Readiness, World, readiness};
 use crate::{
     ResourceId, Timestamp,
-    condition::{ConditionType, Reason, Status},
+    condition::{Condition, ConditionType, Reason, Status},
     observed::{ComposeOrigin, ObservedContainer, ObservedImage, Ownership},
     spec::{ContainerSpec, Dependency, MountSource, PortBinding, PullPolicy},
     time::human,
@@ -16,6 +16,11 @@ use crate::{
 pub enum Gate {
     /// The engine does not answer.
     EngineAway {
+        /// The sentence.
+        message: String,
+    },
+    /// systemd does not answer.
+    SystemdAway {
         /// The sentence.
         message: String,
     },
@@ -108,6 +113,7 @@ impl Gate {
             Self::BackOff { until, .. } | Self::RemovalGrace { until } => Some(*until),
             Self::Failed { retry_at, .. } => Some(*retry_at),
             Self::EngineAway { .. }
+            | Self::SystemdAway { .. }
             | Self::NameTaken { .. }
             | Self::Image { .. }
             | Self::Resource { .. }
@@ -130,6 +136,7 @@ impl Gate {
             | Self::Dependency { on: id, .. }
             | Self::ReplacementPending { on: id } => Some(id),
             Self::EngineAway { .. }
+            | Self::SystemdAway { .. }
             | Self::NameTaken { .. }
             | Self::VolumeInUse { .. }
             | Self::PortTaken { .. }
@@ -159,7 +166,10 @@ impl Gate {
             Self::Image { .. } => Some(ConditionType::ImageAvailable),
             Self::Resource { id, .. } => match id.kind {
                 crate::Kind::Volume => Some(ConditionType::StorageReady),
-                crate::Kind::Network | crate::Kind::Image | crate::Kind::Container => None,
+                crate::Kind::Host => Some(ConditionType::DropInApplied),
+                crate::Kind::Network | crate::Kind::Image | crate::Kind::Container | crate::Kind::Unit => {
+                    None
+                }
             },
             Self::VolumeInUse { .. } => Some(ConditionType::StorageReady),
             Self::PortTaken { .. } => Some(ConditionType::PortsFree),
@@ -167,6 +177,7 @@ impl Gate {
                 Some(ConditionType::DependenciesReady)
             }
             Self::EngineAway { .. }
+            | Self::SystemdAway { .. }
             | Self::BackOff { .. }
             | Self::Failed { .. }
             | Self::RemovalGrace { .. }
@@ -181,6 +192,7 @@ impl Gate {
     pub fn reason(&self) -> Reason {
         match self {
             Self::EngineAway { .. } => Reason::EngineUnreachable,
+            Self::SystemdAway { .. } => Reason::SystemdUnreachable,
             Self::NameTaken { reason, .. }
             | Self::Image { reason, .. }
             | Self::Resource { reason, .. }
@@ -202,6 +214,7 @@ impl fmt::Display for Gate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::EngineAway { message }
+            | Self::SystemdAway { message }
             | Self::NameTaken { message, .. }
             | Self::Image { message, .. }
             | Self::Resource { message, .. }
@@ -312,17 +325,17 @@ pub(super) fn before_start(world: &World<'_>, id: &ResourceId, spec: &ContainerS
     let mut gates = resources(world, spec);
     gates.extend(volumes_in_use(world, id, spec));
     gates.extend(ports_taken(world, id, spec));
-    gates.extend(dependencies(world, spec));
+    gates.extend(dependencies(world, &spec.policy.dependencies));
     gates
 }
 
 /// The gates of a disruption by choice: nobody that we depend on is about to be replaced.
-pub(super) fn before_disruption(world: &World<'_>, spec: &ContainerSpec) -> Vec<Gate> {
-    let pending = spec
-        .policy
-        .dependencies
-        .keys()
-        .filter(|dependency| super::readiness::replacement_pending(world, dependency));
+pub(super) fn before_disruption(
+    world: &World<'_>,
+    dependencies: &BTreeMap<ResourceId, Dependency>,
+) -> Vec<Gate> {
+    let pending =
+        dependencies.keys().filter(|dependency| super::readiness::replacement_pending(world, dependency));
     pending.map(|dependency| Gate::ReplacementPending { on: dependency.clone() }).collect()
 }
 
@@ -353,7 +366,7 @@ fn resources(world: &World<'_>, spec: &ContainerSpec) -> Vec<Gate> {
     gates
 }
 
-pub(super) fn dependencies(world: &World<'_>, spec: &ContainerSpec) -> Vec<Gate> {
+pub(super) fn dependencies(world: &World<'_>, dependencies: &BTreeMap<ResourceId, Dependency>) -> Vec<Gate> {
     let closed = |(on, edge): (&ResourceId, &Dependency)| {
         let Readiness { status, message, progressing, .. } =
             readiness::of_dependency(world, on, edge.condition);
@@ -362,7 +375,19 @@ pub(super) fn dependencies(world: &World<'_>, spec: &ContainerSpec) -> Vec<Gate>
         let open = status == Status::True || (!edge.required && !progressing);
         (!open).then(|| Gate::Dependency { on: on.clone(), message, unknown })
     };
-    spec.policy.dependencies.iter().filter_map(closed).collect()
+    dependencies.iter().filter_map(closed).collect()
+}
+
+/// What `closed` gates come to as the condition `kind`.
+pub(super) fn condition(kind: ConditionType, closed: &[&Gate]) -> Condition {
+    let Some(first) = closed.first() else { return Condition::normal(kind, Reason::AsDesired) };
+    let messages: Vec<String> = closed.iter().map(ToString::to_string).collect();
+    // A dependency that has not been asked yet is not one that is not ready.
+    if closed.iter().all(|gate| gate.is_unknown()) {
+        Condition::unknown(kind, Reason::NotObserved, messages.join("; "))
+    } else {
+        Condition::abnormal(kind, first.reason(), messages.join("; "))
+    }
 }
 
 /// Two writers on one volume destroy it. Services of one file share by choice; a foreign container, or one of

@@ -15,6 +15,8 @@ mod record;
 mod running;
 mod step;
 mod suspended;
+mod systemd;
+mod unit;
 mod volume;
 
 use std::{fmt, time::Duration};
@@ -29,10 +31,11 @@ pub use readiness::{Readiness, incarnation, readiness, replacement_pending};
 pub use record::{Entry, entries};
 pub use running::waits_for;
 pub(crate) use running::{is_starting, probe};
+pub use systemd::units;
 
 use crate::{
     Kind, ResourceId, Timestamp,
-    action::Action,
+    action::{Action, UnitVerb},
     condition::{Condition, Reason},
     fingerprint::{self, Fingerprint, Fingerprinted},
     ledger::Ledger,
@@ -246,6 +249,34 @@ pub enum Cause {
     PullAlways,
     /// The engine could not remove it.
     Dead,
+    /// What was written for a unit that the file no longer has.
+    UnitNotInFile {
+        /// Which unit.
+        unit: String,
+    },
+    /// A unit's drop-in or environment is not as the file says.
+    FilesDiffer {
+        /// Field names; empty when nothing has been written yet.
+        changed: Vec<String>,
+    },
+    /// A unit's drop-in or environment was changed or removed by somebody else.
+    FilesMeddledWith,
+    /// A unit runs with another environment than the file says.
+    EnvironmentChanged {
+        /// Field names.
+        changed: Vec<String>,
+    },
+    /// systemd has not read these units' drop-ins.
+    DropInsUnread {
+        /// Which units.
+        units: Vec<String>,
+        /// Running services that have a GPU, which a reload can take from them.
+        endangered: Vec<String>,
+    },
+    /// `management: full`, and the unit is masked.
+    Masked,
+    /// `management: full`, and the unit does not start with the machine.
+    Disabled,
 }
 
 impl Planned {
@@ -261,6 +292,13 @@ impl Planned {
             // Nobody knows it there yet: the old one still serves.
             (Action::Disconnect { .. }, Cause::TakesNameOn { .. }) => None,
             (Action::Disconnect { .. }, _) => Some("its connections on that network"),
+            (Action::Unit { verb: UnitVerb::Stop, .. }, _) => Some("the service ends"),
+            (Action::Unit { verb: UnitVerb::Restart, .. }, _) => {
+                Some("the service is down until its next start is ready")
+            }
+            (Action::ReloadSystemd, Cause::DropInsUnread { endangered, .. }) if !endangered.is_empty() => {
+                Some("containers with a GPU may lose it, and are then to be restarted")
+            }
             (_, _) => None,
         }
     }
@@ -342,6 +380,24 @@ impl fmt::Display for Cause {
             Self::Paused => f.write_str("it was paused by hand"),
             Self::PullAlways => f.write_str("pull_policy is always"),
             Self::Dead => f.write_str("the engine left it dead"),
+            Self::UnitNotInFile { unit } => write!(f, "it is no longer in the file; {unit} runs on"),
+            Self::FilesDiffer { changed } if changed.is_empty() => {
+                f.write_str("its environment is not written as the file says")
+            }
+            Self::FilesDiffer { changed } => f.write_str(&Self::fields(changed)),
+            Self::FilesMeddledWith => f.write_str("somebody has changed or removed them"),
+            Self::EnvironmentChanged { changed } => {
+                write!(f, "{}; a unit reads its environment at its start", Self::fields(changed))
+            }
+            Self::DropInsUnread { units, endangered } => {
+                write!(f, "the drop-ins of {} came or went", units.join(", "))?;
+                if endangered.is_empty() {
+                    return Ok(());
+                }
+                write!(f, "; a reload can take the GPU from {}, which run", endangered.join(", "))
+            }
+            Self::Masked => f.write_str("it is masked, and `management` is `full`"),
+            Self::Disabled => f.write_str("it does not start with the machine, and `management` is `full`"),
         }
     }
 }
@@ -363,7 +419,8 @@ impl World<'_> {
 /// The dependencies of the container `id` that are not ready, whether it runs or not.
 #[must_use]
 pub fn closed_dependencies(world: &World<'_>, id: &ResourceId) -> Vec<Gate> {
-    world.desired.containers.get(id).map(|spec| gate::dependencies(world, spec)).unwrap_or_default()
+    let spec = world.desired.service(id);
+    spec.map(|spec| gate::dependencies(world, spec.dependencies())).unwrap_or_default()
 }
 
 /// An object of this platform's that belongs to another aiplatd instance, if there is one: our state folder was
@@ -393,6 +450,8 @@ pub fn plan(world: &World<'_>, id: &ResourceId) -> Step {
         Kind::Volume => volume::plan(world, id),
         Kind::Image => image::plan(world, id),
         Kind::Container => suspended::apply(world, id, container::plan(world, id)),
+        Kind::Unit => suspended::apply(world, id, unit::plan(world, id)),
+        Kind::Host => systemd::plan(world, id),
     };
     let step = step.unless_failed(world, id).unless_fought(world, id);
     match world.desired.settings.mode {

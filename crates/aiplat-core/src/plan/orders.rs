@@ -5,9 +5,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{Entry, Members, World, moved};
 use crate::{
-    ResourceId,
+    Kind, ResourceId,
     ledger::{Order, Orders, Suspension, Until},
-    observed::ObservedContainer,
+    observed::{Incarnation, ObservedContainer},
 };
 
 /// An order for one service.
@@ -59,6 +59,19 @@ fn is_released(orders: &Orders) -> bool {
     orders.suspended.as_ref().is_some_and(|suspension| suspension.released)
 }
 
+/// Whether `id` runs, and its present or last run.
+fn present_run(world: &World<'_>, id: &ResourceId) -> (bool, Option<Incarnation>) {
+    if let Some(spec) = world.desired.units.get(id) {
+        let unit = world.observed.units.get(&spec.unit);
+        let is_alive = unit.is_some_and(|unit| unit.active.is_alive());
+        return (is_alive, unit.and_then(|unit| unit.invocation.clone()));
+    }
+    let spec = world.desired.containers.get(id);
+    let current = spec.and_then(|spec| Members::of(world, id, spec).current);
+    let is_alive = current.is_some_and(|current| current.state.is_alive());
+    (is_alive, current.and_then(ObservedContainer::incarnation))
+}
+
 /// What `command` on the service `id` changes in its record; a suspension ends by itself at `until`.
 #[must_use]
 pub fn order(
@@ -70,7 +83,13 @@ pub fn order(
 ) -> Vec<Entry> {
     let present = world.ledger.get(id).map(|record| record.orders.clone()).unwrap_or_default();
     match command {
-        Command::Start => vec![Entry::Orders(Orders { stopped: None, ..present }), Entry::Forget],
+        Command::Start => {
+            let mut entries = vec![Entry::Orders(Orders { stopped: None, ..present }), Entry::Forget];
+            // Also one that somebody else has stopped.
+            let (alive, run) = present_run(world, id);
+            entries.extend(run.filter(|_| id.kind == Kind::Unit && !alive).map(Entry::Stopping));
+            entries
+        }
         Command::Stop => vec![Entry::Orders(Orders { stopped: Some(order), restart: None, ..present })],
         Command::Update => match moved::image_now(world, id) {
             // An image that was tried and taken back is asked for once more by a person who means it.
@@ -90,10 +109,7 @@ pub fn order(
         }
         Command::Resume => vec![Entry::Orders(Orders { suspended: None, ..present })],
         Command::Restart => {
-            let spec = world.desired.containers.get(id);
-            let current = spec.and_then(|spec| Members::of(world, id, spec).current);
-            let alive = current.is_some_and(|current| current.state.is_alive());
-            let restart = current.and_then(ObservedContainer::incarnation);
+            let (alive, restart) = present_run(world, id);
             // One that does not run is started, also a job that has done its work: neither back-off nor success is a
             // reason to make a person wait.
             let mut entries = vec![Entry::Orders(Orders { stopped: None, restart, ..present })];

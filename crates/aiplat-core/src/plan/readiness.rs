@@ -46,7 +46,8 @@ impl Readiness {
 /// Whether `id` is ready.
 #[must_use]
 pub fn readiness(world: &World<'_>, id: &ResourceId) -> Readiness {
-    if let Some(reason) = &world.observed.engine.away {
+    let of_engine = !matches!(id.kind, Kind::Unit | Kind::Host);
+    if let Some(reason) = world.observed.engine.away.as_ref().filter(|_| of_engine) {
         return Readiness::unknown(
             Reason::EngineUnreachable,
             format!("the engine does not answer: {reason}"),
@@ -56,12 +57,16 @@ pub fn readiness(world: &World<'_>, id: &ResourceId) -> Readiness {
         Kind::Network => super::network::readiness(world, id),
         Kind::Volume => super::volume::readiness(world, id),
         Kind::Image => gate::image_readiness(world, id),
-        Kind::Container => of_dependency(world, id, DependencyCondition::Healthy),
+        Kind::Container | Kind::Unit => of_dependency(world, id, DependencyCondition::Healthy),
+        Kind::Host => super::systemd::readiness(world),
     }
 }
 
-/// Whether the container `id` satisfies `condition`.
+/// Whether the service `id` satisfies `condition`.
 pub(super) fn of_dependency(world: &World<'_>, id: &ResourceId, condition: DependencyCondition) -> Readiness {
+    if id.kind == Kind::Unit {
+        return super::unit::readiness(world, id, condition);
+    }
     let Some(spec) = world.desired.containers.get(id) else {
         return Readiness::not_ready(Reason::NotInFile, format!("{} is not in the file", id.key()));
     };
@@ -135,6 +140,9 @@ fn completed(id: &ResourceId, members: &Members<'_>, current: &ObservedContainer
 /// Whether `id` is about to be replaced: it serves, its file has changed, and nothing keeps the change from happening.
 #[must_use]
 pub fn replacement_pending(world: &World<'_>, id: &ResourceId) -> bool {
+    if id.kind == Kind::Unit {
+        return super::unit::restart_pending(world, id);
+    }
     let Some(spec) = world.desired.containers.get(id) else { return false };
     let members = Members::of(world, id, spec);
     let serves_old =
@@ -156,6 +164,9 @@ pub fn replacement_pending(world: &World<'_>, id: &ResourceId) -> bool {
 /// The run of `id` that serves, ready or not.
 #[must_use]
 pub fn incarnation(world: &World<'_>, id: &ResourceId) -> Option<Incarnation> {
+    if id.kind == Kind::Unit {
+        return super::unit::incarnation(world, id);
+    }
     let spec = world.desired.containers.get(id)?;
     let members = Members::of(world, id, spec);
     let current = members.beside(spec).or(members.current)?;

@@ -7,14 +7,16 @@ use super::{
     Cause, Members, Planned, Step, World, ended, fight, image, moved, readiness::ready_incarnation, running,
 };
 use crate::{
-    ResourceId,
+    Kind, ResourceId,
     action::Action,
     classify::FailureClass,
     condition::Status,
     fingerprint::{self, FieldHashes, Fingerprint, Fingerprinted},
-    ledger::{Basis, Ledger, Orders, Proven, REVERTS_KEPT, Restart, Revert, STOPPED_MAX, TakenBack},
+    ledger::{
+        Basis, Ledger, Orders, Proven, REVERTS_KEPT, Restart, Revert, STOPPED_MAX, TakenBack, UnitRecord,
+    },
     observed::{ContainerId, Incarnation},
-    spec::ContainerSpec,
+    spec::{ContainerSpec, Dependency},
 };
 
 /// One change of a resource's record.
@@ -53,11 +55,16 @@ pub enum Entry {
     ForgetEdit,
     /// A pull for these users.
     Pulled(Vec<Fingerprint>),
+    /// What is remembered of a unit.
+    Unit(Box<UnitRecord>),
 }
 
 /// What `step` changes in the record of `id`.
 #[must_use]
 pub fn entries(world: &World<'_>, id: &ResourceId, step: &Step) -> Vec<Entry> {
+    if id.kind == Kind::Unit {
+        return super::unit::entries(world, id, step);
+    }
     let mut entries: Vec<Entry> = proven(world, id).into_iter().chain(excused(world, id)).collect();
     let Some(planned) = &step.action else {
         entries.extend(adopt(world, id));
@@ -100,6 +107,10 @@ fn of_action(world: &World<'_>, id: &ResourceId, planned: &Planned) -> Vec<Entry
         | Action::Connect { .. }
         | Action::Disconnect { .. }
         | Action::HandBack { .. }
+        | Action::WriteUnitFiles(_)
+        | Action::RemoveUnitFiles { .. }
+        | Action::ReloadSystemd
+        | Action::Unit { .. }
         | Action::UpdateLimits { .. } => Vec::new(),
     }
 }
@@ -193,21 +204,30 @@ fn starting(world: &World<'_>, id: &ResourceId, container: &ContainerId, cause: 
         let class = class(world, id, spec, container);
         entries.extend(counted(world, id, spec, container, how.clone(), class));
     }
-    let edges = spec.policy.dependencies.iter().filter(|(_, edge)| edge.restart);
-    let present: BTreeMap<_, _> =
-        edges.filter_map(|(on, _)| Some((on.clone(), ready_incarnation(world, on)?))).collect();
-    if !present.is_empty() || world.ledger.get(id).is_some_and(|record| !record.dependencies.is_empty()) {
-        entries.push(Entry::Dependencies(present));
-    }
+    entries.extend(started_for(world, id, &spec.policy.dependencies));
     entries
 }
 
-/// A running container with an edge of which nothing is remembered takes what runs now as what it was started with.
-fn adopt(world: &World<'_>, id: &ResourceId) -> Vec<Entry> {
-    let Some(spec) = world.desired.containers.get(id) else { return Vec::new() };
-    let runs = Members::of(world, id, spec).current.is_some_and(|current| current.state.is_alive());
+/// What the dependencies run as, at the start of who follows them.
+pub(super) fn started_for(
+    world: &World<'_>,
+    id: &ResourceId,
+    dependencies: &BTreeMap<ResourceId, Dependency>,
+) -> Option<Entry> {
+    let edges = dependencies.iter().filter(|(_, edge)| edge.restart);
+    let present: BTreeMap<_, _> =
+        edges.filter_map(|(on, _)| Some((on.clone(), ready_incarnation(world, on)?))).collect();
+    let is_news =
+        !present.is_empty() || world.ledger.get(id).is_some_and(|record| !record.dependencies.is_empty());
+    is_news.then_some(Entry::Dependencies(present))
+}
+
+/// A running service with an edge of which nothing is remembered takes what runs now as what it was started with.
+pub(super) fn adopt(world: &World<'_>, id: &ResourceId) -> Vec<Entry> {
+    let Some(spec) = world.desired.service(id) else { return Vec::new() };
+    let runs = super::incarnation(world, id).is_some();
     let known = world.ledger.get(id).map(|record| record.dependencies.clone()).unwrap_or_default();
-    let edges = spec.policy.dependencies.iter().filter(|(on, edge)| edge.restart && !known.contains_key(*on));
+    let edges = spec.dependencies().iter().filter(|(on, edge)| edge.restart && !known.contains_key(*on));
     let mut all = known.clone();
     all.extend(edges.filter_map(|(on, _)| Some((on.clone(), ready_incarnation(world, on)?))));
     if runs && all != known { vec![Entry::Dependencies(all)] } else { Vec::new() }
@@ -259,6 +279,7 @@ impl Ledger {
                 record.failure = None;
             }
             Entry::Pulled(users) => record.pulled_for = users,
+            Entry::Unit(unit) => record.unit = *unit,
         }
     }
 }

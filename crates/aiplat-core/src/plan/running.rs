@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use super::{Gate, Readiness, World, readiness::of_dependency};
+use super::{Gate, Readiness, Step, Verdict, World, readiness::of_dependency};
 use crate::{
     ResourceId,
-    condition::{ConditionType, Reason, Status},
+    condition::{Condition, ConditionType, Reason, Status},
     ledger::Order,
-    observed::{ContainerState, EngineHealth, ObservedContainer, ProbeFacts, Sighting},
-    spec::{ContainerSpec, Dependency, DependencyCondition, ProbeSpec, Role},
+    observed::{ContainerState, EngineHealth, Incarnation, ObservedContainer, ProbeFacts, Sighting},
+    spec::{ContainerSpec, Dependency, DependencyCondition, ProbeSpec, Role, ServiceSpec},
     time::human,
 };
 
@@ -49,21 +49,20 @@ pub(super) fn health(
     let asked = |role| probe(world, id, spec, current, role).map(|probe| (role, probe));
     let first = asked(Role::Startup).filter(|_| is_starting(world, id, spec, current));
     match first.or_else(|| asked(Role::Readiness)).or_else(|| asked(Role::Startup)) {
-        Some((role, probe)) => probed(world, id, role, probe, current),
+        Some((role, probe)) => probed(world, id, role, probe, current.incarnation().as_ref()),
         None => engine_health(id, current),
     }
 }
 
-/// What the probe for `role` has found out of the present run.
-fn facts<'a>(
+/// What the probe for `role` has found out of `run`.
+pub(super) fn facts<'a>(
     world: &World<'a>,
     id: &ResourceId,
-    current: &ObservedContainer,
+    run: Option<&Incarnation>,
     role: Role,
 ) -> Option<&'a ProbeFacts> {
-    let run = current.incarnation();
     let facts = world.observed.probes.get(&(id.clone(), role))?;
-    (Some(&facts.incarnation) == run.as_ref()).then_some(facts)
+    (Some(&facts.incarnation) == run).then_some(facts)
 }
 
 /// Whether the startup probe still holds the others back: it has neither passed nor used up its time.
@@ -74,13 +73,14 @@ pub(crate) fn is_starting(
     current: &ObservedContainer,
 ) -> bool {
     probe(world, id, spec, current, Role::Startup).is_some()
-        && facts(world, id, current, Role::Startup).is_none_or(|facts| facts.healthy.is_none())
+        && facts(world, id, current.incarnation().as_ref(), Role::Startup)
+            .is_none_or(|facts| facts.healthy.is_none())
 }
 
 /// The required dependencies of `id` that are not ready: what its probes fail for meanwhile is not its own fault.
 #[must_use]
 pub fn waits_for(world: &World<'_>, id: &ResourceId) -> Vec<ResourceId> {
-    let Some(spec) = world.desired.containers.get(id) else { return Vec::new() };
+    let Some(spec) = world.desired.service(id) else { return Vec::new() };
     let is_down = |(on, edge): &(&ResourceId, &Dependency)| {
         let condition = match edge.condition {
             // To run is enough for a start; it is not enough to blame the dependant.
@@ -89,12 +89,12 @@ pub fn waits_for(world: &World<'_>, id: &ResourceId) -> Vec<ResourceId> {
         };
         edge.required && of_dependency(world, on, condition).status != Status::True
     };
-    spec.policy.dependencies.iter().filter(is_down).map(|(on, _)| on.clone()).collect()
+    spec.dependencies().iter().filter(is_down).map(|(on, _)| on.clone()).collect()
 }
 
 /// What keeps its probe from passing, as the gates of a step.
-pub(super) fn excuse(world: &World<'_>, id: &ResourceId, current: &ObservedContainer) -> Vec<Gate> {
-    let facts = [Role::Startup, Role::Readiness].map(|role| facts(world, id, current, role));
+pub(super) fn excuse(world: &World<'_>, id: &ResourceId, run: Option<&Incarnation>) -> Vec<Gate> {
+    let facts = [Role::Startup, Role::Readiness].map(|role| facts(world, id, run, role));
     let mut waits: Vec<&ResourceId> =
         facts.into_iter().flatten().flat_map(|facts| &facts.waits_for).collect();
     waits.dedup();
@@ -113,7 +113,7 @@ fn failed_liveness(
     current: &ObservedContainer,
 ) -> Option<String> {
     probe(world, id, spec, current, Role::Liveness)?;
-    let facts = facts(world, id, current, Role::Liveness)
+    let facts = facts(world, id, current.incarnation().as_ref(), Role::Liveness)
         .filter(|facts| facts.healthy == Some(false) && current.state == ContainerState::Running)?;
     facts.last.as_ref().map(|last| last.transcript.clone())
 }
@@ -126,6 +126,18 @@ pub(super) fn unresponsive(
     current: &ObservedContainer,
 ) -> Option<String> {
     failed_liveness(world, id, spec, current).filter(|_| waits_for(world, id).is_empty())
+}
+
+/// Whether an attempt of ours would come by itself.
+pub(super) fn held(step: &Step) -> Condition {
+    match &step.verdict {
+        Verdict::Held { reason, message } => {
+            Condition::abnormal(ConditionType::Held, *reason, message.clone())
+        }
+        Verdict::Converged | Verdict::Progressing | Verdict::Blocked { .. } | Verdict::Unsatisfied { .. } => {
+            Condition::normal(ConditionType::Held, Reason::AsDesired)
+        }
+    }
 }
 
 /// The sentence of a service that a person keeps stopped.
@@ -169,27 +181,32 @@ pub(super) fn overdue(
 ) -> Option<String> {
     [Role::Startup, Role::Readiness].into_iter().find_map(|role| {
         let budget = human(probe(world, id, spec, current, role)?.budget());
-        let facts = facts(world, id, current, role)?;
+        let facts = facts(world, id, current.incarnation().as_ref(), role)?;
         let transcript = facts.last.as_ref().map(|last| last.transcript.as_str()).unwrap_or_default();
         (facts.healthy == Some(false) && !facts.has_passed)
             .then(|| format!("it was not ready within {budget}: {transcript}"))
     })
 }
 
-/// What a start of it is followed by, before it is ready.
-pub(super) fn awaits(spec: &ContainerSpec) -> Option<String> {
-    let probe = spec.policy.probe_for(Role::Startup).or(spec.policy.probe_for(Role::Readiness))?;
-    Some(format!("it has {} to answer {}", human(probe.budget()), probe.kind))
+/// The sentence of a start, with what it is followed by before it is ready.
+pub(super) fn starting(spec: ServiceSpec<'_>) -> String {
+    match spec.probe_for(Role::Startup).or(spec.probe_for(Role::Readiness)) {
+        Some(probe) => {
+            format!("it is being started; it has {} to answer {}", human(probe.budget()), probe.kind)
+        }
+        None => "it is being started".to_owned(),
+    }
 }
 
-fn probed(
+/// What the probe for `role` says of `run`.
+pub(super) fn probed(
     world: &World<'_>,
     id: &ResourceId,
     role: Role,
     probe: &ProbeSpec,
-    current: &ObservedContainer,
+    run: Option<&Incarnation>,
 ) -> Readiness {
-    let Some(facts) = facts(world, id, current, role).filter(|facts| facts.last.is_some()) else {
+    let Some(facts) = facts(world, id, run, role).filter(|facts| facts.last.is_some()) else {
         let (name, budget) = (id.key(), human(probe.budget()));
         let message = format!("{name} has not been probed yet: it has {budget} to answer {}", probe.kind);
         return Readiness::unknown(Reason::ProbePending, message);

@@ -5,18 +5,24 @@ use std::time::Duration;
 
 use super::{Cause, Requeue, Step, Verdict, World};
 use crate::{
-    ResourceId,
+    Kind, ResourceId,
     action::Action,
     condition::{Condition, ConditionType, Reason},
     ledger::Suspension,
 };
 
-/// `step` of the container resource `id`, with our hands off it if a person wants that.
+/// `step` of the service `id`, with our hands off it if a person wants that.
 pub(super) fn apply(world: &World<'_>, id: &ResourceId, mut step: Step) -> Step {
     let kind = ConditionType::Suspended;
     let Some(suspension) = world.ledger.suspension(id, world.now) else {
         // Without a listing there is nothing to say of it at all.
-        if world.observed.engine.listed && world.desired.containers.contains_key(id) {
+        let is_known = match id.kind {
+            Kind::Unit => world.observed.systemd.away.is_none(),
+            Kind::Container | Kind::Network | Kind::Volume | Kind::Image | Kind::Host => {
+                world.observed.engine.listed
+            }
+        };
+        if is_known && world.desired.wants(id) {
             insert(&mut step, Condition::normal(kind, Reason::AsDesired));
         }
         return step;

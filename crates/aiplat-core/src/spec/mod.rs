@@ -3,6 +3,7 @@
 mod container;
 mod options;
 mod probe;
+mod unit;
 
 use std::{collections::BTreeMap, fmt, time::Duration};
 
@@ -20,6 +21,7 @@ pub use options::{
 pub use probe::{
     HttpProbe, Password, PostgresProbe, ProbeKind, ProbeSpec, RedisProbe, Role, Scheme, Trust, Via,
 };
+pub use unit::{Management, UnitSpec};
 
 use crate::{
     Kind, ResourceId, Timestamp,
@@ -56,10 +58,59 @@ pub struct Platform {
     pub images: BTreeMap<ResourceId, ImageSpec>,
     /// Containers by `container/<service>`.
     pub containers: BTreeMap<ResourceId, ContainerSpec>,
+    /// systemd units by `unit/<service>`.
+    pub units: BTreeMap<ResourceId, UnitSpec>,
     /// Named conditions over several resources, by name.
     pub gates: BTreeMap<String, Vec<ResourceId>>,
     /// When what is no longer in the file may be removed.
     pub removals: Removals,
+}
+
+/// What a person calls a service: a container or a unit.
+#[derive(Debug, Clone, Copy)]
+pub enum ServiceSpec<'a> {
+    /// A container of the engine's.
+    Container(&'a ContainerSpec),
+    /// A unit of systemd's.
+    Unit(&'a UnitSpec),
+}
+
+impl<'a> ServiceSpec<'a> {
+    /// Its name in the file.
+    #[must_use]
+    pub fn name(self) -> &'a str {
+        match self {
+            Self::Container(spec) => &spec.service,
+            Self::Unit(spec) => &spec.service,
+        }
+    }
+
+    /// What must be ready first.
+    #[must_use]
+    pub fn dependencies(self) -> &'a BTreeMap<ResourceId, Dependency> {
+        match self {
+            Self::Container(spec) => &spec.policy.dependencies,
+            Self::Unit(spec) => &spec.dependencies,
+        }
+    }
+
+    /// The probe for `role`, if the file has one.
+    #[must_use]
+    pub fn probe_for(self, role: Role) -> Option<&'a ProbeSpec> {
+        match self {
+            Self::Container(spec) => spec.policy.probe_for(role),
+            Self::Unit(spec) => spec.probe_for(role),
+        }
+    }
+
+    /// Whether planning it looks at `id`.
+    #[must_use]
+    pub fn needs(self, id: &ResourceId) -> bool {
+        match self {
+            Self::Container(spec) => spec.needs(id),
+            Self::Unit(spec) => spec.dependencies.contains_key(id) || id.kind == Kind::Host,
+        }
+    }
 }
 
 /// When what is no longer in the file may be removed. Set by whoever accepted the file, for only they know when it last changed.
@@ -240,6 +291,27 @@ impl Platform {
             .chain(self.volumes.keys())
             .chain(self.images.keys())
             .chain(self.containers.keys())
+            .chain(self.units.keys())
+    }
+
+    /// Every service, in order of name within its kind.
+    pub fn services(&self) -> impl Iterator<Item = (&ResourceId, ServiceSpec<'_>)> {
+        let containers = self.containers.iter().map(|(id, spec)| (id, ServiceSpec::Container(spec)));
+        containers.chain(self.units.iter().map(|(id, spec)| (id, ServiceSpec::Unit(spec))))
+    }
+
+    /// The service that `id` is.
+    #[must_use]
+    pub fn service(&self, id: &ResourceId) -> Option<ServiceSpec<'_>> {
+        let container = self.containers.get(id).map(ServiceSpec::Container);
+        container.or_else(|| self.units.get(id).map(ServiceSpec::Unit))
+    }
+
+    /// The resource that the service `name` is, by the file; that of a container where the file does not know it.
+    #[must_use]
+    pub fn service_id(&self, name: &str) -> ResourceId {
+        let unit = ResourceId::unit(name);
+        if self.units.contains_key(&unit) { unit } else { ResourceId::container(name) }
     }
 
     /// Whether the file asks for `id`.
@@ -249,6 +321,8 @@ impl Platform {
             || self.volumes.contains_key(id)
             || self.images.contains_key(id)
             || self.containers.contains_key(id)
+            || self.units.contains_key(id)
+            || (id.kind == Kind::Host && !self.units.is_empty())
     }
 
     /// What `id` is made from today, if it is of a kind that has a fingerprint.
@@ -258,21 +332,22 @@ impl Platform {
             Kind::Network => self.networks.get(id).map(fingerprint::of),
             Kind::Volume => self.volumes.get(id).map(fingerprint::of),
             Kind::Container => self.containers.get(id).map(|spec| fingerprint::of(&spec.runtime)),
-            Kind::Image => None,
+            Kind::Unit => self.units.get(id).map(fingerprint::of),
+            Kind::Image | Kind::Host => None,
         }
     }
 
     /// The resources that look at `id` when they are planned: they are woken when its readiness changes.
     #[must_use]
     pub fn dependants(&self, id: &ResourceId) -> Vec<ResourceId> {
-        self.containers.iter().filter(|(_, spec)| spec.needs(id)).map(|(other, _)| other.clone()).collect()
+        self.services().filter(|(_, spec)| spec.needs(id)).map(|(other, _)| other.clone()).collect()
     }
 
-    /// For each container, the number of services on the longest path that waits for it: what to do first.
+    /// For each service, the number of services on the longest path that waits for it: what to do first.
     #[must_use]
     pub fn critical_paths(&self) -> BTreeMap<ResourceId, u32> {
         let mut heights = BTreeMap::new();
-        for id in self.containers.keys() {
+        for (id, _) in self.services() {
             self.height(id, &mut heights);
         }
         heights
@@ -284,7 +359,7 @@ impl Platform {
         }
         // Placed first, so that a cycle (which `compile` refuses) could not recurse for ever.
         heights.insert(id.clone(), 0);
-        let waiting = self.containers.iter().filter(|(_, spec)| spec.policy.dependencies.contains_key(id));
+        let waiting = self.services().filter(|(_, spec)| spec.dependencies().contains_key(id));
         let above: Vec<ResourceId> = waiting.map(|(other, _)| other.clone()).collect();
         let height = above.iter().map(|other| self.height(other, heights) + 1).max().unwrap_or(0);
         heights.insert(id.clone(), height);

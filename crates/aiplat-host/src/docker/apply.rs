@@ -59,6 +59,10 @@ impl DockerBackend {
             Action::Disconnect { id: container, network } => self.disconnect(id, container, network).await,
             Action::HandBack { id: container } => self.hand_back(id, container).await,
             Action::UpdateLimits { id: container, limits } => self.update(id, container, limits).await,
+            Action::WriteUnitFiles(_)
+            | Action::RemoveUnitFiles { .. }
+            | Action::ReloadSystemd
+            | Action::Unit { .. } => Err(HostError::misdirected(action, "the engine")),
         }
     }
 

@@ -1,39 +1,29 @@
 //! The engine's events, as hints.
-//!
-//! A task reads them as fast as they come and folds them into a mailbox that can only hold each hint once: a consumer
-//! that is slow, or stuck, costs the engine nothing and loses nothing but the order.
 
 use std::{
-    collections::{BTreeSet, VecDeque},
-    pin::pin,
-    sync::{Arc, Mutex},
+    collections::BTreeSet,
+    sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use aiplat_core::{Kind, ResourceId, observed::ContainerId, spec::InstanceId};
-use futures_util::{StreamExt, stream, stream::BoxStream};
-use tokio::{sync::Notify, task::JoinHandle, time::Instant};
+use futures_util::{StreamExt, future::BoxFuture, stream::BoxStream};
 
 use super::{
     calls::Endpoint,
     client::{Call, CallError, Client, Stream},
-    lines::Lines,
     memory::Memory,
     observe,
     wire::Event,
 };
-use crate::port::Hint;
+use crate::{
+    lines::Lines,
+    mailbox::{self, Mailbox, Note, Source},
+    port::Hint,
+};
 
-const FIRST_DELAY: Duration = Duration::from_millis(50);
-const MAX_DELAY: Duration = Duration::from_secs(2);
-/// A stream that lived this long was a good one: the next reconnect starts at the first delay again.
-const GOOD_STREAM: Duration = Duration::from_secs(5);
 /// The engine answers a subscription at once, or it hangs.
 const SUBSCRIBE_DEADLINE: Duration = Duration::from_secs(10);
-/// Foreign churn (somebody's build farm) asks for one listing a second, not for one an event.
-const RELIST_PAUSE: Duration = Duration::from_secs(1);
-/// More changed resources than this at once are a listing.
-const MAX_CHANGED: usize = 4096;
 /// An event with all its labels is a few kilobytes.
 const MAX_EVENT: usize = 1 << 20;
 
@@ -43,60 +33,40 @@ pub(super) fn subscribe(
     memory: Arc<Memory>,
     instance: InstanceId,
 ) -> BoxStream<'static, Hint> {
-    let mailbox = Arc::new(Mailbox::default());
-    let reader = Reader { client, memory, instance, mailbox: mailbox.clone() };
-    // The task starts with the first look at the stream, so that `hints()` needs no runtime of its own.
-    let state = State { mailbox, reader: Some(reader), task: None };
-    stream::unfold(state, |mut state| async move {
-        if let Some(reader) = state.reader.take() {
-            state.task = Some(Task(tokio::spawn(reader.run())));
-        }
-        let hint = state.mailbox.next().await;
-        Some((hint, state))
-    })
-    .boxed()
-}
-
-struct State {
-    mailbox: Arc<Mailbox>,
-    reader: Option<Reader>,
-    task: Option<Task>,
-}
-
-struct Task(JoinHandle<()>);
-
-impl Drop for Task {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
+    let notes = mailbox::stream(Reader { client, memory, instance });
+    notes
+        .map(|note| match note {
+            Note::Connected => Hint::Connected,
+            Note::Lost { reason } => Hint::Lost { reason },
+            Note::Changed(id) => Hint::Changed(id),
+            Note::Relist => Hint::Relist,
+        })
+        .boxed()
 }
 
 struct Reader {
     client: Arc<Client>,
     memory: Arc<Memory>,
     instance: InstanceId,
-    mailbox: Arc<Mailbox>,
+}
+
+impl Source<ResourceId> for Reader {
+    const FIRST_DELAY: Duration = Duration::from_millis(50);
+    const MAX_DELAY: Duration = Duration::from_secs(2);
+
+    fn follow<'a>(&'a self, mailbox: &'a Mailbox<ResourceId>) -> BoxFuture<'a, String> {
+        Box::pin(async {
+            let reason = self.connect_and_read(mailbox).await;
+            // Whoever answers next may be another engine.
+            self.client.forget_version();
+            reason
+        })
+    }
 }
 
 impl Reader {
-    async fn run(self) {
-        let mut delay = FIRST_DELAY;
-        loop {
-            let begun = Instant::now();
-            let reason = self.connect_and_follow().await;
-            // Whoever answers next may be another engine.
-            self.client.forget_version();
-            self.mailbox.lost(reason);
-            if begun.elapsed() >= GOOD_STREAM {
-                delay = FIRST_DELAY;
-            }
-            tokio::time::sleep(jittered(delay)).await;
-            delay = (delay * 2).min(MAX_DELAY);
-        }
-    }
-
     /// Returns why there are no events any more.
-    async fn connect_and_follow(&self) -> String {
+    async fn connect_and_read(&self, mailbox: &Mailbox<ResourceId>) -> String {
         let types = ["container", "network", "volume", "image"];
         // The engine answers before it has subscribed us. With a moment already past it hands out what it still
         // remembers since then, and so the gap is closed.
@@ -109,25 +79,25 @@ impl Reader {
             }
             Ok(Err(error)) => said(&error, self.client.socket()),
             Ok(Ok(stream)) => {
-                self.mailbox.connected();
-                self.follow(stream).await
+                mailbox.connected();
+                self.read(stream, mailbox).await
             }
         }
     }
 
-    async fn follow(&self, mut stream: Stream) -> String {
+    async fn read(&self, mut stream: Stream, mailbox: &Mailbox<ResourceId>) -> String {
         let mut lines = Lines::new(MAX_EVENT);
         loop {
             match stream.next().await {
                 // An event that had only half arrived is lost with it; the listing after the reconnect makes up for it.
                 Ok(None) => return "the engine ended the stream of events".to_owned(),
                 Err(error) => return said(&error, self.client.socket()),
-                Ok(Some(piece)) => lines.push(&piece, |line, cut| self.take(line, cut)),
+                Ok(Some(piece)) => lines.push(&piece, |line, cut| self.take(line, cut, mailbox)),
             }
         }
     }
 
-    fn take(&self, line: &[u8], cut: bool) {
+    fn take(&self, line: &[u8], cut: bool, mailbox: &Mailbox<ResourceId>) {
         if line.is_empty() {
             return;
         }
@@ -137,8 +107,8 @@ impl Reader {
         };
         match meant {
             Meaning::Nothing => {}
-            Meaning::Changed(ids) => self.mailbox.changed(ids),
-            Meaning::Relist => self.mailbox.relist(),
+            Meaning::Changed(ids) => mailbox.changed(ids),
+            Meaning::Relist => mailbox.relist(),
         }
     }
 }
@@ -152,12 +122,6 @@ fn said(error: &CallError, socket: &std::path::Path) -> String {
         | CallError::Lacks { .. }
         | CallError::TooOld { .. } => error.to_string(),
     }
-}
-
-/// Between half of it and all of it.
-fn jittered(delay: Duration) -> Duration {
-    let random = getrandom::u32().unwrap_or(u32::MAX / 2);
-    delay / 2 + delay.mul_f64(f64::from(random) / f64::from(u32::MAX)) / 2
 }
 
 /// What an event tells us to look at.
@@ -227,108 +191,6 @@ fn connection_event(event: &Event, memory: &Memory) -> Meaning {
 
 fn changed(ids: BTreeSet<ResourceId>) -> Meaning {
     if ids.is_empty() { Meaning::Nothing } else { Meaning::Changed(ids) }
-}
-
-/// Every hint at most once. One consumer.
-#[derive(Debug, Default)]
-struct Mailbox {
-    pending: Mutex<Pending>,
-    bell: Notify,
-}
-
-#[derive(Debug, Default)]
-struct Pending {
-    /// `Lost`, `Connected`, or one after the other.
-    link: VecDeque<Hint>,
-    /// Why it is lost, as long as it is.
-    lost: Option<String>,
-    relist: bool,
-    /// The last `Relist` was handed out; the next waits until then.
-    quiet_until: Option<Instant>,
-    changed: BTreeSet<ResourceId>,
-}
-
-impl Mailbox {
-    fn connected(&self) {
-        self.put(|pending| {
-            pending.lost = None;
-            // It asks for a listing itself.
-            pending.relist = false;
-            if pending.link.back() != Some(&Hint::Connected) {
-                pending.link.push_back(Hint::Connected);
-            }
-        });
-    }
-
-    /// Said once for as long as the reason is the same.
-    fn lost(&self, reason: String) {
-        self.put(|pending| {
-            if pending.lost.as_ref() != Some(&reason) {
-                // What the consumer has not heard yet is overtaken by this.
-                pending.link.clear();
-                pending.link.push_back(Hint::Lost { reason: reason.clone() });
-                pending.lost = Some(reason);
-            }
-        });
-    }
-
-    fn relist(&self) {
-        self.put(|pending| pending.relist = true);
-    }
-
-    fn changed(&self, ids: BTreeSet<ResourceId>) {
-        self.put(|pending| {
-            pending.changed.extend(ids);
-            if pending.changed.len() > MAX_CHANGED {
-                pending.changed.clear();
-                pending.relist = true;
-            }
-        });
-    }
-
-    fn put(&self, change: impl FnOnce(&mut Pending)) {
-        change(&mut super::lock(&self.pending));
-        self.bell.notify_one();
-    }
-
-    async fn next(&self) -> Hint {
-        loop {
-            let due = {
-                let mut pending = super::lock(&self.pending);
-                if let Some(hint) = pending.take(Instant::now()) {
-                    return hint;
-                }
-                pending.quiet_until.filter(|_| pending.relist)
-            };
-            // Both arms only wait: `pending` is looked at anew whichever ends first, so nothing is lost with the other.
-            let mut bell = pin!(self.bell.notified());
-            match due {
-                None => bell.as_mut().await,
-                Some(due) => tokio::select! {
-                    biased;
-                    () = &mut bell => {}
-                    () = tokio::time::sleep_until(due) => {}
-                },
-            }
-        }
-    }
-}
-
-impl Pending {
-    fn take(&mut self, now: Instant) -> Option<Hint> {
-        if let Some(hint) = self.link.pop_front() {
-            return Some(hint);
-        }
-        if let Some(id) = self.changed.pop_first() {
-            return Some(Hint::Changed(id));
-        }
-        if self.relist && self.quiet_until.is_none_or(|until| until <= now) {
-            self.relist = false;
-            self.quiet_until = Some(now + RELIST_PAUSE);
-            return Some(Hint::Relist);
-        }
-        None
-    }
 }
 
 #[cfg(test)]
@@ -418,61 +280,5 @@ mod tests {
         check(&memory, &event("image", "pull", "redis:latest", &[("name", "redis")]), "image/redis");
         check(&memory, &event("image", "delete", "sha256:1", &[("name", "sha256:1")]), "image/redis");
         check(&memory, &event("image", "pull", "nginx:1", &[("name", "nginx")]), "nothing");
-    }
-
-    fn drain(pending: &mut Pending) -> Vec<String> {
-        std::iter::from_fn(|| pending.take(Instant::now())).map(|hint| hint.to_string()).collect()
-    }
-
-    #[tokio::test]
-    async fn a_mailbox_nobody_empties_holds_every_hint_once() {
-        let mailbox = Mailbox::default();
-        mailbox.connected();
-        for n in 0..10_000 {
-            mailbox.changed([ResourceId::container(&format!("s{}", n % 3))].into());
-            mailbox.relist();
-        }
-        mailbox.lost("gone".to_owned());
-        mailbox.lost("gone".to_owned());
-        mailbox.connected();
-        let seen = drain(&mut super::super::lock(&mailbox.pending));
-        assert_eq!(
-            seen,
-            [
-                "lost: gone",
-                "connected",
-                "changed container/s0",
-                "changed container/s1",
-                "changed container/s2"
-            ]
-        );
-    }
-
-    #[tokio::test]
-    async fn relists_are_spaced_and_none_is_lost() {
-        let mailbox = Mailbox::default();
-        mailbox.relist();
-        assert_eq!(mailbox.next().await, Hint::Relist);
-        mailbox.relist();
-        let begun = Instant::now();
-        assert_eq!(mailbox.next().await, Hint::Relist);
-        assert!(begun.elapsed() >= RELIST_PAUSE - Duration::from_millis(50));
-    }
-
-    #[tokio::test]
-    async fn more_changes_than_fit_are_a_listing() {
-        let mailbox = Mailbox::default();
-        for n in 0..=MAX_CHANGED {
-            mailbox.changed([ResourceId::container(&n.to_string())].into());
-        }
-        assert_eq!(drain(&mut super::super::lock(&mailbox.pending)), ["relist"]);
-    }
-
-    #[test]
-    fn delays_are_jittered_within_their_half() {
-        for _ in 0..100 {
-            let delay = jittered(MAX_DELAY);
-            assert!(delay >= MAX_DELAY / 2 && delay <= MAX_DELAY, "{delay:?}");
-        }
     }
 }

@@ -11,9 +11,11 @@ use super::{
     calls::Endpoint,
     client::{Call, Stream},
     errors,
-    lines::Lines,
 };
-use crate::port::{HostError, LogLine, LogOptions, LogStream};
+use crate::{
+    lines::Lines,
+    port::{HostError, LogLine, LogOptions, LogStream},
+};
 
 /// A longer line is cut.
 const MAX_LINE: usize = 16 << 10;

@@ -14,7 +14,6 @@ mod credentials;
 mod errors;
 mod events;
 mod exec;
-mod lines;
 mod logs;
 mod memory;
 mod observe;
@@ -26,12 +25,7 @@ mod stats;
 mod vantage;
 mod wire;
 
-use std::{
-    collections::BTreeMap,
-    path::PathBuf,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
 use aiplat_core::{
     ResourceId,
@@ -45,7 +39,7 @@ use tokio_util::sync::CancellationToken;
 pub use calls::{CallKind, Calls};
 
 use crate::{
-    files,
+    files, lock,
     port::{Backend, Hint, HostError, LogOptions, LogStream, Progress, Target, Usage},
 };
 
@@ -173,9 +167,4 @@ impl Backend for DockerBackend {
     fn instance(&self) -> &InstanceId {
         &self.instance
     }
-}
-
-/// What these locks guard is whole between any two statements, so a panic elsewhere does not spoil it.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -28,12 +28,10 @@ use super::{
         MountPoint, Network, Port, Volume, VolumeList,
     },
 };
-use crate::port::{HostError, LogOptions, Target};
-
-/// So many lines of a log are evidence.
-const TAIL: u32 = 40;
-/// No line of them is longer.
-const EVIDENCE_MAX: usize = 400;
+use crate::{
+    lines::{EVIDENCE_LINES, printable},
+    port::{HostError, LogOptions, Target},
+};
 
 impl DockerBackend {
     pub(super) async fn look_at(&self, target: &Target) -> Result<Observed, HostError> {
@@ -53,6 +51,9 @@ impl DockerBackend {
             }
             Kind::Image => {
                 self.image_of(host_name).await.map(|image| Observed::Image(host_name.clone(), image))
+            }
+            Kind::Unit | Kind::Host => {
+                return Err(HostError::misdirected(format_args!("look at {id}"), "the engine"));
             }
         };
         observed.map_err(|error| self.error(&format!("look at {id}"), error))
@@ -131,7 +132,7 @@ impl DockerBackend {
             return;
         };
         let begins = self.memory.log_begins(&container.id, &detail.started_at, &detail.finished_at);
-        let options = LogOptions { tail: Some(TAIL), ..LogOptions::default() };
+        let options = LogOptions { tail: Some(EVIDENCE_LINES), ..LogOptions::default() };
         let Ok(mut lines) = self.read_log(&container.id, &options).await else { return };
         while let Some(Ok(line)) = lines.next().await {
             let text = printable(&line.text);
@@ -303,13 +304,6 @@ fn published(ports: &[Port]) -> Vec<PublishedPort> {
     published
 }
 
-/// At most 200 characters on one line, none of them a control character.
-fn printable(text: &str) -> String {
-    let mut chars = text.trim().chars().filter(|char| !char.is_control());
-    let clean: String = chars.by_ref().take(EVIDENCE_MAX).collect();
-    if chars.next().is_some() { format!("{clean}…") } else { clean }
-}
-
 /// Whether `stamp` is of a moment before `start`; both as Go prints them: RFC 3339 in UTC, the fraction without the zeros
 /// at its end, so that text does not sort as time.
 fn is_before(stamp: &str, start: &str) -> bool {
@@ -438,7 +432,7 @@ mod tests {
         let labels = labels(&[
             (label::INSTANCE, "i"),
             (label::RESOURCE, "container/web"),
-            (label::DEPENDS_ON, "container/db,unit/ollama, container/cache"),
+            (label::DEPENDS_ON, "container/db,pod/ollama, container/cache"),
         ]);
         let owner = ownership(&labels, Kind::Container).expect("ours");
         assert_eq!(owner.depends_on, [ResourceId::container("db"), ResourceId::container("cache")]);

@@ -14,11 +14,13 @@ use super::{
     client::{Call, Stream},
     credentials::{self, Credentials},
     errors,
-    lines::Lines,
     reference::Reference,
     wire::PullLine,
 };
-use crate::port::{HostError, HostErrorKind, Progress};
+use crate::{
+    lines::Lines,
+    port::{HostError, HostErrorKind, Progress},
+};
 
 /// One line of a pull is some hundred bytes.
 const MAX_LINE: usize = 1 << 20;

@@ -39,13 +39,11 @@ impl DockerBackend {
         kind: &ProbeKind,
         timeout: Duration,
     ) -> Result<String, String> {
-        let (what, port) = match kind {
-            ProbeKind::Exec { argv } => return self.exec(container, argv, timeout).await,
-            ProbeKind::Http(http) => (Ask::Http(http), http.port),
-            ProbeKind::Tcp { port } => (Ask::Tcp { port: *port }, *port),
-            ProbeKind::Redis(redis) => (Ask::Redis(redis), redis.port),
-            ProbeKind::Postgres(postgres) => (Ask::Postgres(postgres), postgres.port),
-        };
+        if let ProbeKind::Exec { argv } = kind {
+            return self.exec(container, argv, timeout).await;
+        }
+        let Some(what) = Ask::of(kind) else { return Err(format!("{kind}: nothing to ask")) };
+        let port = what.port();
         let vantage = match address {
             Some(address) => Vantage::Address(address),
             None => match self.namespace_of(container).await {

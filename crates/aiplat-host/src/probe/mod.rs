@@ -13,7 +13,7 @@ mod vantage;
 
 use std::{io, time::Duration};
 
-use aiplat_core::spec::{HttpProbe, PostgresProbe, RedisProbe};
+use aiplat_core::spec::{HttpProbe, PostgresProbe, ProbeKind, RedisProbe};
 pub(crate) use vantage::{Namespace, Vantage};
 
 /// What is asked over the network.
@@ -65,8 +65,21 @@ async fn exchange(vantage: &Vantage, what: &Ask<'_>, timeout: Duration) -> Resul
     }
 }
 
+impl<'a> Ask<'a> {
+    /// What `kind` asks over the network; `None`: it runs a program instead.
+    pub(crate) fn of(kind: &'a ProbeKind) -> Option<Self> {
+        match kind {
+            ProbeKind::Exec { .. } => None,
+            ProbeKind::Http(http) => Some(Self::Http(http)),
+            ProbeKind::Tcp { port } => Some(Self::Tcp { port: *port }),
+            ProbeKind::Redis(redis) => Some(Self::Redis(redis)),
+            ProbeKind::Postgres(postgres) => Some(Self::Postgres(postgres)),
+        }
+    }
+}
+
 impl Ask<'_> {
-    fn port(&self) -> u16 {
+    pub(crate) fn port(&self) -> u16 {
         match self {
             Self::Http(HttpProbe { port, .. })
             | Self::Tcp { port }

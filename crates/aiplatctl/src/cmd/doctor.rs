@@ -184,7 +184,11 @@ fn platform(doc: Option<&StatusDoc>) -> Vec<Check> {
         ConditionType::SpecValid => Some(("file in force", "aiplatctl validate")),
         ConditionType::LedgerLost => Some(("ledger", "journalctl -u aiplatd -e")),
         ConditionType::InstanceMismatch => Some(("instance", "aiplatctl why")),
+        ConditionType::SystemdReachable => Some(("systemd", "systemctl status dbus")),
         ConditionType::DockerReachable
+        | ConditionType::UnitLoaded
+        | ConditionType::DropInApplied
+        | ConditionType::Active
         | ConditionType::Accepted
         | ConditionType::Suspended
         | ConditionType::NameTaken

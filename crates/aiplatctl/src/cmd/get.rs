@@ -91,7 +91,10 @@ impl Selection {
             Listed::Services => lists::services(self.services(doc), view),
             Listed::Resources(Kind::Container) => lists::containers(doc, &self.names, view),
             Listed::Resources(Kind::Image) => lists::images(doc, &self.names),
-            Listed::Resources(kind @ (Kind::Volume | Kind::Network)) => lists::named(doc, kind, &self.names),
+            Listed::Resources(Kind::Unit) => lists::units(doc, &self.names, view),
+            Listed::Resources(kind @ (Kind::Volume | Kind::Network | Kind::Host)) => {
+                lists::named(doc, kind, &self.names)
+            }
             Listed::Gates => lists::gates(doc, &self.names, view),
             Listed::Events => {
                 let moment = if view.wide { events::Moment::Both } else { events::Moment::Age };

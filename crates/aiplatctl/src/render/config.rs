@@ -1,6 +1,7 @@
 //! A platform as it is understood, in the words of the file: merged, every name final, secrets left out.
 
 mod options;
+mod units;
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -8,14 +9,16 @@ use aiplat_core::{
     Kind, ResourceId,
     spec::{
         ApplyMode, Attachment, ContainerLive, ContainerPolicy, ContainerRuntime, ContainerSpec, Dependency,
-        DependencyCondition, FailureAction, Limits, Mode, Mount, MountSource, NetworkSpec, OnExhausted,
-        Platform, RestartMode, RestartSettings, Settings, Subnet, UpdateOrder, UpdatePolicy, VolumeSpec,
+        DependencyCondition, FailureAction, ImageSpec, Limits, Mode, Mount, MountSource, NetworkSpec,
+        OnExhausted, Platform, RestartMode, RestartSettings, ServiceSpec, Settings, Subnet, UpdateOrder,
+        UpdatePolicy, VolumeSpec,
     },
 };
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use options::{mount_options, words};
+use units::unit;
 
 /// Instead of a secret.
 pub(super) const REDACTED: &str = "<redacted>";
@@ -31,7 +34,7 @@ pub struct Config {
     api_version: &'static str,
     name: String,
     reconcile: Reconcile,
-    services: BTreeMap<String, Service>,
+    services: BTreeMap<String, Entry>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     networks: BTreeMap<String, Value>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
@@ -56,6 +59,14 @@ struct RestartPolicy {
     crash_loop: u32,
     window: String,
     on_exhausted: &'static str,
+}
+
+/// A service, in the order in which a person writes its keys.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+enum Entry {
+    Container(Box<Service>),
+    Unit(units::Unit),
 }
 
 #[derive(Debug, Serialize)]
@@ -107,18 +118,19 @@ pub fn config(platform: &Platform) -> Config {
         volumes,
         images,
         containers,
+        units,
         gates,
         removals: _,
     } = platform;
-    let pull = |spec: &ContainerSpec| {
-        let image = images.get(&ResourceId::image(&spec.runtime.image));
-        image.map(|image| json!(image.pull)).unwrap_or_default()
-    };
+    let of_engine = containers
+        .values()
+        .map(|spec| (spec.service.clone(), Entry::Container(Box::new(service(spec, pull(images, spec))))));
+    let of_systemd = units.values().map(|spec| (spec.service.clone(), Entry::Unit(unit(spec))));
     Config {
         api_version: "aiplat/v1",
         name: name.clone(),
         reconcile: reconcile(settings),
-        services: containers.values().map(|spec| (spec.service.clone(), service(spec, pull(spec)))).collect(),
+        services: of_engine.chain(of_systemd).collect(),
         networks: networks.iter().map(|(id, spec)| (id.key().to_owned(), network(spec))).collect(),
         volumes: volumes.iter().map(|(id, spec)| (id.key().to_owned(), volume(spec))).collect(),
         gates: gates
@@ -126,6 +138,11 @@ pub fn config(platform: &Platform) -> Config {
             .map(|(name, members)| (name.clone(), members.iter().map(member).collect()))
             .collect(),
     }
+}
+
+fn pull(images: &BTreeMap<ResourceId, ImageSpec>, spec: &ContainerSpec) -> Value {
+    let image = images.get(&ResourceId::image(&spec.runtime.image));
+    image.map(|image| json!(image.pull)).unwrap_or_default()
 }
 
 fn reconcile(settings: &Settings) -> Reconcile {
@@ -188,18 +205,26 @@ fn service(spec: &ContainerSpec, pull_policy: Value) -> Service {
         volumes: mounts.iter().map(mount).collect(),
         networks: networks.iter().map(|(id, it)| (id.key().to_owned(), attachment(spec, it))).collect(),
         depends_on: dependencies.iter().map(|(id, it)| (id.key().to_owned(), dependency(*it))).collect(),
-        healthcheck: super::probe::healthcheck(policy, *engine_health_off, engine_check.as_ref()),
-        restart: match restart {
-            RestartMode::Default => None,
-            RestartMode::No => Some("no".to_owned()),
-            RestartMode::Always => Some("always".to_owned()),
-            RestartMode::OnFailure(None) => Some("on-failure".to_owned()),
-            RestartMode::OnFailure(Some(times)) => Some(format!("on-failure:{times}")),
-        },
+        healthcheck: super::probe::healthcheck(
+            ServiceSpec::Container(spec),
+            *engine_health_off,
+            engine_check.as_ref(),
+        ),
+        restart: restart_word(*restart),
         stop_signal: stop_signal.clone(),
         stop_grace_period: duration(*stop_grace),
         deploy: deploy(limits, update),
         options: words(options, limits),
+    }
+}
+
+fn restart_word(mode: RestartMode) -> Option<String> {
+    match mode {
+        RestartMode::Default => None,
+        RestartMode::No => Some("no".to_owned()),
+        RestartMode::Always => Some("always".to_owned()),
+        RestartMode::OnFailure(None) => Some("on-failure".to_owned()),
+        RestartMode::OnFailure(Some(times)) => Some(format!("on-failure:{times}")),
     }
 }
 
@@ -374,8 +399,8 @@ pub(super) fn insert<T: Serialize>(map: &mut Map<String, Value>, key: &str, valu
 
 fn member(id: &ResourceId) -> String {
     match id.kind {
-        Kind::Container => id.key().to_owned(),
-        Kind::Network | Kind::Volume | Kind::Image => id.to_string(),
+        Kind::Container | Kind::Unit => id.key().to_owned(),
+        Kind::Network | Kind::Volume | Kind::Image | Kind::Host => id.to_string(),
     }
 }
 

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use aiplat_api::v1::{
     CheckDetail, Event, GateStatus, ResourceStatus, ServiceDetail, ServiceStatus, StatusCondition, StatusDoc,
+    UnitDetail,
 };
 use aiplat_core::{observed::ProbeOutcome, spec::Role};
 
@@ -59,6 +60,13 @@ pub fn service(doc: &StatusDoc, service: &ServiceStatus, view: View) -> String {
     }
     section(&mut out, "Conditions");
     out.push_str(&indented(&conditions_table(conditions, view), view));
+    let journal = detail.unit.as_ref().map(|unit| unit.journal.as_slice()).unwrap_or_default();
+    if !journal.is_empty() {
+        section(&mut out, "Journal of its last run");
+        for line in journal {
+            let _ = writeln!(out, "  {}", clean(line));
+        }
+    }
     if !detail.endings.is_empty() {
         section(&mut out, "Last endings");
         for ending in &detail.endings {
@@ -91,13 +99,19 @@ fn facts(out: &mut String, view: View, detail: &ServiceDetail) {
         endings: _,
         next: _,
         fingerprint,
+        unit,
     } = detail;
+    if let Some(unit) = unit {
+        unit_facts(out, view, unit, state.as_deref());
+    }
     let id = container_id.as_deref().map(|id| id.get(..12).unwrap_or(id));
     let parts = [id, state.as_deref()].into_iter().flatten().collect::<Vec<_>>().join(", ");
     let container = if parts.is_empty() { container.clone() } else { format!("{container} ({parts})") };
     let made_from = image_id.as_deref().map(|id| format!(" ({})", text::short_id(id))).unwrap_or_default();
-    fact(out, view, "Image", &clean(&format!("{image}{made_from}")));
-    fact(out, view, "Container", &clean(&container));
+    if unit.is_none() {
+        fact(out, view, "Image", &clean(&format!("{image}{made_from}")));
+        fact(out, view, "Container", &clean(&container));
+    }
     list(out, view, "Ports", ports);
     list(out, view, "Networks", networks);
     list(out, view, "Volumes", volumes);
@@ -124,6 +138,18 @@ fn facts(out: &mut String, view: View, detail: &ServiceDetail) {
         fact(out, view, "  last", &last.unwrap_or_default());
     }
     fact(out, view, "Fingerprint", &clean(fingerprint.as_deref().unwrap_or_default()));
+}
+
+fn unit_facts(out: &mut String, view: View, unit: &UnitDetail, state: Option<&str>) {
+    let UnitDetail { name, management, file, enabled, pid, drop_in, other_drop_ins, journal: _ } = unit;
+    let pid = pid.map(|pid| format!("pid {pid}"));
+    let parts = [state, Some(enabled.as_str()).filter(|word| !word.is_empty()), pid.as_deref()];
+    let parts = parts.into_iter().flatten().collect::<Vec<_>>().join(", ");
+    fact(out, view, "Unit", &clean(&format!("{name} ({parts})")));
+    fact(out, view, "Unit file", &clean(file));
+    fact(out, view, "Management", &clean(management));
+    fact(out, view, "Drop-in", &clean(drop_in.as_deref().unwrap_or_default()));
+    list(out, view, "Others", other_drop_ins);
 }
 
 fn exchange(probe: &ProbeOutcome, failures: u32, retries: u32) -> String {

@@ -76,6 +76,33 @@ pub fn containers(doc: &StatusDoc, names: &[String], view: View) -> Table {
     table
 }
 
+/// `get units`.
+#[must_use]
+pub fn units(doc: &StatusDoc, names: &[String], view: View) -> Table {
+    let mut columns = vec![column("NAME"), column("UNIT").drops(3), column("STATUS")];
+    columns.extend([column("STATE").drops(2), column("ENABLED").drops(1)]);
+    if view.wide {
+        columns.extend([column("PID"), column("DROP-IN")]);
+    }
+    columns.push(column("MESSAGE").flexible());
+    let mut table = Table::new(&columns);
+    for it in resources(doc, Kind::Unit, names) {
+        let owner = doc.services.iter().find(|service| service.name == it.id.key());
+        let detail = owner.map(|service| &service.detail);
+        let unit = detail.and_then(|detail| detail.unit.as_ref());
+        let mut row = vec![it.id.key().into(), (&it.host_name).into(), word(it.status)];
+        row.push(detail.and_then(|detail| detail.state.as_deref()).unwrap_or_default().into());
+        row.push(unit.map_or("", |unit| unit.enabled.as_str()).into());
+        if view.wide {
+            row.push(unit.and_then(|unit| unit.pid).map(|pid| pid.to_string()).unwrap_or_default().into());
+            row.push(unit.and_then(|unit| unit.drop_in.as_deref()).unwrap_or_default().into());
+        }
+        row.push(resource_message(it));
+        table.push(row);
+    }
+    table
+}
+
 /// `get images`.
 #[must_use]
 pub fn images(doc: &StatusDoc, names: &[String]) -> Table {
@@ -106,7 +133,8 @@ pub fn images(doc: &StatusDoc, names: &[String]) -> Table {
 pub fn named(doc: &StatusDoc, kind: Kind, names: &[String]) -> Table {
     let title = match kind {
         Kind::Volume => "VOLUME",
-        Kind::Network | Kind::Image | Kind::Container => "NETWORK",
+        Kind::Host => "HOST",
+        Kind::Network | Kind::Image | Kind::Container | Kind::Unit => "NETWORK",
     };
     let columns = [
         column("NAME"),

@@ -3,32 +3,33 @@
 use std::collections::BTreeMap;
 
 use aiplat_core::spec::{
-    ContainerPolicy, EngineCheck, HttpProbe, PostgresProbe, ProbeKind, ProbeSpec, RedisProbe, Scheme, Trust,
-    Via,
+    EngineCheck, HttpProbe, PostgresProbe, ProbeKind, ProbeSpec, RedisProbe, Role, Scheme, ServiceSpec,
+    Trust, Via,
 };
 use serde_json::{Map, Value, json};
 
 use super::config::{REDACTED, duration, insert, redacted, without_secrets};
 
 /// All that the file says of a service's health.
-pub(super) fn healthcheck(policy: &ContainerPolicy, is_off: bool, engine: Option<&EngineCheck>) -> Value {
-    let probes = [("startup", &policy.startup), ("liveness", &policy.liveness)];
+pub(super) fn healthcheck(spec: ServiceSpec<'_>, is_off: bool, engine: Option<&EngineCheck>) -> Value {
+    let [startup, readiness, liveness] = Role::ALL.map(|role| spec.probe_for(role));
+    let probes = [("startup", startup), ("liveness", liveness)];
     let mut map = Map::new();
-    if !is_off && (engine.is_some() || policy.liveness.is_some()) {
+    if !is_off && (engine.is_some() || liveness.is_some()) {
         map.insert("source".to_owned(), json!("engine"));
         map.extend(engine.map(engine_check).unwrap_or_default());
     }
-    if let Some(readiness) = &policy.probe {
+    if let Some(readiness) = readiness {
         map.extend(probe(readiness));
     }
     for (name, inner) in probes {
-        insert(&mut map, name, inner.as_ref().map(probe));
+        insert(&mut map, name, inner.map(probe));
     }
     if map.is_empty() {
         return if is_off { json!({"disable": true}) } else { Value::Null };
     }
     // The time belongs to the first thing that is asked.
-    let first = [&policy.startup, &policy.probe, &policy.liveness].into_iter().flatten().next();
+    let first = [startup, readiness, liveness].into_iter().flatten().next();
     if !map.contains_key("start_period") {
         insert(&mut map, "start_period", first.map(|first| duration(first.start_period)));
     }

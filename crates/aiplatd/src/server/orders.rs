@@ -7,6 +7,7 @@ use aiplat_core::{
     ResourceId,
     ledger::{Order, Until},
     plan::{self, Command},
+    spec::{Management, ServiceSpec, UnitSpec},
 };
 use axum::{
     Json,
@@ -55,7 +56,11 @@ pub(super) async fn order(
         let message = format!("`{word}` has no end to set: only `suspend` takes `for`");
         return problem(StatusCode::BAD_REQUEST, message).into_response();
     }
-    let id = ResourceId::container(&service);
+    let id = {
+        let state = shared.lock();
+        let known = state.desired.as_deref().map(|desired| desired.service_id(&service));
+        known.unwrap_or_else(|| ResourceId::container(&service))
+    };
     let order = Order { by: who(peer), wall_ms: shared.clock.wall_ms() };
     if let Err(refusal) = note(&shared, &id, command, order, until) {
         return refusal.into_response();
@@ -70,6 +75,32 @@ pub(super) async fn order(
     shared.changed();
     shared.schedule([id]);
     Json(Done { message: format!("{service}: {word} is noted") }).into_response()
+}
+
+/// What makes no sense for a unit, in a sentence.
+fn refuse_for_unit(spec: &UnitSpec, command: Command, away: Option<&str>) -> Result<(), Problem> {
+    let UnitSpec { service, unit, management, .. } = spec;
+    let message = match command {
+        Command::Update => format!("{service} is the unit {unit}: it has no image to update"),
+        Command::Release => {
+            format!(
+                "{service} is the unit {unit}, which systemd restarts anyway; `suspend` takes our hands off it"
+            )
+        }
+        Command::Start | Command::Stop | Command::Restart if *management == Management::Observe => {
+            format!("{service} is only observed (`management: observe`): use `systemctl` for {unit}")
+        }
+        Command::Start | Command::Stop | Command::Restart if away.is_some() => {
+            format!("systemd does not answer: {}", away.unwrap_or_default())
+        }
+        Command::Start
+        | Command::Stop
+        | Command::Restart
+        | Command::ResetFailed
+        | Command::Suspend
+        | Command::Resume => return Ok(()),
+    };
+    Err(problem(StatusCode::CONFLICT, message))
 }
 
 fn note(
@@ -94,13 +125,17 @@ fn note(
     let world = state.world(now).ok_or_else(|| no_such_service(id.key()))?;
     // What has left the file while it was suspended is let go of by `resume`.
     let may_be_gone = suspended && command == Command::Resume;
-    if !may_be_gone && !world.desired.containers.contains_key(id) {
+    let spec = world.desired.service(id);
+    if !may_be_gone && spec.is_none() {
         let name = id.key();
         let message = format!(
             "{name} has left the file, and stays as it is only while it is suspended; `aiplatctl resume {name}` lets it \
              be removed"
         );
         return Err(if suspended { problem(StatusCode::CONFLICT, message) } else { no_such_service(name) });
+    }
+    if let Some(ServiceSpec::Unit(unit)) = spec {
+        refuse_for_unit(unit, command, world.observed.systemd.away.as_deref())?;
     }
     if suspended && command.acts() {
         let name = id.key();

@@ -10,8 +10,8 @@ use aiplat_api::v1::{
     ApplyRequest, DiffRequest, Done, Error, Event, RevisionInfo, RollbackRequest, SpecUpload, StatusDoc,
     Version,
 };
-use aiplat_core::{ResourceId, load::Files, observed::ContainerId, plan::Members};
-use aiplat_host::LogOptions;
+use aiplat_core::{ResourceId, load::Files, observed::ContainerId, plan::Members, spec::Platform};
+use aiplat_host::{HostError, LogOptions, LogStream};
 use axum::{
     Json,
     body::Body,
@@ -203,6 +203,15 @@ pub(super) async fn logs(
     UrlPath(service): UrlPath<String>,
     Query(query): Query<LogQuery>,
 ) -> Response {
+    let unit = {
+        let state = shared.lock();
+        let unit =
+            |desired: &Platform| desired.units.get(&ResourceId::unit(&service)).map(|spec| spec.unit.clone());
+        state.desired.as_deref().and_then(unit)
+    };
+    if let Some(unit) = unit {
+        return unit_log(&shared, &service, &unit, &query).await;
+    }
     let container = {
         let state = shared.lock();
         let id = ResourceId::container(&service);
@@ -230,7 +239,27 @@ pub(super) async fn logs(
         Err(message) => return problem(StatusCode::BAD_REQUEST, message).into_response(),
     };
     let options = LogOptions { follow: query.follow, tail: query.tail, since };
-    match shared.host.logs(&container, &options).await {
+    stream_log(service, shared.host.logs(&container, &options).await)
+}
+
+/// The journal of a unit. It keeps earlier runs itself.
+async fn unit_log(shared: &Shared, service: &str, unit: &str, query: &LogQuery) -> Response {
+    if query.previous {
+        let message = format!(
+            "the journal keeps the earlier runs of {unit}: `aiplatctl logs {service}` and `journalctl -u {unit}` show them"
+        );
+        return problem(StatusCode::CONFLICT, message).into_response();
+    }
+    let since = match query.since.as_deref().map(seconds).transpose() {
+        Ok(since) => since,
+        Err(message) => return problem(StatusCode::BAD_REQUEST, message).into_response(),
+    };
+    let options = LogOptions { follow: query.follow, tail: query.tail, since };
+    stream_log(service.to_owned(), shared.units.logs(unit, &options).await)
+}
+
+fn stream_log(service: String, lines: Result<LogStream, HostError>) -> Response {
+    match lines {
         Ok(lines) => {
             let lines = lines.map(move |line| {
                 let record = match line {

@@ -4,21 +4,21 @@ use aiplat_api::v1::{CheckDetail, ServiceDetail, ServiceStatus};
 use aiplat_core::{
     ResourceId,
     condition::{ConditionType, Word},
-    ledger::Record,
+    ledger::{Record, Restart},
     observed::{ObservedContainer, ProbeFacts, PublishedPort},
     plan::{self, Members, Requeue, Step, World},
-    spec::{ContainerSpec, DependencyCondition, MountSource, PortBinding, ProbeSpec, Role},
+    spec::{ContainerSpec, DependencyCondition, MountSource, PortBinding, ProbeSpec, Role, ServiceSpec},
     status,
     time::human,
 };
 
-use super::with_times;
+use super::{units, with_times};
 use crate::{events::rfc3339, state::State};
 
 /// All services of the file, and those that have left it while they were suspended, by name.
 pub(super) fn all(state: &State, world: &World<'_>) -> Vec<ServiceStatus> {
     let mut all: Vec<ServiceStatus> =
-        world.desired.containers.iter().map(|(id, spec)| service(state, world, id, spec)).collect();
+        world.desired.services().map(|(id, spec)| service(state, world, id, spec)).collect();
     let is_kept =
         |id: &&ResourceId| !world.desired.wants(id) && world.ledger.suspension(id, world.now).is_some();
     all.extend(world.observed.owned.keys().filter(is_kept).map(|id| left(state, world, id)));
@@ -56,7 +56,7 @@ fn left(state: &State, world: &World<'_>, id: &ResourceId) -> ServiceStatus {
     }
 }
 
-fn service(state: &State, world: &World<'_>, id: &ResourceId, spec: &ContainerSpec) -> ServiceStatus {
+fn service(state: &State, world: &World<'_>, id: &ResourceId, spec: ServiceSpec<'_>) -> ServiceStatus {
     let step = plan::plan(world, id);
     let summary = status::summary(world, id, &step);
     let why = if matches!(summary.word, Word::Ready | Word::Completed) {
@@ -66,28 +66,37 @@ fn service(state: &State, world: &World<'_>, id: &ResourceId, spec: &ContainerSp
     };
     let record = state.ledger.get(id);
     let since = record.and_then(|record| since(record, summary.word, &step));
-    let current = Members::of(world, id, spec).current;
-    let published = published(current);
-    let ports: Vec<String> =
-        spec.runtime.ports.iter().map(|port| on_host(port, published).to_string()).collect();
+    let (kind, endpoint, detail) = match spec {
+        ServiceSpec::Container(spec) => {
+            let published = published(Members::of(world, id, spec).current);
+            let ports: Vec<String> =
+                spec.runtime.ports.iter().map(|port| on_host(port, published).to_string()).collect();
+            ("ctr", ports.join(","), detail(state, world, id, spec, &step))
+        }
+        ServiceSpec::Unit(spec) => {
+            ("unit", units::endpoint(spec), units::detail(state, world, id, spec, &step))
+        }
+    };
+    let restarts = record.map_or(0, |record| record.restarts.total);
     ServiceStatus {
-        name: spec.service.clone(),
+        name: spec.name().to_owned(),
         desired: true,
-        kind: "ctr".to_owned(),
+        kind: kind.to_owned(),
         status: summary.word,
         since: since.map(rfc3339),
-        restarts: record.map_or(0, |record| record.restarts.total),
-        endpoint: ports.join(","),
+        restarts: restarts.saturating_add(units::restarts(world, id)),
+        endpoint,
         message: summary.message,
         why,
         conditions: with_times(state, world.desired, id, &step),
-        detail: detail(state, world, id, spec, &step),
+        detail,
     }
 }
 
 /// Since when the word is what it is.
 fn since(record: &Record, word: Word, step: &Step) -> Option<i64> {
     let changed = |kind| record.transitions.get(&kind).map(|transition| transition.wall_ms);
+    let started = changed(ConditionType::Started).or_else(|| changed(ConditionType::Active));
     let (ready, orders) = (changed(ConditionType::Ready), &record.orders);
     match word {
         // What is Ready and yet not well is so since the last thing around it went wrong.
@@ -96,17 +105,13 @@ fn since(record: &Record, word: Word, step: &Step) -> Option<i64> {
             around.filter_map(|it| changed(it.kind)).max().or(ready)
         }
         // It may have been down before somebody said that it should be, and it ends a while after that.
-        Word::Stopped => {
-            orders.stopped.as_ref().map(|order| order.wall_ms).max(changed(ConditionType::Started))
-        }
+        Word::Stopped => orders.stopped.as_ref().map(|order| order.wall_ms).max(started),
         Word::Suspended => orders.suspended.as_ref().map(|it| it.order.wall_ms).or(ready),
         Word::CrashLoop => changed(ConditionType::CrashLoop).or(ready),
         Word::Held => changed(ConditionType::Held).or(ready),
-        Word::Failed => changed(ConditionType::Started).or(ready),
+        Word::Failed => started.or(ready),
         // It was not Ready before either when it was started, or ended.
-        Word::BackOff | Word::Pulling | Word::Pending | Word::Starting | Word::NotReady => {
-            ready.max(changed(ConditionType::Started))
-        }
+        Word::BackOff | Word::Pulling | Word::Pending | Word::Starting | Word::NotReady => ready.max(started),
         Word::Ready | Word::Completed | Word::Unknown => ready,
     }
 }
@@ -137,10 +142,6 @@ fn detail(
 ) -> ServiceDetail {
     let current = Members::of(world, id, spec).current;
     let published = published(current);
-    let facts = |role| state.observed.probes.get(&(id.clone(), role));
-    let readiness = facts(Role::Readiness);
-    let record = state.ledger.get(id);
-    let restarts = record.map(|record| record.restarts.recent.as_slice()).unwrap_or_default();
     ServiceDetail {
         image: spec.runtime.image.clone(),
         image_id: current.map(|current| current.image_id.clone()).filter(|image| !image.is_empty()),
@@ -148,8 +149,6 @@ fn detail(
         container_id: current.map(|current| current.id.short().to_owned()),
         run: current.and_then(|current| current.incarnation()).map(|run| run.0),
         state: current.map(|current| format!("{:?}", current.state).to_lowercase()),
-        depends_on: depends_on(spec),
-        dependants: dependants(world, id),
         networks: spec
             .live
             .networks
@@ -163,31 +162,43 @@ fn detail(
             .iter()
             .map(|port| format!("{}->{}/{}", on_host(port, published), port.container_port, port.protocol))
             .collect(),
-        probe: spec.policy.probe.as_ref().map(|probe| {
-            format!(
-                "{} every {}, {} to become ready",
-                probe.kind,
-                human(probe.interval),
-                human(probe.budget())
-            )
+        fingerprint: current.and_then(|current| current.fingerprint().map(ToString::to_string)),
+        ..of_any(state, world, id, ServiceSpec::Container(spec), step)
+    }
+}
+
+/// What there is to say of a service whatever runs it.
+pub(super) fn of_any(
+    state: &State,
+    world: &World<'_>,
+    id: &ResourceId,
+    spec: ServiceSpec<'_>,
+    step: &Step,
+) -> ServiceDetail {
+    let facts = |role| state.observed.probes.get(&(id.clone(), role));
+    let readiness = facts(Role::Readiness);
+    let record = state.ledger.get(id);
+    let restarts = record.map(|record| record.restarts.recent.as_slice()).unwrap_or_default();
+    let probe = spec.probe_for(Role::Readiness);
+    let ending = |restart: &Restart| format!("{} after {}", restart.ending, human(restart.ran));
+    ServiceDetail {
+        depends_on: depends_on(spec),
+        dependants: dependants(world, id),
+        probe: probe.map(|probe| {
+            let (every, budget) = (human(probe.interval), human(probe.budget()));
+            format!("{} every {every}, {budget} to become ready", probe.kind)
         }),
         last_probe: readiness.and_then(|facts| facts.last.clone()),
         probe_attempts: readiness.map_or(0, |facts| facts.attempts),
         checks: [Role::Startup, Role::Liveness]
             .into_iter()
-            .filter_map(|role| Some(check(role, spec.policy.probe_for(role)?, facts(role))))
+            .filter_map(|role| Some(check(role, spec.probe_for(role)?, facts(role))))
             .collect(),
         probe_failures: readiness.map_or(0, |facts| facts.failures),
-        probe_retries: spec.policy.probe.as_ref().map_or(0, |probe| probe.retries),
-        endings: restarts
-            .iter()
-            .rev()
-            .take(5)
-            .rev()
-            .map(|restart| format!("{} after {}", restart.ending, human(restart.ran)))
-            .collect(),
+        probe_retries: probe.map_or(0, |probe| probe.retries),
+        endings: restarts.iter().rev().take(5).rev().map(ending).collect(),
         next: next(step),
-        fingerprint: current.and_then(|current| current.fingerprint().map(ToString::to_string)),
+        ..ServiceDetail::default()
     }
 }
 
@@ -211,11 +222,11 @@ fn check(role: Role, probe: &ProbeSpec, facts: Option<&ProbeFacts>) -> CheckDeta
 }
 
 fn dependants(world: &World<'_>, id: &ResourceId) -> Vec<String> {
-    let others = world.desired.containers.values().filter(|other| other.policy.dependencies.contains_key(id));
-    others.map(|other| other.service.clone()).collect()
+    let others = world.desired.services().filter(|(_, other)| other.dependencies().contains_key(id));
+    others.map(|(_, other)| other.name().to_owned()).collect()
 }
 
-fn depends_on(spec: &ContainerSpec) -> Vec<String> {
+fn depends_on(spec: ServiceSpec<'_>) -> Vec<String> {
     let line = |(on, edge): (&ResourceId, &aiplat_core::spec::Dependency)| {
         let condition = match edge.condition {
             DependencyCondition::Started => "service_started",
@@ -231,7 +242,7 @@ fn depends_on(spec: &ContainerSpec) -> Vec<String> {
         }
         line
     };
-    spec.policy.dependencies.iter().map(line).collect()
+    spec.dependencies().iter().map(line).collect()
 }
 
 fn network_line(name: &str, current: Option<&ObservedContainer>) -> String {

@@ -88,6 +88,8 @@ fn condition(name: &str, edge: &Edge, to: &ServiceDraft, sink: &mut Sink) {
                 .help(format!("say in the `healthcheck` of `{other}` how it is found out that it is ready")),
             );
         }
+        // A unit brings no check of its own; active is healthy, and nothing else was meant.
+        (DependencyCondition::Healthy, Health::Unsaid, _) if to.unit.is_some() => {}
         (DependencyCondition::Healthy, Health::Unsaid, _) => sink.add(
             Problem::warning(
                 "health-unknown",

@@ -9,6 +9,7 @@ mod options;
 mod powers;
 mod probes;
 mod references;
+mod units;
 
 pub(super) use addresses::Cidr;
 pub(super) use host::Ours;
@@ -65,6 +66,7 @@ pub(super) fn check(scene: &Scene<'_>, ours: &Ours<'_>, sink: &mut Sink) {
     options::check(scene, sink);
     host::check(scene, ours, sink);
     probes::check(scene, sink);
+    units::check(scene, sink);
     references::unused(scene, sink);
     // Advice comes once the file is valid: with errors about, it would stand in the way of what must be mended.
     if !sink.has_errors() {

@@ -40,10 +40,11 @@ pub(in crate::load) fn volume_name(draft: &Draft, key: &str) -> String {
 
 pub(super) fn check(scene: &Scene<'_>, sink: &mut Sink) {
     let draft = scene.draft;
-    let containers = scene.active.iter().map(|(name, service)| {
-        let place = service.container_name.as_ref().map_or(service.place, |name| name.place);
-        (service.container_name.is_some(), *name, container_name(draft, name, service), place)
-    });
+    let containers =
+        scene.active.iter().filter(|(_, service)| service.unit.is_none()).map(|(name, service)| {
+            let place = service.container_name.as_ref().map_or(service.place, |name| name.place);
+            (service.container_name.is_some(), *name, container_name(draft, name, service), place)
+        });
     distinct("services", "container", containers, sink);
     let networks = draft.networks.iter().map(|(key, network)| {
         let place = network.name.as_ref().map_or(network.place, |name| name.place);

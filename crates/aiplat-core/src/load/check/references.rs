@@ -73,6 +73,7 @@ fn with_nearest<'k>(
 fn gate_member(scene: &Scene<'_>, gate: &str, member: &Spanned<String>, sink: &mut Sink) {
     let Spanned { value, place } = member;
     let (kind, key) = value.split_once('/').unwrap_or(("container", value));
+    let kind = if kind == "unit" { "container" } else { kind };
     let Some(kind) = Kind::ALL.into_iter().find(|known| known.as_str() == kind) else {
         return sink.add(unknown_kind(kind, *place));
     };
@@ -117,18 +118,20 @@ fn gate_member(scene: &Scene<'_>, gate: &str, member: &Spanned<String>, sink: &m
         {
             sink.add(unknown("image").help("write it just as the service does"));
         }
-        Kind::Container | Kind::Network | Kind::Volume | Kind::Image => {}
+        Kind::Host => sink.add(unknown_kind("host", *place)),
+        Kind::Container | Kind::Unit | Kind::Network | Kind::Volume | Kind::Image => {}
     }
 }
 
 fn unknown_kind(kind: &str, place: Place) -> Problem {
-    const LATER: [&str; 8] = ["model", "unit", "task", "gpu", "host", "secret", "directory", "file"];
+    const LATER: [&str; 7] = ["model", "task", "gpu", "host", "secret", "directory", "file"];
     if LATER.contains(&kind) {
         Problem::error("not-supported", place, format!("`{kind}/...` is not supported by this version"))
             .help("take it out of the gate")
     } else {
-        Problem::error("unknown-member", place, format!("`{kind}` is not a kind of resource"))
-            .help("write the name of a service, or `container/x`, `network/x`, `volume/x`, `image/x`")
+        Problem::error("unknown-member", place, format!("`{kind}` is not a kind of resource")).help(
+            "write the name of a service, or `container/x`, `unit/x`, `network/x`, `volume/x`, `image/x`",
+        )
     }
 }
 

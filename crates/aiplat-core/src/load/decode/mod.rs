@@ -11,6 +11,7 @@ mod options;
 mod platform;
 mod ports;
 mod probe;
+mod provider;
 mod scalar;
 mod service;
 mod settings;
@@ -77,6 +78,7 @@ pub(super) struct Fields<'n> {
     shape: &'static Shape,
     found: BTreeMap<&'static str, &'n Node>,
     asked: BTreeSet<&'static str>,
+    written: BTreeSet<&'static str>,
     /// Keys that were there in another form, refused or misspelt, which has been said: they are not missed.
     pub(super) excused: BTreeSet<&'static str>,
 }
@@ -87,6 +89,11 @@ impl<'n> Fields<'n> {
         debug_assert!(self.shape.supported().any(|known| known == name), "`{name}` is not in the table");
         self.asked.insert(name);
         self.found.remove(name).map(|node| Item::new(format!("`{name}`"), node))
+    }
+
+    /// Whether the key was written, taken or not.
+    pub(super) fn has(&self, name: &'static str) -> bool {
+        self.written.contains(name)
     }
 
     /// Where the keys were written that are still to be taken.
@@ -115,13 +122,21 @@ impl<'a> Cx<'a> {
 impl Cx<'_> {
     /// The fields of a mapping, with every other key answered from the table.
     pub(super) fn fields<'n>(&mut self, item: &Item<'n>, shape: &'static Shape) -> Fields<'n> {
-        let mut fields =
-            Fields { shape, found: BTreeMap::new(), asked: BTreeSet::new(), excused: BTreeSet::new() };
+        let mut fields = Fields {
+            shape,
+            found: BTreeMap::new(),
+            asked: BTreeSet::new(),
+            written: BTreeSet::new(),
+            excused: BTreeSet::new(),
+        };
         let Some(entries) = self.entries(item) else { return fields };
         for (name, place, node) in entries {
             match shape.find(name) {
                 Some(key) => match &key.row {
-                    Row::Supported { .. } => drop(fields.found.insert(key.name, node)),
+                    Row::Supported { .. } => {
+                        fields.written.insert(key.name);
+                        fields.found.insert(key.name, node);
+                    }
                     Row::Later { until_then } => {
                         fields.excused.insert(key.name);
                         self.later(name, place, shape, until_then);

@@ -10,6 +10,7 @@ use super::{
     lint::allowed,
     options::{self, Reserved, limits, options},
     ports::ports,
+    provider::provider,
     scalar::crop,
     storage::mounts,
     wiring::{depends_on, networks},
@@ -33,7 +34,9 @@ pub(super) fn service(cx: &mut Cx<'_>, name: &str, place: Place, item: &Item<'_>
     let is_mapping = matches!(item.node.value, Value::Map(_));
     let places = fields.places();
     // With `network_mode` it is on none of them.
-    let has_networks = is_mapping && !places.contains_key("network_mode");
+    let is_provided = places.contains_key("provider");
+    let has_networks = is_mapping && !places.contains_key("network_mode") && !is_provided;
+    let provided = provider(cx, &mut fields);
     let (reserved, update) = fields.take("deploy").map(|item| deploy(cx, &item)).unwrap_or_default();
     let limits = limits(cx, &mut fields, &reserved);
     let draft = ServiceDraft {
@@ -41,6 +44,7 @@ pub(super) fn service(cx: &mut Cx<'_>, name: &str, place: Place, item: &Item<'_>
         limits,
         update,
         options: options(cx, &mut fields, reserved.devices),
+        unit: provided.and_then(Result::ok),
         places,
         image: image(cx, name, place, is_mapping, &mut fields),
         command: fields.take("command").and_then(|item| command(cx, &item)),
@@ -105,7 +109,7 @@ fn image(
             // What builds, extends or provides the service has been answered already.
             let answered =
                 ["image", "build", "extends", "provider"].iter().any(|key| fields.excused.contains(key));
-            if is_mapping && !answered {
+            if is_mapping && !answered && !fields.has("provider") {
                 cx.sink.add(
                     Problem::error("missing-key", place, format!("the service `{name}` has no `image`"))
                         .help("write the image to run, as in `image: redis:7.4-alpine`"),
@@ -220,7 +224,7 @@ fn restart(cx: &mut Cx<'_>, service: Place, fields: &mut Fields<'_>) -> Spanned<
         },
     };
     let mode = cx.parsed(&item, parse);
-    if mode.is_some() {
+    if mode.is_some() && !fields.has("provider") {
         let message = "`restart` is carried out by aiplatd; the engine's own policy is `no`";
         cx.sink.add(Problem::note("restart", item.place(), message));
     }

@@ -228,12 +228,37 @@ pub(in crate::load) static SERVICE: Shape = Shape {
         later_but("secrets", "mount a file, or set a variable in an env file"),
         later_but("configs", "mount a file with `volumes:`"),
         later("models"),
-        later("provider"),
+        key(
+            "provider",
+            "Who runs it, when that is not the engine: a unit of systemd.",
+            Grammar::Shape(&PROVIDER),
+        ),
         later_but("pull_refresh_after", "pull by hand, with `docker pull`"),
+        key(
+            "management",
+            "Of a unit: how far aiplatd's hands reach. `configure` (default): a drop-in, starts and restarts; `observe`: nothing; `full`: unmasked and enabled as well.",
+            OneOf(&["observe", "configure", "full"]),
+        ),
         // Ours, of later versions.
-        later("management"),
         later("restart_owner"),
         later("backup"),
+    ],
+};
+
+pub(in crate::load) static PROVIDER: Shape = Shape {
+    name: "`provider`",
+    keys: &[
+        key("type", "`systemd`.", OneOf(&["systemd"])),
+        key("options", "What the provider is told.", Grammar::Shape(&PROVIDER_OPTIONS)),
+    ],
+};
+
+pub(in crate::load) static PROVIDER_OPTIONS: Shape = Shape {
+    name: "`options`",
+    keys: &[
+        key("unit", "The unit, as in `ollama.service`.", Text),
+        later_but("hardening", "write it in the unit's own file"),
+        later_but("on_calendar", "write a timer of systemd"),
     ],
 };
 

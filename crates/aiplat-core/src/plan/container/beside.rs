@@ -48,7 +48,7 @@ impl Look<'_> {
         candidate: &ObservedContainer,
         changed: Vec<String>,
     ) -> Step {
-        let mut gates = gate::before_disruption(self.world, self.spec);
+        let mut gates = gate::before_disruption(self.world, &self.spec.policy.dependencies);
         gates.extend(gate::before_start(self.world, self.id, self.spec));
         if !gates.is_empty() {
             return Step::blocked(self.world, gates);

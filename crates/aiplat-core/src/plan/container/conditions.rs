@@ -6,10 +6,11 @@ use crate::{
     fingerprint,
     observed::ObservedContainer,
     plan::{
-        Cause, Gate, Readiness, Step, Verdict,
+        Cause, Gate, Readiness, Step,
         ended::{self, Ended, ended},
         gate, members, running,
     },
+    spec::ServiceSpec,
     time::human,
 };
 
@@ -31,21 +32,9 @@ impl Look<'_> {
             ConditionType::PortsFree,
             ConditionType::DependenciesReady,
         ] {
-            let mut closed = gates.iter().filter(|gate| gate.condition() == Some(kind)).peekable();
-            conditions.push(match closed.peek() {
-                None => self.failed(kind).unwrap_or_else(|| Condition::normal(kind, Reason::AsDesired)),
-                Some(first) => {
-                    let reason = first.reason();
-                    let closed: Vec<&Gate> = closed.collect();
-                    let messages: Vec<String> = closed.iter().map(ToString::to_string).collect();
-                    // A dependency that has not been asked yet is not one that is not ready.
-                    if closed.iter().all(|gate| gate.is_unknown()) {
-                        Condition::unknown(kind, Reason::NotObserved, messages.join("; "))
-                    } else {
-                        Condition::abnormal(kind, reason, messages.join("; "))
-                    }
-                }
-            });
+            let closed: Vec<&Gate> = gates.iter().filter(|gate| gate.condition() == Some(kind)).collect();
+            let refused = self.failed(kind).filter(|_| closed.is_empty());
+            conditions.push(refused.unwrap_or_else(|| gate::condition(kind, &closed)));
         }
         conditions.extend(self.life(step));
         conditions
@@ -95,7 +84,7 @@ impl Look<'_> {
                 Condition { kind: ConditionType::Ready, ..healthy.clone() }
             }
         };
-        let mut conditions = vec![started, healthy, self.crash_loop(), drifted, held(step), ready];
+        let mut conditions = vec![started, healthy, self.crash_loop(), drifted, running::held(step), ready];
         if self.members.current.is_some_and(|current| !current.state.is_alive()) {
             conditions.retain(|condition| condition.kind != ConditionType::Healthy);
         }
@@ -127,8 +116,7 @@ impl Look<'_> {
             }
             Ended::Held { .. } => (class.reason(), self.held(current)),
             Ended::Start(Cause::NotStarted | Cause::StoppedByUs) => {
-                let waits = running::awaits(self.spec).map(|waits| format!("; {waits}")).unwrap_or_default();
-                (Reason::Starting, format!("it is being started{waits}"))
+                (Reason::Starting, running::starting(ServiceSpec::Container(self.spec)))
             }
             Ended::Start(cause) => (class.reason(), format!("{cause}{evidence}")),
         };
@@ -149,25 +137,10 @@ impl Look<'_> {
     }
 
     fn crash_loop(&self) -> Condition {
-        let kind = ConditionType::CrashLoop;
-        let world = self.world;
-        let settings = &world.desired.settings.restart;
-        let print = fingerprint::of(&self.spec.runtime);
-        let sighting = self.members.current.and_then(|current| world.observed.sightings.get(&current.id));
+        let sightings = &self.world.observed.sightings;
+        let sighting = self.members.current.and_then(|current| sightings.get(&current.id));
         let ran = sighting.map(ended::run_length).unwrap_or_default();
-        let Some(record) = world.ledger.get(self.id) else {
-            return Condition::normal(kind, Reason::AsDesired);
-        };
-        let restarts = &record.restarts;
-        let looping = restarts.in_a_row(settings, &print, ran) >= settings.crash_loop
-            || restarts.within_window(settings, &print, world.now) >= settings.crash_loop;
-        if !looping || ran >= settings.reset_after {
-            return Condition::normal(kind, Reason::AsDesired);
-        }
-        let last = restarts.recent.last().map(|restart| restart.ending.as_str()).unwrap_or_default();
-        let count = restarts.within_window(settings, &print, world.now);
-        let message = format!("restarted {count} times within {} (last end: {last})", human(settings.window));
-        Condition::abnormal(kind, Reason::CrashLoop, message)
+        ended::crash_loop(self.world, self.id, &fingerprint::of(&self.spec.runtime), ran)
     }
 
     fn drifted(&self) -> Condition {
@@ -192,18 +165,6 @@ impl Look<'_> {
                 Condition::abnormal(kind, Reason::FingerprintDiffers, message)
             }
             Some(_) | None => Condition::normal(kind, Reason::AsDesired),
-        }
-    }
-}
-
-/// Whether an attempt of ours would come by itself.
-fn held(step: &Step) -> Condition {
-    match &step.verdict {
-        Verdict::Held { reason, message } => {
-            Condition::abnormal(ConditionType::Held, *reason, message.clone())
-        }
-        Verdict::Converged | Verdict::Progressing | Verdict::Blocked { .. } | Verdict::Unsatisfied { .. } => {
-            Condition::normal(ConditionType::Held, Reason::AsDesired)
         }
     }
 }

@@ -2,6 +2,18 @@
 
 use bytes::{Buf, BytesMut};
 
+/// So many lines of a log are evidence.
+pub(crate) const EVIDENCE_LINES: u32 = 40;
+/// No line of them is longer, in characters.
+const EVIDENCE_MAX: usize = 400;
+
+/// At most 400 characters on one line, none of them a control character.
+pub(crate) fn printable(text: &str) -> String {
+    let mut chars = text.trim().chars().filter(|char| !char.is_control());
+    let clean: String = chars.by_ref().take(EVIDENCE_MAX).collect();
+    if chars.next().is_some() { format!("{clean}…") } else { clean }
+}
+
 /// Collects pieces and gives out whole lines. What exceeds the bound is cut off its line.
 #[derive(Debug)]
 pub(crate) struct Lines {

@@ -1,0 +1,144 @@
+//! Services that are units of systemd: what a unit can be told, and what it cannot.
+
+use std::collections::BTreeMap;
+
+use super::Scene;
+use crate::{
+    load::{
+        diagnostic::{Problem, Sink},
+        draft::{Health, ServiceDraft},
+        tree::Place,
+    },
+    spec::{DependencyCondition, Management, ProbeKind, ProbeSpec, RestartMode, Via},
+};
+
+/// The keys of a service that mean something for a unit.
+const KEYS: [&str; 9] = [
+    "provider",
+    "management",
+    "environment",
+    "env_file",
+    "depends_on",
+    "healthcheck",
+    "restart",
+    "profiles",
+    "lint",
+];
+
+pub(super) fn check(scene: &Scene<'_>, sink: &mut Sink) {
+    let mut taken: BTreeMap<&str, (&str, Place)> = BTreeMap::new();
+    for (name, service) in &scene.active {
+        let Some(unit) = &service.unit else { continue };
+        keys(name, &unit.unit.value, service, sink);
+        probes(name, service, sink);
+        restart(name, service, sink);
+        if unit.management == Management::Observe && !service.environment.is_empty() {
+            let place = service.places.get("environment").or(service.places.get("env_file"));
+            sink.add(
+                Problem::error(
+                    "not-for-a-unit",
+                    place.copied().unwrap_or(service.place),
+                    format!("`{name}` is only observed: its environment is not aiplatd's to set"),
+                )
+                .help("remove it, or write `management: configure`"),
+            );
+        }
+        match taken.get(unit.unit.value.as_str()) {
+            Some((other, place)) => {
+                let message =
+                    format!("the services `{other}` and `{name}` are both the unit `{}`", unit.unit.value);
+                sink.add(
+                    Problem::error("name-taken", unit.unit.place, message)
+                        .also(*place, format!("`{other}`"))
+                        .help("keep one of them"),
+                );
+            }
+            None => drop(taken.insert(&unit.unit.value, (name, unit.unit.place))),
+        }
+    }
+    for (name, service) in &scene.active {
+        edges(scene, name, service, sink);
+    }
+}
+
+fn keys(name: &str, unit: &str, service: &ServiceDraft, sink: &mut Sink) {
+    for (key, place) in service.places.iter().filter(|(key, _)| !KEYS.contains(key)) {
+        let help = match *key {
+            "image" => "one service is either a container or a unit: remove `image`, or `provider`",
+            "ports" => {
+                "a unit listens on the host itself: say where in its `environment`, or in its own file"
+            }
+            "networks" | "network_mode" => {
+                "a unit is on the host's network; containers that depend on it find it by its service name"
+            }
+            "volumes" => "a unit sees the host's folders: name them in its `environment`",
+            "command" | "entrypoint" | "user" | "working_dir" => {
+                "its own file says what it runs: `systemctl edit --full` changes that"
+            }
+            "stop_grace_period" => "systemd waits as long as `TimeoutStopSec` in the unit's file says",
+            _ => "remove it",
+        };
+        let message = format!("`{key}` has no meaning for `{name}`, which is the systemd unit `{unit}`");
+        sink.add(Problem::error("not-for-a-unit", *place, message).help(help));
+    }
+}
+
+/// There is no container to run a check in, and no engine to leave it to.
+fn probes(name: &str, service: &ServiceDraft, sink: &mut Sink) {
+    let place = service.places.get("healthcheck").copied().unwrap_or(service.place);
+    let refuse = |sink: &mut Sink, what: &str| {
+        let message = format!("the `healthcheck` of `{name}` {what}, and `{name}` is a systemd unit");
+        sink.add(
+            Problem::error("not-for-a-unit", place, message)
+                .help("ask it over the network, as in `healthcheck: {http: {port: 11434, path: /}}`"),
+        );
+    };
+    match &service.health {
+        Health::Engine(..) => refuse(sink, "is left to the engine"),
+        Health::Probes(probes) => {
+            let all = [&probes.startup, &probes.readiness, &probes.liveness];
+            let runs = |probe: &ProbeSpec| matches!(probe.kind, ProbeKind::Exec { .. });
+            if all.iter().any(|probe| probe.as_ref().is_some_and(runs)) {
+                refuse(sink, "runs a program in a container");
+            } else if all.iter().any(|probe| probe.as_ref().is_some_and(|probe| probe.via == Via::Namespace))
+            {
+                refuse(sink, "asks inside a container's network");
+            }
+        }
+        Health::Unsaid | Health::Off(_) | Health::Broken => {}
+    }
+}
+
+/// systemd counts its own restarts.
+fn restart(name: &str, service: &ServiceDraft, sink: &mut Sink) {
+    if let RestartMode::OnFailure(_) = service.restart.value {
+        let message = format!("`restart: on-failure` says nothing to the unit of `{name}`");
+        sink.add(
+            Problem::error("not-for-a-unit", service.restart.place, message)
+                .because("what follows each end is in the unit's file, as `Restart=`; aiplatd follows once systemd has given up")
+                .help("write `always` or `no`, or leave it out"),
+        );
+    }
+}
+
+fn edges(scene: &Scene<'_>, name: &str, service: &ServiceDraft, sink: &mut Sink) {
+    for edge in &service.depends_on {
+        let unit = scene.active.get(edge.to.as_str()).and_then(|to| to.unit.as_ref());
+        if unit.is_some() && edge.condition == DependencyCondition::CompletedSuccessfully {
+            let message =
+                format!("`{name}` waits for the unit `{}` to end, which units are not here for", edge.to);
+            sink.add(
+                Problem::error("never-completed", edge.place, message)
+                    .help("write `condition: service_healthy` or `service_started`"),
+            );
+        }
+        let joins = service.options.joins().any(|(_, on)| on.key() == edge.to);
+        if unit.is_some() && joins {
+            let message = format!("`{name}` joins the namespace of `{}`, which is a systemd unit", edge.to);
+            sink.add(
+                Problem::error("not-for-a-unit", edge.place, message)
+                    .help("a unit is in the host's own: write `network_mode: host`"),
+            );
+        }
+    }
+}

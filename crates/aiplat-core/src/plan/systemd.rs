@@ -1,0 +1,87 @@
+//! `host/systemd`: systemd reads its files anew, once for all units, and only when one of ours has really changed. A reload
+//! can take the GPU from running containers (NVIDIA/nvidia-container-toolkit#48), so none is made without need.
+
+use std::collections::BTreeSet;
+
+use super::{Cause, Gate, Readiness, Step, World, unit};
+use crate::{
+    ResourceId,
+    action::Action,
+    condition::{Condition, ConditionType, Reason},
+    observed::LoadState,
+};
+
+/// The units that this platform has, or has written files for: name and service.
+#[must_use]
+pub fn units<'a>(world: &World<'a>) -> BTreeSet<(&'a str, &'a ResourceId)> {
+    let desired = world.desired.units.iter().map(|(id, spec)| (spec.unit.as_str(), id));
+    let written =
+        world.ledger.records.iter().filter_map(|(id, record)| Some((record.unit.files_of.as_deref()?, id)));
+    desired.chain(written).collect()
+}
+
+pub(super) fn plan(world: &World<'_>, id: &ResourceId) -> Step {
+    let wanted = world.desired.wants(id);
+    let accepted = wanted.then(|| Condition::normal(ConditionType::Accepted, Reason::InFile));
+    if let Some(reason) = &world.observed.systemd.away {
+        let message = format!("systemd does not answer: {reason}");
+        let ready = Condition::unknown(ConditionType::Ready, Reason::SystemdUnreachable, message.clone());
+        return Step::blocked(world, vec![Gate::SystemdAway { message }]).with(vec![ready]);
+    }
+    let unread = unread(world);
+    if unread.is_empty() {
+        let ready = wanted.then(|| Condition::normal(ConditionType::Ready, Reason::AsDesired));
+        return Step::converged().with(accepted.into_iter().chain(ready).collect());
+    }
+    let message = format!("systemd has not read the drop-ins of {}", unread.join(", "));
+    let ready = Condition::abnormal(ConditionType::Ready, Reason::ReloadPending, message);
+    let conditions = accepted.into_iter().chain([ready]).collect();
+    let pending: Vec<Gate> = units(world)
+        .into_iter()
+        .filter(|(_, id)| unit::has_pending_writes(world, id))
+        .map(|(name, _)| Gate::StillUsed { by: format!("a write that is due for {name}") })
+        .collect();
+    if !pending.is_empty() {
+        return Step::blocked(world, pending).with(conditions);
+    }
+    let endangered = endangered(world);
+    Step::act(Action::ReloadSystemd, Cause::DropInsUnread { units: unread, endangered }).with(conditions)
+}
+
+pub(super) fn readiness(world: &World<'_>) -> Readiness {
+    match (&world.observed.systemd.away, unread(world).is_empty()) {
+        (Some(reason), _) => {
+            Readiness::unknown(Reason::SystemdUnreachable, format!("systemd does not answer: {reason}"))
+        }
+        (None, true) => Readiness::ready(Reason::AsDesired),
+        (None, false) => Readiness::progressing(Reason::ReloadPending, "systemd has drop-ins to read"),
+    }
+}
+
+/// Units whose drop-in came or went without systemd having been told.
+fn unread(world: &World<'_>) -> Vec<String> {
+    let is_unread = |name: &str| {
+        world.observed.units.get(name).is_some_and(|unit| {
+            unit.own.drop_in.is_some() != unit.own.loaded && unit.load == LoadState::Loaded
+        })
+    };
+    let names: BTreeSet<&str> = units(world).into_iter().map(|(name, _)| name).collect();
+    names.into_iter().filter(|name| is_unread(name)).map(str::to_owned).collect()
+}
+
+/// The running containers that may lose their GPU.
+fn endangered(world: &World<'_>) -> Vec<String> {
+    let has_gpu = |id: &ResourceId| {
+        world
+            .desired
+            .containers
+            .get(id)
+            .is_some_and(|spec| !spec.runtime.options.hardware.requests.is_empty())
+    };
+    let runs = world
+        .observed
+        .owned
+        .iter()
+        .filter(|(id, members)| has_gpu(id) && members.iter().any(|member| member.state.is_alive()));
+    runs.map(|(id, _)| id.key().to_owned()).collect()
+}

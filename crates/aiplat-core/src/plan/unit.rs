@@ -1,0 +1,312 @@
+//! The next step for one service that is a unit of systemd.
+//!
+//! The same ladder as that of a container: each rung acts, waits, or passes on. systemd restarts its units by its own
+//! rules and is not fought over that; aiplatd writes a drop-in, starts what systemd has given up, and restarts what runs
+//! with another environment than the file says.
+
+mod conditions;
+mod leaving;
+mod life;
+mod record;
+
+use super::{Cause, Gate, Readiness, Step, World, gate, readiness::ready_incarnation, running};
+use crate::{
+    ResourceId,
+    action::{Action, UnitFiles, UnitVerb},
+    condition::{Reason, Status},
+    fingerprint::{self, Fingerprint},
+    ledger::{Record, UnitRecord},
+    observed::{ActiveState, LoadState, ObservedUnit},
+    spec::{DependencyCondition, Management, UnitSpec},
+};
+
+pub(super) use record::entries;
+
+pub(super) fn plan(world: &World<'_>, id: &ResourceId) -> Step {
+    if let Some(reason) = &world.observed.systemd.away {
+        return conditions::away(world, reason);
+    }
+    let Some(spec) = world.desired.units.get(id) else { return leaving::undesired(world, id) };
+    let Some(unit) = world.observed.units.get(&spec.unit) else { return conditions::not_looked_at() };
+    let look = Look { world, id, spec, unit };
+    let step = look.step();
+    let conditions = look.conditions(&step);
+    step.with(conditions)
+}
+
+/// Whether the unit `id` satisfies `condition`.
+pub(super) fn readiness(world: &World<'_>, id: &ResourceId, condition: DependencyCondition) -> Readiness {
+    let name = id.key();
+    if let Some(reason) = &world.observed.systemd.away {
+        return Readiness::unknown(Reason::SystemdUnreachable, conditions::away_sentence(reason));
+    }
+    let Some(spec) = world.desired.units.get(id) else {
+        return Readiness::not_ready(Reason::NotInFile, format!("{name} is not in the file"));
+    };
+    match world.observed.units.get(&spec.unit) {
+        None => Readiness::unknown(Reason::NotObserved, format!("{name} has not been looked at yet")),
+        Some(unit) => Look { world, id, spec, unit }.readiness(condition),
+    }
+}
+
+/// Whether a change of its environment waits to be carried out, and nothing keeps it from being: dependants wait for it.
+pub(super) fn restart_pending(world: &World<'_>, id: &ResourceId) -> bool {
+    let Some(spec) = world.desired.units.get(id) else { return false };
+    let Some(unit) = world.observed.units.get(&spec.unit) else { return false };
+    let look = Look { world, id, spec, unit };
+    let record = world.ledger.get(id);
+    let hands_off = spec.management == Management::Observe
+        || world.ledger.suspension(id, world.now).is_some()
+        || record.is_some_and(|record| record.failure.is_some() || record.orders.stopped.is_some());
+    !hands_off
+        && unit.load == LoadState::Loaded
+        && unit.active == ActiveState::Active
+        && (look.files_to_write().is_some() || look.is_outdated())
+}
+
+/// Whether `id` has files that are not as they should be: systemd is told once, when nobody has any more.
+pub(super) fn has_pending_writes(world: &World<'_>, id: &ResourceId) -> bool {
+    let Some(spec) = world.desired.units.get(id) else { return false };
+    let Some(unit) = world.observed.units.get(&spec.unit) else { return true };
+    let hands_off =
+        spec.management == Management::Observe || world.ledger.suspension(id, world.now).is_some();
+    let failed = world.ledger.get(id).is_some_and(|record| record.failure.is_some());
+    !hands_off
+        && !failed
+        && unit.load == LoadState::Loaded
+        && Look { world, id, spec, unit }.files_to_write().is_some()
+}
+
+/// One service and its unit.
+struct Look<'a> {
+    world: &'a World<'a>,
+    id: &'a ResourceId,
+    spec: &'a UnitSpec,
+    unit: &'a ObservedUnit,
+}
+
+impl Look<'_> {
+    fn step(&self) -> Step {
+        if let Some(step) = self.renamed().or_else(|| self.unusable()) {
+            return step;
+        }
+        if self.spec.management == Management::Observe {
+            return self.only_observed();
+        }
+        if let Some(step) = self.ordered().or_else(|| self.files()).or_else(|| self.enable()) {
+            return step;
+        }
+        // A job is state: its result is read from the unit once it is over.
+        if self.unit.job.is_some() {
+            return Step::progressing();
+        }
+        match &self.unit.active {
+            ActiveState::Active | ActiveState::Reloading => self.keep(),
+            ActiveState::Activating | ActiveState::Deactivating => Step::progressing(),
+            ActiveState::Inactive | ActiveState::Failed => self.start(),
+            ActiveState::Other(word) => Step::unsatisfied(
+                Reason::NotObserved,
+                format!("systemd reports the state `{word}`, which this version does not know"),
+            ),
+        }
+    }
+
+    fn record(&self) -> Option<&Record> {
+        self.world.ledger.get(self.id)
+    }
+
+    fn remembered(&self) -> UnitRecord {
+        self.record().map(|record| record.unit.clone()).unwrap_or_default()
+    }
+
+    fn print(&self) -> Fingerprint {
+        fingerprint::of(self.spec)
+    }
+
+    fn verb(&self, verb: UnitVerb, cause: Cause) -> Step {
+        Step::act(Action::Unit { unit: self.spec.unit.clone(), verb }, cause)
+    }
+
+    /// The service was another unit in an earlier file: what was written for that one goes first.
+    fn renamed(&self) -> Option<Step> {
+        let earlier = self.remembered().files_of.filter(|earlier| *earlier != self.spec.unit)?;
+        let seen = self.world.observed.units.get(&earlier);
+        if seen.is_some_and(|seen| seen.own.drop_in.is_none() && seen.own.environment.is_none()) {
+            return None;
+        }
+        let cause = Cause::UnitNotInFile { unit: earlier.clone() };
+        Some(Step::act(Action::RemoveUnitFiles { unit: earlier }, cause))
+    }
+
+    /// Nothing can be done with a unit that systemd cannot read, or may not start.
+    fn unusable(&self) -> Option<Step> {
+        if self.unit.load == LoadState::Masked && self.spec.management == Management::Full {
+            return Some(self.verb(UnitVerb::Unmask, Cause::Masked));
+        }
+        let (reason, message) = life::unusable(self.spec, self.unit)?;
+        Some(Step::unsatisfied(reason, message))
+    }
+
+    fn only_observed(&self) -> Step {
+        let Readiness { status, reason, message, progressing } = self.readiness(DependencyCondition::Healthy);
+        match status {
+            Status::True => Step::converged(),
+            Status::Unknown => Step::progressing(),
+            Status::False if progressing && self.unit.active.is_alive() => Step::progressing(),
+            Status::False => Step::unsatisfied(reason, message),
+        }
+    }
+
+    /// What a person has ordered comes before what the file says of running.
+    fn ordered(&self) -> Option<Step> {
+        let orders = &self.record()?.orders;
+        let alive = self.unit.active.is_alive();
+        if let Some(order) = &orders.stopped {
+            if self.unit.active == ActiveState::Deactivating {
+                return Some(Step::progressing());
+            }
+            return Some(if alive {
+                self.verb(UnitVerb::Stop, Cause::StopOrdered)
+            } else {
+                Step::unsatisfied(Reason::StoppedByHand, running::stopped_by_hand(self.id, order))
+            });
+        }
+        let same_run = orders.restart.is_some() && orders.restart == self.unit.invocation;
+        let is_up = matches!(self.unit.active, ActiveState::Active | ActiveState::Reloading);
+        (same_run && is_up && self.unit.job.is_none())
+            .then(|| self.verb(UnitVerb::Restart, Cause::RestartOrdered))
+    }
+
+    /// The drop-in and the environment that it names are as the file says, and systemd has read the drop-in.
+    fn files(&self) -> Option<Step> {
+        if let Some((files, cause)) = self.files_to_write() {
+            return Some(match files {
+                Some(files) => Step::act(Action::WriteUnitFiles(Box::new(files)), cause),
+                None => Step::act(Action::RemoveUnitFiles { unit: self.spec.unit.clone() }, cause),
+            });
+        }
+        // A unit that runs is not held up by it: its next start has the drop-in.
+        if self.unit.own.drop_in.is_some() != self.unit.own.loaded {
+            let message = "waits until systemd has read its drop-in".to_owned();
+            let gate = Gate::Resource { id: ResourceId::systemd(), reason: Reason::ReloadPending, message };
+            return Some(Step::blocked(self.world, vec![gate]));
+        }
+        None
+    }
+
+    /// What is to be written, or removed (`None`), and why; nothing where the files are as the file says.
+    fn files_to_write(&self) -> Option<(Option<UnitFiles>, Cause)> {
+        let own = &self.unit.own;
+        let is_there = own.drop_in.is_some() || own.environment.is_some();
+        if self.spec.environment.is_empty() {
+            // Somebody else's file under our name is left alone.
+            let is_ours = self.remembered().files_of.is_some();
+            return (is_there && is_ours).then(|| (None, self.files_cause()));
+        }
+        // Where its own files say the same there is nothing to add to them.
+        if !is_there && self.says_the_same() {
+            return None;
+        }
+        let (drop_in, environment) = (self.spec.drop_in(&own.environment_path), self.spec.environment_file());
+        if own.drop_in.as_ref() == Some(&drop_in) && own.environment.as_ref() == Some(&environment) {
+            return None;
+        }
+        let files = UnitFiles { unit: self.spec.unit.clone(), drop_in, environment };
+        Some((Some(files), self.files_cause()))
+    }
+
+    fn files_cause(&self) -> Cause {
+        let written = self.remembered().written;
+        if written.as_ref() == Some(&self.print()) {
+            return Cause::FilesMeddledWith;
+        }
+        Cause::FilesDiffer { changed: self.world.changed_fields(self.id, written.as_ref(), self.spec) }
+    }
+
+    /// Its own files give it every value that the file asks for.
+    fn says_the_same(&self) -> bool {
+        let same = |(name, value): (&String, &String)| self.unit.environment.get(name) == Some(value);
+        self.unit.environment_files.is_empty() && self.spec.environment.iter().all(same)
+    }
+
+    /// The variables that its process has otherwise than the file says; `None` where that cannot be seen.
+    fn differing(&self) -> Option<Vec<&String>> {
+        let effective = self.unit.effective.as_ref()?;
+        let differs = |(name, value): &(&String, &String)| effective.get(*name) != Some(*value);
+        Some(self.spec.environment.iter().filter(differs).map(|(name, _)| name).collect())
+    }
+
+    /// Its process was started with another environment than the file says, and a restart would change that: one that
+    /// has been tried for this very environment would not.
+    fn is_outdated(&self) -> bool {
+        let UnitRecord { outdated, applied, .. } = self.remembered();
+        if outdated.is_some() && outdated == self.unit.invocation {
+            return true;
+        }
+        let differs = self.differing().is_some_and(|names| !names.is_empty());
+        differs && applied.as_ref() != Some(&self.print())
+    }
+
+    fn enable(&self) -> Option<Step> {
+        let wanted = self.spec.management == Management::Full && self.unit.file_state == "disabled";
+        wanted.then(|| self.verb(UnitVerb::Enable, Cause::Disabled))
+    }
+
+    /// It runs: it has the environment of the file, follows restarted dependencies, and answers.
+    fn keep(&self) -> Step {
+        if self.is_outdated() {
+            return self.disrupt(Cause::EnvironmentChanged { changed: self.changed() });
+        }
+        if let Some(dependency) = self.restarted_dependency() {
+            return self.disrupt(Cause::DependencyRestarted { dependency });
+        }
+        if let Some(step) = self.revive() {
+            return step;
+        }
+        let health = self.health();
+        match health.status {
+            Status::False if health.reason == Reason::WaitingForDependencies => {
+                Step::blocked(self.world, running::excuse(self.world, self.id, self.unit.invocation.as_ref()))
+            }
+            Status::True => Step::converged(),
+            Status::Unknown => Step::progressing(),
+            Status::False if health.progressing => Step::progressing(),
+            Status::False => Step::unsatisfied(health.reason, health.message),
+        }
+    }
+
+    fn disrupt(&self, cause: Cause) -> Step {
+        let mut gates = gate::before_disruption(self.world, &self.spec.dependencies);
+        gates.extend(gate::dependencies(self.world, &self.spec.dependencies));
+        if gates.is_empty() { self.verb(UnitVerb::Restart, cause) } else { Step::blocked(self.world, gates) }
+    }
+
+    /// The variables that differ between its process and the file, as far as that is known.
+    fn changed(&self) -> Vec<String> {
+        let applied = self.remembered().applied;
+        let named = self.world.changed_fields(self.id, applied.as_ref(), self.spec);
+        if !named.is_empty() {
+            return named;
+        }
+        let differing = self.differing().unwrap_or_default();
+        differing.into_iter().map(|name| format!("environment.{name}")).collect()
+    }
+
+    /// An edge with `restart: true` is followed when the dependency is ready again and runs anew.
+    fn restarted_dependency(&self) -> Option<ResourceId> {
+        let record = self.record()?;
+        let edges = self.spec.dependencies.iter().filter(|(_, edge)| edge.restart);
+        let restarted = edges.map(|(on, _)| on).find(|on| {
+            let known = record.dependencies.get(*on);
+            known.is_some() && ready_incarnation(self.world, on).is_some_and(|now| known != Some(&now))
+        });
+        restarted.cloned()
+    }
+}
+
+/// What `id` runs as, if it runs.
+pub(super) fn incarnation(world: &World<'_>, id: &ResourceId) -> Option<crate::observed::Incarnation> {
+    let unit = world.observed.units.get(&world.desired.units.get(id)?.unit)?;
+    let is_up = matches!(unit.active, ActiveState::Active | ActiveState::Reloading);
+    unit.invocation.clone().filter(|_| is_up)
+}

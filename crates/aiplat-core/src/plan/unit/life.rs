@@ -1,0 +1,341 @@
+//! Whether a unit runs and is well; and if it does not run, why, and what follows.
+
+use std::time::Duration;
+
+use super::Look;
+use crate::{
+    Timestamp,
+    action::UnitVerb,
+    classify::{Diagnosis, End, classify},
+    condition::{Reason, Status},
+    ledger::{Restart, RestartWindow},
+    observed::{ActiveState, LoadState, ObservedUnit, Sighting},
+    plan::{Cause, Gate, Readiness, Step, ended, gate, running},
+    spec::{DependencyCondition, OnExhausted, RestartMode, Role, UnitSpec},
+    time::human,
+};
+
+/// What follows when a unit does not run.
+pub(super) enum Next {
+    /// Start it.
+    Start(Cause),
+    /// systemd refuses to start it until its failures are forgotten.
+    Forgive(Cause),
+    /// Not before `until`.
+    BackOff { until: Timestamp, message: String },
+    /// It stays as it is, and this is why.
+    Stays { reason: Reason, message: String },
+    /// No further attempt.
+    Held { reason: Reason, message: String },
+}
+
+/// Why a unit cannot be started at all, with the cure.
+pub(super) fn unusable(spec: &UnitSpec, unit: &ObservedUnit) -> Option<(Reason, String)> {
+    let UnitSpec { unit: name, service, .. } = spec;
+    let why = if unit.load_error.is_empty() { String::new() } else { format!(" ({})", unit.load_error) };
+    match &unit.load {
+        LoadState::Loaded => None,
+        LoadState::NotFound => Some((
+            Reason::UnitNotFound,
+            format!(
+                "systemd has no unit {name}: install the program that brings it, or correct `unit:` of `{service}`; \
+                 `systemctl list-unit-files` lists those that there are"
+            ),
+        )),
+        LoadState::Masked => Some((
+            Reason::UnitMasked,
+            format!(
+                "{name} is masked, which forbids its start: `systemctl unmask {name}` allows it, or `management: full` \
+                 lets aiplatd do so"
+            ),
+        )),
+        LoadState::BadSetting | LoadState::Error => Some((
+            Reason::UnitInvalid,
+            format!(
+                "systemd cannot use the file of {name}{why}: `systemd-analyze verify {name}` shows the line; then \
+                 `systemctl daemon-reload`"
+            ),
+        )),
+        LoadState::Other(word) => Some((
+            Reason::NotObserved,
+            format!("systemd reports the load state `{word}` of {name}, which this version does not know"),
+        )),
+    }
+}
+
+impl Look<'_> {
+    /// How its last run ended, in a few words.
+    pub(super) fn ending(&self) -> String {
+        let unit = self.unit;
+        match unit.result.as_str() {
+            "exit-code" => format!("exit {}", unit.exit_status),
+            "signal" | "core-dump" => format!("signal {}", signal_name(unit.exit_status)),
+            "oom-kill" => "exit 137 (out of memory)".to_owned(),
+            "timeout" => "a timeout: it took longer to start or stop than its file allows".to_owned(),
+            "watchdog" => "its watchdog: it stopped to report that it lives".to_owned(),
+            "protocol" => "a protocol error: it did not report its start as `Type=` says".to_owned(),
+            "resources" => "missing resources: systemd could not set up what its file asks for".to_owned(),
+            "start-limit-hit" => "too many starts in a row".to_owned(),
+            "success" | "" => "exit 0".to_owned(),
+            other => format!("the result `{other}`"),
+        }
+    }
+
+    pub(super) fn diagnose(&self) -> Diagnosis {
+        let down = |(on, edge): (&crate::ResourceId, &crate::spec::Dependency)| {
+            let readiness =
+                crate::plan::readiness::of_dependency(self.world, on, DependencyCondition::Started);
+            edge.required && readiness.status != Status::True
+        };
+        let killed = matches!(self.unit.result.as_str(), "signal" | "core-dump");
+        let exit_status = i64::from(self.unit.exit_status);
+        classify(&End {
+            exit_code: if killed { 128 + exit_status } else { exit_status },
+            oom_killed: self.unit.result == "oom-kill",
+            with_engine: false,
+            dependency_down: self.spec.dependencies.iter().any(down),
+            // systemd keeps the journal of one run apart from that of another: all of it is about this one.
+            at_start: true,
+            tail: &self.unit.tail,
+        })
+    }
+
+    /// The line of its journal that tells why it failed, as an appendix to a sentence.
+    pub(super) fn evidence(&self) -> String {
+        ended::quoted(&self.diagnose(), self.unit.tail.last())
+    }
+
+    /// What follows, now that it does not run.
+    pub(super) fn next(&self) -> Next {
+        let record = self.record();
+        let unit = self.unit;
+        let run = unit.invocation.as_ref();
+        let ended_by_us = run.is_some_and(|run| record.is_some_and(|record| record.stopped.contains(run)));
+        if ended_by_us {
+            return Next::Start(Cause::StoppedByUs);
+        }
+        if record
+            .is_some_and(|record| record.orders.restart.is_some() && record.orders.restart.as_ref() == run)
+        {
+            return Next::Start(Cause::RestartOrdered);
+        }
+        match unit.active {
+            ActiveState::Failed => self.after_failure(),
+            ActiveState::Inactive
+            | ActiveState::Active
+            | ActiveState::Reloading
+            | ActiveState::Activating
+            | ActiveState::Deactivating
+            | ActiveState::Other(_) => self.after_stop(),
+        }
+    }
+
+    /// It is inactive, and nothing went wrong: it has not been started since the machine was, or somebody has stopped it.
+    fn after_stop(&self) -> Next {
+        let name = &self.spec.unit;
+        let ran = self.remembered().active;
+        if ran.is_some() && ran == self.unit.invocation {
+            let message = format!(
+                "{name} was stopped by somebody else, or has ended by itself with success; it is left so: \
+                 `aiplatctl start {}` starts it",
+                self.id.key()
+            );
+            return Next::Stays { reason: Reason::StoppedByAdministrator, message };
+        }
+        Next::Start(Cause::NotStarted)
+    }
+
+    fn after_failure(&self) -> Next {
+        let settings = &self.world.desired.settings.restart;
+        let how = self.ending();
+        let evidence = self.evidence();
+        let limit = self.unit.result == "start-limit-hit";
+        let reason = if limit { Reason::StartLimitHit } else { Reason::UnitFailed };
+        if self.spec.restart == RestartMode::No {
+            let message = format!(
+                "it failed with {how}{evidence}, and `restart: no` leaves it so: `aiplatctl start {}` starts it",
+                self.id.key()
+            );
+            return Next::Stays { reason, message };
+        }
+        let default = RestartWindow::default();
+        let restarts = self.record().map_or(&default, |record| &record.restarts);
+        let counted = self.unit.invocation.as_ref().is_some_and(|run| restarts.has_counted(run));
+        let attempt =
+            restarts.in_a_row(settings, &self.print(), self.run_length()).saturating_sub(u32::from(counted));
+        let exhausted = settings.on_exhausted == OnExhausted::Hold && attempt >= settings.crash_loop;
+        if !counted && (exhausted || self.is_hopeless(attempt, restarts.recent.last())) {
+            let Diagnosis { class, advice, .. } = self.diagnose();
+            let advice = if advice.is_empty() { String::new() } else { format!("; {advice}") };
+            let message = format!(
+                "it failed {} times in a row, last with {how}{evidence}{advice}; it is tried again when its entry in the \
+                 file is edited, or with `aiplatctl reset-failed {}`",
+                attempt + 1,
+                self.id.key()
+            );
+            let reason = if exhausted { Reason::CrashLoop } else { class.reason() };
+            return Next::Held { reason, message };
+        }
+        let due = restarts.recent.last().filter(|_| attempt > 0 && !counted);
+        let due = due.map(|last| last.at + restarts.delay(settings, attempt));
+        if let Some(until) = due.filter(|until| *until > self.world.now) {
+            let wait = human(self.world.now.until(until));
+            let message = format!("it failed with {how}, restart {} in {wait}{evidence}", attempt + 1);
+            return Next::BackOff { until, message };
+        }
+        let cause = Cause::Ended { how, attempt };
+        if limit { Next::Forgive(cause) } else { Next::Start(cause) }
+    }
+
+    /// It failed before for the same reason, which another try does not change.
+    fn is_hopeless(&self, attempt: u32, before: Option<&Restart>) -> bool {
+        let before = before.filter(|before| attempt > 0 && before.class.is_permanent());
+        before.is_some_and(|before| self.diagnose().class == before.class)
+    }
+
+    pub(super) fn sighting(&self) -> Sighting {
+        self.world.observed.unit_sightings.get(&self.spec.unit).cloned().unwrap_or_default()
+    }
+
+    pub(super) fn run_length(&self) -> Duration {
+        ended::run_length(&self.sighting())
+    }
+
+    /// It does not run.
+    pub(super) fn start(&self) -> Step {
+        let (verb, cause) = match self.next() {
+            Next::Start(cause) => (UnitVerb::Start, cause),
+            Next::Forgive(cause) => (UnitVerb::ResetFailed, cause),
+            Next::BackOff { until, message } => {
+                return Step::blocked(self.world, vec![Gate::BackOff { until, message }]);
+            }
+            Next::Stays { reason, message } => return Step::unsatisfied(reason, message),
+            Next::Held { reason, message } => return Step::held(reason, message),
+        };
+        let gates = gate::dependencies(self.world, &self.spec.dependencies);
+        if gates.is_empty() { self.verb(verb, cause) } else { Step::blocked(self.world, gates) }
+    }
+
+    /// It runs and does not answer: restarted, no more often than a failure would be answered.
+    pub(super) fn revive(&self) -> Option<Step> {
+        let why = self.failed_liveness().filter(|_| running::waits_for(self.world, self.id).is_empty())?;
+        if self.spec.restart == RestartMode::No {
+            return None;
+        }
+        let settings = &self.world.desired.settings.restart;
+        let default = RestartWindow::default();
+        let restarts = self.record().map_or(&default, |record| &record.restarts);
+        let counted = self.unit.invocation.as_ref().is_some_and(|run| restarts.has_counted(run));
+        let attempt =
+            restarts.in_a_row(settings, &self.print(), self.run_length()).saturating_sub(u32::from(counted));
+        let due = restarts.recent.last().filter(|_| attempt > 0 && !counted);
+        let due = due.map(|last| last.at + restarts.delay(settings, attempt));
+        if let Some(until) = due.filter(|until| *until > self.world.now) {
+            let wait = human(self.world.now.until(until));
+            let message = format!("it does not answer ({why}), restart {} in {wait}", attempt + 1);
+            return Some(Step::blocked(self.world, vec![Gate::BackOff { until, message }]));
+        }
+        Some(self.verb(UnitVerb::Restart, Cause::Unresponsive { why, attempt }))
+    }
+
+    fn failed_liveness(&self) -> Option<String> {
+        self.spec.probe_for(Role::Liveness)?;
+        let facts = running::facts(self.world, self.id, self.unit.invocation.as_ref(), Role::Liveness)
+            .filter(|facts| facts.healthy == Some(false))?;
+        facts.last.as_ref().map(|last| last.transcript.clone())
+    }
+
+    /// Whether a unit that is active does what it is there for.
+    pub(super) fn health(&self) -> Readiness {
+        let run = self.unit.invocation.as_ref();
+        if let Some(why) = self.failed_liveness() {
+            let message = format!("{} does not answer: {why}", self.id.key());
+            return Readiness::not_ready(Reason::Unresponsive, message);
+        }
+        let asked = |role| self.spec.probe_for(role).map(|probe| (role, probe));
+        let first = asked(Role::Startup).filter(|_| is_starting(self));
+        match first.or_else(|| asked(Role::Readiness)).or_else(|| asked(Role::Startup)) {
+            Some((role, probe)) => running::probed(self.world, self.id, role, probe, run),
+            None => Readiness::ready(Reason::NoProbe),
+        }
+    }
+
+    pub(super) fn readiness(&self, condition: DependencyCondition) -> Readiness {
+        let name = self.id.key();
+        if let Some((reason, message)) = unusable(self.spec, self.unit) {
+            return Readiness::not_ready(reason, format!("{name}: {message}"));
+        }
+        match &self.unit.active {
+            ActiveState::Active | ActiveState::Reloading => match condition {
+                DependencyCondition::Started => Readiness::ready(Reason::Running),
+                DependencyCondition::Healthy | DependencyCondition::CompletedSuccessfully => self.health(),
+            },
+            ActiveState::Activating | ActiveState::Deactivating => {
+                let (reason, message) = self.on_its_way();
+                Readiness::progressing(reason, format!("{name} {message}"))
+            }
+            ActiveState::Other(word) => {
+                Readiness::unknown(Reason::NotObserved, format!("{name} is in systemd's state `{word}`"))
+            }
+            ActiveState::Inactive | ActiveState::Failed => self.not_running(),
+        }
+    }
+
+    /// What systemd does with it right now.
+    pub(super) fn on_its_way(&self) -> (Reason, String) {
+        let sub = &self.unit.sub;
+        match (&self.unit.active, sub.as_str()) {
+            (_, "auto-restart") => (
+                Reason::RestartedBySystemd,
+                format!(
+                    "failed with {} and is restarted by systemd (restart {})",
+                    self.ending(),
+                    self.unit.restarts
+                ),
+            ),
+            (ActiveState::Deactivating, _) => (Reason::Starting, format!("is being stopped ({sub})")),
+            (_, _) => (Reason::Starting, format!("is being started ({sub})")),
+        }
+    }
+
+    fn not_running(&self) -> Readiness {
+        let name = self.id.key();
+        if let Some(order) = self.record().and_then(|record| record.orders.stopped.as_ref()) {
+            let message = format!("{name} is stopped: {}", running::stopped_by_hand(self.id, order));
+            return Readiness::not_ready(Reason::StoppedByHand, message);
+        }
+        match self.next() {
+            Next::Start(_) | Next::Forgive(_) | Next::BackOff { .. } => {
+                Readiness::progressing(Reason::Exited, format!("{name} does not run"))
+            }
+            Next::Stays { reason, message } | Next::Held { reason, message } => {
+                Readiness::not_ready(reason, format!("{name}: {message}"))
+            }
+        }
+    }
+}
+
+/// Whether the startup probe still holds the others back.
+pub(super) fn is_starting(look: &Look<'_>) -> bool {
+    let facts = running::facts(look.world, look.id, look.unit.invocation.as_ref(), Role::Startup);
+    look.spec.probe_for(Role::Startup).is_some() && facts.is_none_or(|facts| facts.healthy.is_none())
+}
+
+/// Names of the signals that end programs, on Linux of every architecture that systemd runs on.
+fn signal_name(number: i32) -> String {
+    let name = match number {
+        1 => "SIGHUP",
+        2 => "SIGINT",
+        3 => "SIGQUIT",
+        4 => "SIGILL",
+        6 => "SIGABRT",
+        7 => "SIGBUS",
+        8 => "SIGFPE",
+        9 => "SIGKILL",
+        11 => "SIGSEGV",
+        13 => "SIGPIPE",
+        15 => "SIGTERM",
+        other => return other.to_string(),
+    };
+    name.to_owned()
+}

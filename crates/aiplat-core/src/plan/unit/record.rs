@@ -1,0 +1,120 @@
+//! What must be remembered of a unit's step, before it is done.
+
+use super::{Look, leaving};
+use crate::{
+    ResourceId,
+    action::{Action, UnitFiles, UnitVerb},
+    classify::FailureClass,
+    fingerprint,
+    ledger::{Basis, Restart, UnitRecord},
+    observed::ActiveState,
+    plan::{Cause, Entry, Planned, Step, World, fight, record},
+};
+
+/// What `step` changes in the record of the unit `id`.
+pub(in crate::plan) fn entries(world: &World<'_>, id: &ResourceId, step: &Step) -> Vec<Entry> {
+    let before = world.ledger.get(id).map(|record| record.unit.clone()).unwrap_or_default();
+    let seen =
+        world.desired.units.get(id).and_then(|spec| Some((spec, world.observed.units.get(&spec.unit)?)));
+    let Some((spec, unit)) = seen else {
+        // Nothing of ours is left of a service that the file no longer has.
+        let gone = before.files_of.as_deref().is_some_and(|name| leaving::is_gone(world, name));
+        return if gone { vec![Entry::Unit(Box::default())] } else { Vec::new() };
+    };
+    let look = Look { world, id, spec, unit };
+    let mut after = look.seen(before.clone());
+    let mut entries = Vec::new();
+    match &step.action {
+        None => entries.extend(record::adopt(world, id)),
+        Some(planned) => {
+            entries.extend(fight::revert(world, step).map(Entry::Reverted));
+            look.acting(planned, &mut after, &mut entries);
+        }
+    }
+    entries.extend((after != before).then(|| Entry::Unit(Box::new(after))));
+    entries
+}
+
+impl Look<'_> {
+    /// What a mere look shows.
+    fn seen(&self, mut unit: UnitRecord) -> UnitRecord {
+        if matches!(self.unit.active, ActiveState::Active | ActiveState::Reloading) {
+            unit.active.clone_from(&self.unit.invocation);
+        }
+        let is_asked_for =
+            unit.files_of.as_ref() == Some(&self.spec.unit) && !self.spec.environment.is_empty();
+        if !is_asked_for && unit.files_of.as_deref().is_some_and(|name| leaving::is_gone(self.world, name)) {
+            unit.files_of = None;
+            unit.written = None;
+        }
+        unit
+    }
+
+    fn acting(&self, planned: &Planned, after: &mut UnitRecord, entries: &mut Vec<Entry>) {
+        let action = &planned.action;
+        if let Action::WriteUnitFiles(files) = action {
+            self.writing(files, after, entries);
+        } else if let Action::RemoveUnitFiles { unit } = action {
+            let runs_on = *unit == self.spec.unit && self.unit.active.is_alive();
+            after.outdated = self.unit.invocation.clone().filter(|_| runs_on).or(after.outdated.take());
+        } else if let Action::Unit { verb, .. } = action {
+            self.queueing(*verb, &planned.cause, after, entries);
+        }
+    }
+
+    fn writing(&self, files: &UnitFiles, after: &mut UnitRecord, entries: &mut Vec<Entry>) {
+        if self.loses_something(files) {
+            after.outdated.clone_from(&self.unit.invocation);
+        }
+        after.files_of = Some(files.unit.clone());
+        after.written = Some(self.print());
+        // What it was last started with is still compared with.
+        let mut fields = self.record().map(|record| record.fields.clone()).unwrap_or_default();
+        fields.retain(|known, _| after.applied.as_ref() == Some(known));
+        fields.insert(self.print(), fingerprint::fields(self.spec));
+        entries.push(Entry::Fields(fields));
+    }
+
+    fn queueing(&self, verb: UnitVerb, cause: &Cause, after: &mut UnitRecord, entries: &mut Vec<Entry>) {
+        let run = self.unit.invocation.clone();
+        match verb {
+            UnitVerb::Start | UnitVerb::Restart => {
+                after.applied = Some(self.print());
+                entries.extend(record::started_for(self.world, self.id, &self.spec.dependencies));
+            }
+            UnitVerb::Stop | UnitVerb::ResetFailed | UnitVerb::Unmask | UnitVerb::Enable => {}
+        }
+        let counted = if let Cause::Ended { how, .. } = cause {
+            Some((how.clone(), self.diagnose().class))
+        } else if let Cause::Unresponsive { why, .. } = cause {
+            Some((format!("no answer ({why})"), FailureClass::Unresponsive))
+        } else {
+            None
+        };
+        let known = self
+            .record()
+            .is_some_and(|record| run.as_ref().is_some_and(|run| record.restarts.has_counted(run)));
+        if let Some((ending, class)) = counted.filter(|_| !known) {
+            let restart =
+                Restart { of: run.clone(), at: self.world.now, ran: self.run_length(), ending, class };
+            entries.push(Entry::Restart { restart, fingerprint: self.print(), basis: Basis::default() });
+        }
+        if matches!(verb, UnitVerb::Stop | UnitVerb::Restart | UnitVerb::ResetFailed) {
+            entries.extend(run.map(Entry::Stopping));
+        }
+    }
+
+    /// The run that goes on has a variable that `files` no longer give it, or nobody can see what it has.
+    fn loses_something(&self, files: &UnitFiles) -> bool {
+        if !self.unit.active.is_alive() {
+            return false;
+        }
+        let Some(effective) = &self.unit.effective else { return true };
+        let earlier = self.unit.own.environment.as_deref().unwrap_or_default();
+        let named = earlier.lines().filter_map(|line| line.split_once('=')).map(|(name, _)| name);
+        let kept = |name: &str| {
+            files.environment.lines().any(|line| line.split_once('=').is_some_and(|(it, _)| it == name))
+        };
+        named.filter(|name| effective.contains_key(*name)).any(|name| !kept(name))
+    }
+}

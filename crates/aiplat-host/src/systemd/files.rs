@@ -1,0 +1,313 @@
+//! The two files of a unit that are ours: the drop-in, which systemd reads, and the environment that it names.
+
+use std::{
+    fs,
+    io::{self, ErrorKind, Read, Write},
+    os::unix::fs::{DirBuilderExt, PermissionsExt},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use aiplat_core::{
+    action::UnitFiles,
+    condition::{ErrorClass, Reason},
+    observed::OwnFiles,
+};
+
+use super::SystemdOptions;
+use crate::port::{HostError, HostErrorKind};
+
+/// After the vendor's drop-ins, before those of a person who wants the last word.
+const DROP_IN: &str = "50-aiplatd.conf";
+/// systemd reads it as root; anybody may.
+const DROP_IN_MODE: u32 = 0o644;
+/// It holds secrets.
+const ENVIRONMENT_MODE: u32 = 0o600;
+/// More than we ever write.
+const SIZE_MAX: u64 = 4 << 20;
+/// A disk that does not answer costs no more than this.
+const DEADLINE: Duration = Duration::from_secs(5);
+
+/// Where the two files of one unit are. Its name has been checked.
+#[derive(Debug, Clone)]
+pub(super) struct Paths {
+    drop_in: PathBuf,
+    environment: PathBuf,
+}
+
+impl Paths {
+    pub(super) fn of(options: &SystemdOptions, unit: &str) -> Self {
+        Self {
+            drop_in: options.units.join(format!("{unit}.d")).join(DROP_IN),
+            environment: options.environment.join(format!("{unit}.env")),
+        }
+    }
+}
+
+/// A step on a file that failed: what, to which file, why.
+#[derive(Debug)]
+struct Failed {
+    verb: &'static str,
+    path: PathBuf,
+    source: io::Error,
+}
+
+/// What the two files hold; `loaded` is not known here.
+pub(super) async fn read(paths: Paths) -> Result<OwnFiles, HostError> {
+    blocking(move || {
+        Ok(OwnFiles {
+            drop_in: content(&paths.drop_in)?,
+            environment: content(&paths.environment)?,
+            drop_in_path: paths.drop_in.display().to_string(),
+            environment_path: paths.environment.display().to_string(),
+            loaded: false,
+        })
+    })
+    .await
+}
+
+/// Writes both, the environment first: a drop-in never names what is not there. A file that is as it should be is not
+/// touched, for systemd would want to read it again.
+pub(super) async fn write(paths: Paths, files: UnitFiles) -> Result<(), HostError> {
+    blocking(move || {
+        let UnitFiles { unit: _, drop_in, environment } = files;
+        replace(&paths.environment, &environment, ENVIRONMENT_MODE, 0o700)?;
+        replace(&paths.drop_in, &drop_in, DROP_IN_MODE, 0o755)
+    })
+    .await
+}
+
+/// Removes both, and the drop-in's folder if nobody else has anything in it. What is gone already is a success.
+pub(super) async fn remove(paths: Paths) -> Result<(), HostError> {
+    blocking(move || {
+        // The drop-in first: it may name what is not there, but the other way round it would for a moment.
+        unlink(&paths.drop_in)?;
+        let folder = folder_of(&paths.drop_in);
+        match fs::remove_dir(folder) {
+            Ok(()) => {}
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::DirectoryNotEmpty) => {}
+            Err(source) => return Err(failed("remove", folder)(source)),
+        }
+        unlink(&paths.environment)
+    })
+    .await
+}
+
+fn content(path: &Path) -> Result<Option<String>, Failed> {
+    let mut bytes = Vec::new();
+    let read = fs::File::open(path).and_then(|file| file.take(SIZE_MAX).read_to_end(&mut bytes));
+    match read {
+        Ok(_) => Ok(Some(String::from_utf8_lossy(&bytes).into_owned())),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(failed("read", path)(source)),
+    }
+}
+
+fn replace(path: &Path, text: &str, mode: u32, folder_mode: u32) -> Result<(), Failed> {
+    let folder = folder_of(path);
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(folder_mode)
+        .create(folder)
+        .map_err(failed("make the folder", folder))?;
+    if content(path)?.as_deref() == Some(text) {
+        // Its mode may have been changed by hand, and this one holds secrets.
+        let permissions = fs::metadata(path).map_err(failed("read", path))?.permissions();
+        if permissions.mode() & 0o7777 != mode {
+            fs::set_permissions(path, fs::Permissions::from_mode(mode)).map_err(failed("protect", path))?;
+        }
+        return Ok(());
+    }
+    let write = || -> io::Result<()> {
+        // A hidden name without our suffix: systemd does not read what a kill in between leaves behind.
+        let mut file = tempfile::Builder::new().prefix(".aiplatd-").tempfile_in(folder)?;
+        file.write_all(text.as_bytes())?;
+        file.as_file().set_permissions(fs::Permissions::from_mode(mode))?;
+        file.as_file().sync_all()?;
+        file.persist(path).map_err(|error| error.error)?;
+        fs::File::open(folder)?.sync_all()
+    };
+    write().map_err(failed("write", path))
+}
+
+fn unlink(path: &Path) -> Result<(), Failed> {
+    match fs::remove_file(path) {
+        Ok(()) => Ok(()),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        Err(source) => Err(failed("remove", path)(source)),
+    }
+}
+
+fn folder_of(path: &Path) -> &Path {
+    path.parent().unwrap_or(Path::new("/"))
+}
+
+fn failed(verb: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Failed {
+    move |source| Failed { verb, path: path.to_owned(), source }
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Failed> + Send + 'static,
+) -> Result<T, HostError> {
+    match tokio::time::timeout(DEADLINE, tokio::task::spawn_blocking(work)).await {
+        Ok(Ok(done)) => done.map_err(|error| host_error(&error)),
+        Ok(Err(panicked)) => Err(HostError::new(
+            HostErrorKind::OutcomeUnknown,
+            ErrorClass::Bug,
+            Reason::InternalError,
+            format!("cannot tell what became of a unit's files: {panicked}; report this as a bug"),
+        )),
+        Err(_) => Err(HostError::new(
+            HostErrorKind::OutcomeUnknown,
+            ErrorClass::Transient,
+            Reason::ActionFailed,
+            format!(
+                "cannot tell what became of a unit's files: the disk does not answer within {}; aiplatd looks again",
+                aiplat_core::time::human(DEADLINE)
+            ),
+        )),
+    }
+}
+
+fn host_error(error: &Failed) -> HostError {
+    let Failed { verb, path, source } = error;
+    let (class, reason, next) = meaning(source.kind());
+    let message = format!("cannot {verb} {}: {source}; {next}", path.display());
+    HostError::new(HostErrorKind::Refused, class, reason, message)
+}
+
+fn meaning(kind: ErrorKind) -> (ErrorClass, Reason, &'static str) {
+    use ErrorKind::{
+        AlreadyExists, IsADirectory, NotADirectory, PermissionDenied, QuotaExceeded, ReadOnlyFilesystem,
+        StorageFull,
+    };
+    let among = |kinds: &[ErrorKind]| kinds.contains(&kind);
+    if among(&[PermissionDenied]) {
+        (ErrorClass::Denied, Reason::PermissionDenied, "run aiplatd as root, or let its user write there")
+    } else if among(&[ReadOnlyFilesystem]) {
+        let next = "mount it writable, or name it in `ReadWritePaths=` of aiplatd.service";
+        (ErrorClass::Denied, Reason::PermissionDenied, next)
+    } else if among(&[StorageFull, QuotaExceeded]) {
+        (ErrorClass::Transient, Reason::DiskFull, "free space on that disk")
+    } else if among(&[IsADirectory, NotADirectory, AlreadyExists]) {
+        let next = "something else is in its place: move that away";
+        (ErrorClass::Rejected, Reason::ActionRejected, next)
+    } else {
+        (ErrorClass::Transient, Reason::ActionFailed, "aiplatd tries again")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::MetadataExt;
+
+    use super::*;
+
+    struct Folder(tempfile::TempDir);
+
+    impl Folder {
+        fn new() -> Self {
+            Self(tempfile::tempdir().unwrap())
+        }
+
+        fn paths(&self) -> Paths {
+            Paths::of(
+                &SystemdOptions {
+                    units: self.0.path().join("system"),
+                    ..SystemdOptions::of_this_machine(self.0.path().join("units"))
+                },
+                "web.service",
+            )
+        }
+
+        fn drop_in(&self) -> PathBuf {
+            self.0.path().join("system/web.service.d/50-aiplatd.conf")
+        }
+
+        fn environment(&self) -> PathBuf {
+            self.0.path().join("units/web.service.env")
+        }
+
+        async fn write(&self, drop_in: &str, environment: &str) -> Result<(), HostError> {
+            let unit = "web.service".to_owned();
+            let files = UnitFiles { unit, drop_in: drop_in.to_owned(), environment: environment.to_owned() };
+            write(self.paths(), files).await
+        }
+    }
+
+    fn mode(path: &Path) -> u32 {
+        fs::metadata(path).unwrap().mode() & 0o7777
+    }
+
+    fn names(folder: &Path) -> Vec<String> {
+        let entries = fs::read_dir(folder).unwrap();
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+    }
+
+    #[tokio::test]
+    async fn what_is_written_is_read_back_and_only_root_reads_secrets() {
+        let folder = Folder::new();
+        let empty = read(folder.paths()).await.unwrap();
+        assert_eq!((empty.drop_in, empty.environment), (None, None));
+        folder.write("[Service]\n", "A=\"1\"\n").await.unwrap();
+        let seen = read(folder.paths()).await.unwrap();
+        assert_eq!(seen.drop_in.as_deref(), Some("[Service]\n"));
+        assert_eq!(seen.environment.as_deref(), Some("A=\"1\"\n"));
+        assert_eq!(seen.drop_in_path, folder.drop_in().display().to_string());
+        assert_eq!(seen.environment_path, folder.environment().display().to_string());
+        assert_eq!((mode(&folder.drop_in()), mode(folder.drop_in().parent().unwrap())), (0o644, 0o755));
+        assert_eq!((mode(&folder.environment()), mode(&folder.0.path().join("units"))), (0o600, 0o700));
+        assert_eq!(names(folder.drop_in().parent().unwrap()), ["50-aiplatd.conf"], "nothing is left over");
+    }
+
+    #[tokio::test]
+    async fn a_file_that_is_right_is_not_touched_and_another_is_a_new_one() {
+        let folder = Folder::new();
+        folder.write("a", "1").await.unwrap();
+        let before = [folder.drop_in(), folder.environment()].map(|path| fs::metadata(path).unwrap().ino());
+        fs::set_permissions(folder.environment(), fs::Permissions::from_mode(0o644)).unwrap();
+        folder.write("a", "1").await.unwrap();
+        let after = [folder.drop_in(), folder.environment()].map(|path| fs::metadata(path).unwrap().ino());
+        assert_eq!(before, after);
+        assert_eq!(mode(&folder.environment()), 0o600, "what was opened is closed again");
+        folder.write("a", "2").await.unwrap();
+        let last = [folder.drop_in(), folder.environment()].map(|path| fs::metadata(path).unwrap().ino());
+        assert_eq!(before[0], last[0]);
+        assert_ne!(before[1], last[1], "renamed over, not written into");
+    }
+
+    #[tokio::test]
+    async fn removal_leaves_the_folder_to_others_and_succeeds_twice() {
+        let folder = Folder::new();
+        folder.write("a", "1").await.unwrap();
+        let other = folder.drop_in().with_file_name("other.conf");
+        fs::write(&other, "x").unwrap();
+        remove(folder.paths()).await.unwrap();
+        assert_eq!(names(other.parent().unwrap()), ["other.conf"]);
+        assert!(!folder.environment().exists());
+        fs::remove_file(&other).unwrap();
+        remove(folder.paths()).await.unwrap();
+        assert!(!other.parent().unwrap().exists());
+        remove(folder.paths()).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn what_stands_in_the_way_is_named() {
+        let folder = Folder::new();
+        fs::create_dir_all(folder.drop_in()).unwrap();
+        let error = folder.write("a", "1").await.expect_err("a folder is in its place");
+        assert_eq!((error.kind, error.class), (HostErrorKind::Refused, ErrorClass::Rejected));
+        let expected = format!("cannot read {}: ", folder.drop_in().display());
+        assert!(error.message.starts_with(&expected), "{error}");
+        assert!(error.message.ends_with("; something else is in its place: move that away"), "{error}");
+    }
+
+    #[test]
+    fn a_disk_that_may_not_be_written_is_denied_and_a_full_one_waited_for() {
+        let class =
+            |kind: ErrorKind| host_error(&failed("write", Path::new("/etc/x"))(io::Error::from(kind))).class;
+        assert_eq!(class(ErrorKind::PermissionDenied), ErrorClass::Denied);
+        assert_eq!(class(ErrorKind::ReadOnlyFilesystem), ErrorClass::Denied);
+        assert_eq!(class(ErrorKind::StorageFull), ErrorClass::Transient);
+    }
+}

@@ -1,0 +1,220 @@
+//! One test's machine: a container whose PID 1 is systemd, seen from outside through its `/proc/<pid>/root`.
+
+use std::{
+    fs,
+    path::PathBuf,
+    time::{Duration, Instant},
+};
+
+use aiplat_core::{
+    action::{Action, UnitFiles, UnitVerb},
+    observed::{ActiveState, ObservedUnit},
+    spec::{Management, RestartMode, UnitSpec},
+};
+use aiplat_host::{
+    HostError,
+    systemd::{Systemd, SystemdHint, SystemdOptions},
+};
+use futures_util::{StreamExt, stream::BoxStream};
+use serde_json::{Value, json};
+
+use crate::{
+    image::Image,
+    support::{self, raw},
+};
+
+/// Before ours, so that a mask there hides a unit of ours.
+const MASKS: &str = "/etc/systemd/system:/run/systemd/system";
+
+/// Dropped, also by a panic, it leaves nothing.
+pub struct Machine {
+    pub systemd: Systemd,
+    /// The same path inside and outside: what systemd says of its files is then true of ours.
+    folder: tempfile::TempDir,
+    container: String,
+    socket: PathBuf,
+    _image: Image,
+}
+
+impl Machine {
+    /// `None`, with the reason on stderr, where it is not asked for.
+    #[allow(clippy::print_stderr, reason = "a test that proves nothing says so")]
+    pub async fn boot() -> Option<Self> {
+        if std::env::var("AIPLAT_SYSTEMD_TESTS").as_deref() != Ok("required") {
+            eprintln!("not tested: AIPLAT_SYSTEMD_TESTS is not `required`");
+            return None;
+        }
+        let socket = support::socket();
+        let image = Image::acquire(&socket);
+        let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+        fs::create_dir(folder.path().join("system")).unwrap();
+        let container = create(&socket, &image.name, folder.path().to_str().unwrap());
+        // Made before anything can fail, so that what fails leaves no container behind.
+        let mut machine = Self {
+            systemd: Systemd::new(SystemdOptions::of_this_machine("/nonexistent")),
+            folder,
+            container,
+            socket,
+            _image: image,
+        };
+        machine.start();
+        machine.settle().await;
+        Some(machine)
+    }
+
+    fn start(&mut self) {
+        let (status, answer) = self.call("POST", "start", &Value::Null);
+        assert_eq!(status, 204, "{answer}");
+        let pid = self.call("GET", "json", &Value::Null).1["State"]["Pid"].as_u64().unwrap();
+        let root = PathBuf::from(format!("/proc/{pid}/root"));
+        self.systemd = Systemd::new(SystemdOptions {
+            address: Some(format!("unix:path={}", root.join("run/dbus/system_bus_socket").display())),
+            units: self.folder.path().join("system"),
+            environment: self.folder.path().join("environment"),
+            proc: root.join("proc"),
+            journal: Some(root.join("var/log/journal")),
+        });
+    }
+
+    /// Until it has booted.
+    async fn settle(&self) {
+        let deadline = Instant::now() + Duration::from_secs(60);
+        loop {
+            match self.systemd.observe("multi-user.target").await {
+                Ok(target) if target.active == ActiveState::Active => return,
+                seen => assert!(Instant::now() < deadline, "it does not boot: {seen:?}"),
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// Writes a unit's file; systemd is not told.
+    pub fn write(&self, unit: &str, text: &str) {
+        fs::write(self.folder.path().join("system").join(unit), text).unwrap();
+    }
+
+    /// Writes a service that runs `command`, and lets systemd read it.
+    pub async fn service(&self, unit: &str, command: &str) {
+        self.write(unit, &format!("[Service]\nExecStart={command}\n"));
+        self.reload().await;
+    }
+
+    pub async fn reload(&self) {
+        self.systemd.apply(&Action::ReloadSystemd).await.unwrap();
+    }
+
+    pub async fn tell(&self, unit: &str, verb: UnitVerb) -> Result<(), HostError> {
+        self.systemd.apply(&Action::Unit { unit: unit.to_owned(), verb }).await
+    }
+
+    pub async fn look(&self, unit: &str) -> ObservedUnit {
+        self.systemd.observe(unit).await.unwrap()
+    }
+
+    /// Looks until it is as wanted.
+    pub async fn until(
+        &self,
+        unit: &str,
+        what: &str,
+        wanted: impl Fn(&ObservedUnit) -> bool,
+    ) -> ObservedUnit {
+        let deadline = Instant::now() + Duration::from_secs(10);
+        loop {
+            let seen = self.look(unit).await;
+            if wanted(&seen) {
+                return seen;
+            }
+            assert!(Instant::now() < deadline, "{what}: not within ten seconds: {seen:#?}");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    pub async fn started(&self, unit: &str) -> ObservedUnit {
+        self.tell(unit, UnitVerb::Start).await.unwrap();
+        self.until(unit, "active", |unit| unit.active == ActiveState::Active).await
+    }
+
+    /// What the daemon would write for a unit with this environment.
+    pub async fn files(&self, unit: &str, environment: &[(&str, &str)]) -> Action {
+        let own = self.look(unit).await.own;
+        let environment = environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        let spec = UnitSpec {
+            service: "web".to_owned(),
+            unit: unit.to_owned(),
+            management: Management::Configure,
+            environment: environment.collect(),
+            restart: RestartMode::No,
+            dependencies: Default::default(),
+            probe: None,
+            startup: None,
+            liveness: None,
+        };
+        Action::WriteUnitFiles(Box::new(UnitFiles {
+            unit: unit.to_owned(),
+            drop_in: spec.drop_in(&own.environment_path),
+            environment: spec.environment_file(),
+        }))
+    }
+
+    /// What a person does at the machine; returns when it has ended.
+    pub fn by_hand(&self, arguments: &[&str]) {
+        let body = json!({"Cmd": arguments, "AttachStdout": true, "AttachStderr": true});
+        let (status, exec) = self.call("POST", "exec", &body);
+        assert_eq!(status, 201, "{exec}");
+        let exec = exec["Id"].as_str().unwrap();
+        let start = json!({"Detach": false});
+        raw::json(&self.socket, "POST", &format!("/exec/{exec}/start"), &start).expect("an answer");
+        let inspect = format!("/exec/{exec}/json");
+        let (_, ended) = raw::json(&self.socket, "GET", &inspect, &Value::Null).expect("an answer");
+        assert_eq!(ended["ExitCode"], 0, "{arguments:?}: {ended}");
+    }
+
+    fn call(&self, method: &str, path: &str, body: &Value) -> (u16, Value) {
+        let path = format!("/containers/{}/{path}", self.container);
+        raw::json(&self.socket, method, &path, body).expect("an answer")
+    }
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        let path = format!("/containers/{}?force=1&v=1", self.container);
+        raw::json(&self.socket, "DELETE", &path, &Value::Null);
+    }
+}
+
+fn create(socket: &std::path::Path, image: &str, folder: &str) -> String {
+    let body = json!({
+        "Image": image,
+        "Cmd": ["/lib/systemd/systemd"],
+        "Env": ["container=docker", format!("SYSTEMD_UNIT_PATH={MASKS}:{folder}/system:")],
+        "HostConfig": {
+            "CapAdd": ["SYS_ADMIN", "NET_ADMIN", "SYS_PTRACE", "MKNOD"],
+            "SecurityOpt": ["seccomp=unconfined", "apparmor=unconfined"],
+            "CgroupnsMode": "host",
+            "Binds": ["/sys/fs/cgroup:/sys/fs/cgroup:rw", format!("{folder}:{folder}")],
+            "Tmpfs": {"/run": "", "/run/lock": "", "/tmp": ""},
+        },
+    });
+    let name = format!("aht-systemd-{}", support::random());
+    let (status, answer) =
+        raw::json(socket, "POST", &format!("/containers/create?name={name}"), &body).expect("an answer");
+    assert_eq!(status, 201, "{answer}");
+    name
+}
+
+/// The next hint, which comes soon or not at all.
+pub async fn next(hints: &mut BoxStream<'static, SystemdHint>) -> SystemdHint {
+    tokio::time::timeout(Duration::from_secs(10), hints.next()).await.expect("a hint").expect("for ever")
+}
+
+/// Takes hints until this one.
+pub async fn until(hints: &mut BoxStream<'static, SystemdHint>, wanted: &SystemdHint) -> Vec<SystemdHint> {
+    let mut before = Vec::new();
+    loop {
+        let hint = next(hints).await;
+        if hint == *wanted {
+            return before;
+        }
+        before.push(hint);
+    }
+}

@@ -1,0 +1,85 @@
+//! What there is to say of services that are units of systemd.
+
+use aiplat_api::v1::{ServiceDetail, UnitDetail};
+use aiplat_core::{
+    ResourceId,
+    condition::{Condition, ConditionType, Reason, Status},
+    plan::{Step, World},
+    spec::{Management, ProbeKind, ServiceSpec, UnitSpec},
+};
+
+use super::{condition, service::of_any};
+use crate::state::State;
+
+/// Whether systemd answers; nothing where no service is a unit.
+pub(super) fn systemd_reachable(state: &State) -> Option<Condition> {
+    let kind = ConditionType::SystemdReachable;
+    let has_units = state.desired.as_deref().is_some_and(|desired| !desired.units.is_empty());
+    has_units.then(|| match &state.observed.systemd.away {
+        Some(reason) => condition(
+            kind,
+            Status::False,
+            Reason::SystemdUnreachable,
+            format!("systemd does not answer: {reason}; see `systemctl status dbus`"),
+        ),
+        None if state.observed.units.is_empty() => {
+            condition(kind, Status::Unknown, Reason::NotObserved, "systemd has not been asked yet".to_owned())
+        }
+        None => condition(kind, Status::True, Reason::SystemdReachable, String::new()),
+    })
+}
+
+/// Where it is asked.
+pub(super) fn endpoint(spec: &UnitSpec) -> String {
+    let port = spec.probe.as_ref().or(spec.startup.as_ref()).and_then(|probe| match &probe.kind {
+        ProbeKind::Http(http) => Some(http.port),
+        ProbeKind::Tcp { port } => Some(*port),
+        ProbeKind::Redis(redis) => Some(redis.port),
+        ProbeKind::Postgres(postgres) => Some(postgres.port),
+        ProbeKind::Exec { .. } => None,
+    });
+    port.map(|port| format!("127.0.0.1:{port}")).unwrap_or_default()
+}
+
+/// Restarts that systemd itself has made since the unit was last started by a job.
+pub(super) fn restarts(world: &World<'_>, id: &ResourceId) -> u32 {
+    let unit = world.desired.units.get(id).and_then(|spec| world.observed.units.get(&spec.unit));
+    unit.map_or(0, |unit| unit.restarts)
+}
+
+pub(super) fn detail(
+    state: &State,
+    world: &World<'_>,
+    id: &ResourceId,
+    spec: &UnitSpec,
+    step: &Step,
+) -> ServiceDetail {
+    let any = of_any(state, world, id, ServiceSpec::Unit(spec), step);
+    let Some(unit) = world.observed.units.get(&spec.unit) else { return any };
+    let own = &unit.own;
+    let others = unit.drop_ins.iter().filter(|path| **path != own.drop_in_path).cloned().collect();
+    let state_words = match unit.sub.as_str() {
+        "" => format!("{:?}", unit.active).to_lowercase(),
+        sub => format!("{} ({sub})", format!("{:?}", unit.active).to_lowercase()),
+    };
+    ServiceDetail {
+        run: unit.invocation.as_ref().map(|run| run.0.clone()),
+        state: Some(state_words),
+        unit: Some(UnitDetail {
+            name: spec.unit.clone(),
+            management: match spec.management {
+                Management::Observe => "observe",
+                Management::Configure => "configure",
+                Management::Full => "full",
+            }
+            .to_owned(),
+            file: unit.fragment.clone(),
+            enabled: unit.file_state.clone(),
+            pid: Some(unit.main_pid).filter(|pid| *pid != 0),
+            drop_in: own.drop_in.is_some().then(|| own.drop_in_path.clone()),
+            other_drop_ins: others,
+            journal: unit.tail.clone(),
+        }),
+        ..any
+    }
+}

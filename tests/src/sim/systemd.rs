@@ -1,0 +1,405 @@
+//! A simulated systemd: units with jobs, drop-ins, start limits and its own restarts, in paused time.
+
+use std::{
+    collections::BTreeMap,
+    net::IpAddr,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use aiplat_core::{
+    action::{Action, UnitVerb},
+    condition::{ErrorClass, Reason},
+    observed::{ActiveState, AsOf, Incarnation, LoadState, ObservedUnit, OwnFiles},
+    spec::ProbeKind,
+};
+use aiplat_host::{HostError, HostErrorKind, LogOptions, LogStream, UnitHint, Units};
+use futures_util::{
+    FutureExt, StreamExt,
+    future::BoxFuture,
+    stream::{self, BoxStream},
+};
+use tokio::{sync::broadcast, time::sleep};
+
+/// What a unit's program does once it is started.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Program {
+    /// It runs, and answers.
+    #[default]
+    Serves,
+    /// It runs, and answers nobody.
+    Deaf,
+    /// It ends this soon after its start, with this code and these last words.
+    Ends(Duration, i32, &'static str),
+}
+
+/// One unit of the simulated machine.
+#[derive(Debug, Clone, Default)]
+pub struct Unit {
+    /// As systemd shows it; what is ours, and what its process has, are kept up by the simulation.
+    pub seen: ObservedUnit,
+    /// What its program does.
+    pub program: Program,
+    /// `Restart=always`: systemd starts it again by itself, until the start limit.
+    pub restarts: bool,
+    /// What its program is given instead, whatever its files say.
+    pub wrapped: BTreeMap<String, String>,
+    /// When it was started of late.
+    pub starts: Vec<tokio::time::Instant>,
+}
+
+/// The machine's systemd.
+#[derive(Clone)]
+pub struct Systemd {
+    inner: Arc<Mutex<Inner>>,
+    hints: broadcast::Sender<UnitHint>,
+}
+
+#[derive(Default)]
+struct Inner {
+    units: BTreeMap<String, Unit>,
+    away: Option<String>,
+    reloads: u32,
+    calls: Vec<String>,
+    looks: u64,
+    runs: u32,
+}
+
+/// systemd's own defaults: five starts in ten seconds, 100 ms between them.
+const LIMIT: usize = 5;
+const LIMIT_WINDOW: Duration = Duration::from_secs(10);
+const RESTART_SEC: Duration = Duration::from_millis(100);
+
+impl Default for Systemd {
+    fn default() -> Self {
+        Self { inner: Arc::default(), hints: broadcast::channel(256).0 }
+    }
+}
+
+impl Systemd {
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Installs a unit that does not run.
+    pub fn install(&self, name: &str, unit: Unit) {
+        let mut unit = unit;
+        unit.seen.load = LoadState::Loaded;
+        unit.seen.file_state = "enabled".to_owned();
+        unit.seen.own = OwnFiles {
+            drop_in_path: format!("/etc/systemd/system/{name}.d/50-aiplatd.conf"),
+            environment_path: format!("/var/lib/aiplatd/units/{name}.env"),
+            ..OwnFiles::default()
+        };
+        self.lock().units.insert(name.to_owned(), unit);
+        self.hint(name);
+    }
+
+    /// Changes a unit by hand, and says so.
+    pub fn by_hand(&self, name: &str, change: impl FnOnce(&mut Unit)) {
+        change(self.lock().units.get_mut(name).expect("the unit is installed"));
+        self.hint(name);
+    }
+
+    /// `systemctl start`, by somebody else.
+    pub fn start_by_hand(&self, name: &str) {
+        self.queue(name, "start");
+    }
+
+    /// `systemctl stop`, by somebody else.
+    pub fn stop_by_hand(&self, name: &str) {
+        self.queue(name, "stop");
+    }
+
+    /// `systemctl restart`, by somebody else.
+    pub fn restart_by_hand(&self, name: &str) {
+        self.queue(name, "restart");
+    }
+
+    /// Its process is killed.
+    pub fn kill(&self, name: &str) {
+        self.ended(name, 9, true, "");
+    }
+
+    /// The bus goes away, or comes back.
+    pub fn away(&self, why: Option<&str>) {
+        self.lock().away = why.map(str::to_owned);
+        let hint = match why {
+            Some(reason) => UnitHint::Lost { reason: reason.to_owned() },
+            None => UnitHint::Relist,
+        };
+        drop(self.hints.send(hint));
+    }
+
+    /// The machine is booted anew: nothing runs, nothing is remembered but the files.
+    pub fn reboot(&self) {
+        for unit in self.lock().units.values_mut() {
+            unit.seen.active = ActiveState::Inactive;
+            unit.seen.invocation = None;
+            unit.seen.result = "success".to_owned();
+            unit.seen.own.loaded = unit.seen.own.drop_in.is_some();
+            unit.seen.effective = None;
+            unit.starts.clear();
+        }
+    }
+
+    /// What systemd shows of a unit.
+    #[must_use]
+    pub fn unit(&self, name: &str) -> ObservedUnit {
+        self.lock().units.get(name).map(|unit| unit.seen.clone()).unwrap_or_default()
+    }
+
+    /// Calls that changed something, so far.
+    #[must_use]
+    pub fn calls(&self) -> Vec<String> {
+        self.lock().calls.clone()
+    }
+
+    /// `daemon-reload`s so far.
+    #[must_use]
+    pub fn reloads(&self) -> u32 {
+        self.lock().reloads
+    }
+
+    fn hint(&self, name: &str) {
+        drop(self.hints.send(UnitHint::Changed(name.to_owned())));
+    }
+
+    fn queue(&self, name: &str, job: &'static str) {
+        if let Some(unit) = self.lock().units.get_mut(name) {
+            unit.seen.job = Some(job.to_owned());
+        }
+        self.hint(name);
+        let (systemd, name) = (self.clone(), name.to_owned());
+        drop(tokio::spawn(async move {
+            sleep(Duration::from_millis(4)).await;
+            if job != "start" {
+                systemd.stopped(&name);
+            }
+            if job != "stop" {
+                systemd.started(&name);
+            }
+            if let Some(unit) = systemd.lock().units.get_mut(&name) {
+                unit.seen.job = None;
+            }
+            systemd.hint(&name);
+        }));
+    }
+
+    fn stopped(&self, name: &str) {
+        let mut inner = self.lock();
+        let Some(unit) = inner.units.get_mut(name) else { return };
+        unit.seen.active = ActiveState::Inactive;
+        unit.seen.sub = "dead".to_owned();
+        unit.seen.result = "success".to_owned();
+        unit.seen.effective = None;
+        unit.seen.main_pid = 0;
+    }
+
+    fn started(&self, name: &str) {
+        let mut inner = self.lock();
+        inner.runs += 1;
+        let run = inner.runs;
+        let Some(unit) = inner.units.get_mut(name) else { return };
+        if unit.seen.active == ActiveState::Active {
+            return;
+        }
+        let now = tokio::time::Instant::now();
+        unit.starts.retain(|at| now.duration_since(*at) < LIMIT_WINDOW);
+        if unit.starts.len() >= LIMIT {
+            unit.seen.active = ActiveState::Failed;
+            unit.seen.sub = "failed".to_owned();
+            unit.seen.result = "start-limit-hit".to_owned();
+            return;
+        }
+        unit.starts.push(now);
+        unit.seen.active = ActiveState::Active;
+        unit.seen.sub = "running".to_owned();
+        unit.seen.result = "success".to_owned();
+        unit.seen.main_pid = 1_000 + run;
+        unit.seen.invocation = Some(Incarnation(format!("{run:032x}")));
+        let mut environment = unit.seen.environment.clone();
+        if unit.seen.own.loaded {
+            environment.extend(variables(unit.seen.own.environment.as_deref().unwrap_or_default()));
+        }
+        environment.extend(unit.wrapped.clone());
+        unit.seen.effective = Some(environment);
+        if let Program::Ends(after, code, words) = unit.program {
+            let (systemd, name, of) = (self.clone(), name.to_owned(), unit.seen.invocation.clone());
+            drop(tokio::spawn(async move {
+                sleep(after).await;
+                if systemd.unit(&name).invocation == of {
+                    systemd.ended(&name, code, false, words);
+                }
+            }));
+        }
+    }
+
+    fn ended(&self, name: &str, status: i32, killed: bool, words: &str) {
+        let again = {
+            let mut inner = self.lock();
+            let Some(unit) = inner.units.get_mut(name) else { return };
+            if unit.seen.active != ActiveState::Active {
+                return;
+            }
+            unit.seen.exit_status = status;
+            unit.seen.killed = killed;
+            unit.seen.effective = None;
+            unit.seen.main_pid = 0;
+            unit.seen.result = if killed {
+                "signal".to_owned()
+            } else if status == 0 {
+                "success".to_owned()
+            } else {
+                "exit-code".to_owned()
+            };
+            unit.seen.tail = if words.is_empty() { Vec::new() } else { vec![words.to_owned()] };
+            unit.seen.active = match (unit.restarts, status) {
+                (true, _) => ActiveState::Activating,
+                (false, 0) => ActiveState::Inactive,
+                (false, _) => ActiveState::Failed,
+            };
+            unit.seen.sub = if unit.restarts { "auto-restart" } else { "dead" }.to_owned();
+            unit.seen.restarts += u32::from(unit.restarts);
+            unit.restarts
+        };
+        self.hint(name);
+        if again {
+            let (systemd, name) = (self.clone(), name.to_owned());
+            drop(tokio::spawn(async move {
+                sleep(RESTART_SEC).await;
+                systemd.started(&name);
+                systemd.hint(&name);
+            }));
+        }
+    }
+
+    fn change(&self, action: &Action) -> Result<(), HostError> {
+        let refused = |message: String| {
+            HostError::new(HostErrorKind::Refused, ErrorClass::Rejected, Reason::ActionRejected, message)
+        };
+        let mut inner = self.lock();
+        if let Some(reason) = &inner.away {
+            return Err(away(reason));
+        }
+        inner.calls.push(action.to_string());
+        if let Action::WriteUnitFiles(files) = action {
+            let unit = inner.units.get_mut(&files.unit).ok_or_else(|| refused("no such unit".to_owned()))?;
+            unit.seen.own.drop_in = Some(files.drop_in.clone());
+            unit.seen.own.environment = Some(files.environment.clone());
+            unit.seen.needs_reload = !unit.seen.own.loaded;
+        } else if let Action::RemoveUnitFiles { unit } = action {
+            if let Some(unit) = inner.units.get_mut(unit) {
+                unit.seen.own.drop_in = None;
+                unit.seen.own.environment = None;
+                unit.seen.needs_reload = unit.seen.own.loaded;
+            }
+        } else if *action == Action::ReloadSystemd {
+            inner.reloads += 1;
+            for unit in inner.units.values_mut() {
+                unit.seen.own.loaded = unit.seen.own.drop_in.is_some();
+                unit.seen.needs_reload = false;
+            }
+            drop(self.hints.send(UnitHint::Relist));
+        } else if let Action::Unit { unit: name, verb } = action {
+            let unit = inner.units.get_mut(name).ok_or_else(|| refused(format!("no unit {name}")))?;
+            match verb {
+                UnitVerb::Start | UnitVerb::Stop | UnitVerb::Restart => {
+                    drop(inner);
+                    self.queue(name, verb.as_str());
+                }
+                UnitVerb::ResetFailed => {
+                    unit.seen.active = ActiveState::Inactive;
+                    unit.seen.result = "success".to_owned();
+                    unit.starts.clear();
+                }
+                UnitVerb::Unmask => unit.seen.load = LoadState::Loaded,
+                UnitVerb::Enable => unit.seen.file_state = "enabled".to_owned(),
+            }
+        } else {
+            return Err(HostError::misdirected(action, "systemd"));
+        }
+        Ok(())
+    }
+}
+
+/// What an environment file sets, as far as these tests write any.
+fn variables(text: &str) -> BTreeMap<String, String> {
+    let pair = |line: &str| {
+        let (name, value) = line.split_once('=')?;
+        Some((name.to_owned(), value.trim_matches('"').to_owned()))
+    };
+    text.lines().filter_map(pair).collect()
+}
+
+fn away(reason: &str) -> HostError {
+    let message = reason.to_owned();
+    HostError::new(HostErrorKind::Unreachable, ErrorClass::Transient, Reason::SystemdUnreachable, message)
+}
+
+impl Units for Systemd {
+    fn observe<'a>(&'a self, unit: &'a str) -> BoxFuture<'a, Result<ObservedUnit, HostError>> {
+        async move {
+            sleep(Duration::from_micros(200)).await;
+            let mut inner = self.lock();
+            if let Some(reason) = &inner.away {
+                return Err(away(reason));
+            }
+            inner.looks += 1;
+            let as_of = AsOf(inner.looks);
+            let seen = inner.units.get(unit).map(|unit| unit.seen.clone()).unwrap_or_default();
+            Ok(ObservedUnit { as_of, ..seen })
+        }
+        .boxed()
+    }
+
+    fn apply<'a>(&'a self, action: &'a Action) -> BoxFuture<'a, Result<(), HostError>> {
+        async move {
+            sleep(Duration::from_millis(1)).await;
+            self.change(action)
+        }
+        .boxed()
+    }
+
+    fn hints(&self) -> BoxStream<'static, UnitHint> {
+        let receiver = self.hints.subscribe();
+        let rest = stream::unfold(receiver, |mut receiver| async move {
+            match receiver.recv().await {
+                Ok(hint) => Some((hint, receiver)),
+                Err(broadcast::error::RecvError::Lagged(_)) => Some((UnitHint::Relist, receiver)),
+                Err(broadcast::error::RecvError::Closed) => None,
+            }
+        });
+        stream::iter([UnitHint::Relist]).chain(rest).boxed()
+    }
+
+    fn probe<'a>(
+        &'a self,
+        unit: &'a str,
+        _address: IpAddr,
+        kind: &'a ProbeKind,
+        _timeout: Duration,
+    ) -> BoxFuture<'a, Result<String, String>> {
+        async move {
+            sleep(Duration::from_millis(1)).await;
+            let inner = self.lock();
+            let answers =
+                |unit: &Unit| unit.seen.active == ActiveState::Active && unit.program == Program::Serves;
+            if inner.units.get(unit).is_some_and(answers) {
+                Ok(format!("{kind}: 200"))
+            } else {
+                Err(format!("{kind}: refused"))
+            }
+        }
+        .boxed()
+    }
+
+    fn logs<'a>(
+        &'a self,
+        unit: &'a str,
+        _options: &'a LogOptions,
+    ) -> BoxFuture<'a, Result<LogStream, HostError>> {
+        async move { Err(HostError::misdirected(format_args!("the journal of {unit}"), "this simulation")) }
+            .boxed()
+    }
+}

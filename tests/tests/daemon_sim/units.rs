@@ -1,0 +1,456 @@
+//! Services that are units of systemd: every reason for which one is not well, and its cure.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use aiplat_core::{
+    ResourceId,
+    condition::{ConditionType, Reason, Status, Word},
+    observed::{ActiveState, LoadState},
+    plan::{self, Command},
+    status,
+};
+use aiplat_tests::{
+    build::{service, sketch},
+    lab::{Lab, simulate},
+    sim::systemd::{Program, Unit},
+};
+
+const UNIT: &str = "ollama.service";
+const ENOUGH: Duration = Duration::from_secs(10);
+
+/// A unit with a probe, and a container that depends on it; `more` are lines of the unit's entry.
+fn file(more: &str) -> String {
+    format!(
+        "apiVersion: aiplat/v1\nname: test\nservices:\n  ollama:\n    provider: {{type: systemd, options: {{unit: {UNIT}}}}}\n    \
+         healthcheck: {{http: {{port: 11434, path: /}}, interval: 1s}}\n{more}  web:\n    image: web:1\n    \
+         depends_on: {{ollama: {{condition: service_healthy, restart: true}}}}\n"
+    )
+}
+
+/// A machine with that unit, not running, and `more` in the file; no daemon yet.
+fn machine(more: &str, unit: Unit) -> Lab {
+    let lab = Lab::new(&sketch([service("web")]), 1);
+    lab.systemd.install(UNIT, unit);
+    lab.write_yaml(&file(more));
+    lab
+}
+
+async fn booted(more: &str, unit: Unit) -> Lab {
+    let mut lab = machine(more, unit);
+    lab.boot();
+    lab.pass(ENOUGH).await;
+    lab
+}
+
+/// Waits until the unit's service is printed as `word`.
+async fn becomes(lab: &Lab, word: Word) {
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(120);
+    while summary(lab).0 != word {
+        assert!(tokio::time::Instant::now() < deadline, "not {word}: {:?}\n{}", summary(lab), lab.story());
+        lab.pass(Duration::from_millis(50)).await;
+    }
+}
+
+fn summary(lab: &Lab) -> (Word, String) {
+    let state = lab.shared().lock();
+    let world = state.world(lab.host.now()).expect("a file is in force");
+    let id = ResourceId::unit("ollama");
+    let summary = status::summary(&world, &id, &plan::plan(&world, &id));
+    (summary.word, summary.message)
+}
+
+/// Status and reason of one condition of the unit.
+fn condition(lab: &Lab, kind: ConditionType) -> (Status, Reason) {
+    let state = lab.shared().lock();
+    let world = state.world(lab.host.now()).expect("a file is in force");
+    let step = plan::plan(&world, &ResourceId::unit("ollama"));
+    let found = step.conditions.iter().find(|it| it.kind == kind).expect("it is said");
+    (found.status, found.reason)
+}
+
+fn order(lab: &Lab, command: Command) {
+    let shared = lab.shared();
+    let id = ResourceId::unit("ollama");
+    let mut state = shared.lock();
+    let world = state.world(lab.host.now()).expect("a file is in force");
+    let by = aiplat_core::ledger::Order { by: "uid 0".to_owned(), wall_ms: 0 };
+    for entry in plan::order(&world, &id, command, by, None) {
+        state.ledger.enter(&id, entry);
+    }
+    drop(state);
+    shared.schedule([id]);
+}
+
+fn web_runs(lab: &Lab) -> u32 {
+    lab.host.settle().engine.runs.get("web").copied().unwrap_or_default()
+}
+
+const HOST: &str = "    environment: {OLLAMA_HOST: 0.0.0.0}\n";
+
+#[test]
+fn a_unit_is_configured_with_one_reload_started_and_waited_for() {
+    simulate(async {
+        let lab = booted(HOST, Unit::default()).await;
+        becomes(&lab, Word::Ready).await;
+        assert_eq!(
+            lab.systemd.calls(),
+            [
+                "write drop-in and environment of ollama.service",
+                "reload systemd (daemon-reload)",
+                "start ollama.service"
+            ]
+        );
+        let effective = lab.systemd.unit(UNIT).effective.expect("it runs");
+        assert_eq!(effective.get("OLLAMA_HOST").map(String::as_str), Some("0.0.0.0"));
+        lab.converged_within(ENOUGH).await;
+        assert_eq!(web_runs(&lab), 1);
+        lab.pass(Duration::from_secs(600)).await;
+        assert_eq!(lab.systemd.calls().len(), 3, "a converged unit is left alone");
+    });
+}
+
+#[test]
+fn a_unit_that_runs_as_the_file_says_is_adopted_without_a_restart() {
+    simulate(async {
+        let environment = BTreeMap::from([("OLLAMA_HOST".to_owned(), "0.0.0.0".to_owned())]);
+        let mut unit = Unit::default();
+        unit.seen.environment = environment;
+        let mut lab = machine(HOST, unit);
+        lab.systemd.start_by_hand(UNIT);
+        lab.pass(Duration::from_secs(1)).await;
+        lab.boot();
+        lab.converged_within(ENOUGH).await;
+        becomes(&lab, Word::Ready).await;
+        assert_eq!(lab.systemd.calls(), Vec::<String>::new());
+    });
+}
+
+#[test]
+fn a_changed_value_restarts_it_without_a_reload_and_takes_its_follower_along() {
+    simulate(async {
+        let lab = booted(HOST, Unit::default()).await;
+        lab.converged_within(ENOUGH).await;
+        let before = (lab.systemd.reloads(), web_runs(&lab));
+        lab.write_yaml(&file("    environment: {OLLAMA_HOST: 127.0.0.1}\n"));
+        lab.pass(ENOUGH).await;
+        becomes(&lab, Word::Ready).await;
+        let effective = lab.systemd.unit(UNIT).effective.expect("it runs");
+        assert_eq!(effective.get("OLLAMA_HOST").map(String::as_str), Some("127.0.0.1"));
+        assert_eq!(lab.systemd.reloads(), before.0, "{:?}", lab.systemd.calls());
+        assert_eq!(
+            &lab.systemd.calls()[3..],
+            ["write drop-in and environment of ollama.service", "restart ollama.service"]
+        );
+        lab.converged_within(ENOUGH).await;
+        assert_eq!(web_runs(&lab), before.1 + 1);
+    });
+}
+
+#[test]
+fn a_variable_that_leaves_the_file_leaves_the_process() {
+    simulate(async {
+        let lab = booted("    environment: {A: \"1\", B: \"2\"}\n", Unit::default()).await;
+        lab.converged_within(ENOUGH).await;
+        lab.write_yaml(&file("    environment: {A: \"1\"}\n"));
+        lab.pass(ENOUGH).await;
+        assert_eq!(
+            lab.systemd.unit(UNIT).effective,
+            Some(BTreeMap::from([("A".to_owned(), "1".to_owned())]))
+        );
+        // With the last of them goes the drop-in.
+        lab.write_yaml(&file(""));
+        lab.pass(ENOUGH).await;
+        let unit = lab.systemd.unit(UNIT);
+        assert_eq!((unit.own.drop_in, unit.own.loaded), (None, false), "{:?}", lab.systemd.calls());
+        assert_eq!(unit.effective, Some(BTreeMap::new()));
+        becomes(&lab, Word::Ready).await;
+    });
+}
+
+#[test]
+fn a_service_that_leaves_the_file_leaves_its_unit_running_without_our_drop_in() {
+    simulate(async {
+        let lab = booted(HOST, Unit::default()).await;
+        lab.converged_within(ENOUGH).await;
+        let run = lab.systemd.unit(UNIT).invocation;
+        lab.write_yaml("apiVersion: aiplat/v1\nname: test\nservices: {web: {image: \"web:1\"}}\n");
+        lab.pass(ENOUGH).await;
+        let unit = lab.systemd.unit(UNIT);
+        assert_eq!((unit.own.drop_in, unit.own.environment, unit.own.loaded), (None, None, false));
+        assert_eq!((unit.active, unit.invocation), (ActiveState::Active, run));
+        assert_eq!(lab.systemd.reloads(), 2);
+        let state = lab.shared().lock();
+        assert!(state.of_systemd().is_empty(), "nothing of it is remembered");
+    });
+}
+
+#[test]
+fn a_unit_that_is_missing_masked_or_unreadable_says_so_and_recovers_when_it_is_mended() {
+    simulate(async {
+        for (load, reason) in [
+            (LoadState::NotFound, Reason::UnitNotFound),
+            (LoadState::Masked, Reason::UnitMasked),
+            (LoadState::BadSetting, Reason::UnitInvalid),
+            (LoadState::Error, Reason::UnitInvalid),
+        ] {
+            let lab = machine(HOST, Unit::default());
+            lab.systemd.by_hand(UNIT, |unit| unit.seen.load = load.clone());
+            let mut lab = lab;
+            lab.boot();
+            lab.pass(ENOUGH).await;
+            assert_eq!(condition(&lab, ConditionType::UnitLoaded), (Status::False, reason));
+            assert_eq!(summary(&lab).0, Word::Pending, "{:?}", summary(&lab));
+            assert_eq!(lab.systemd.calls(), Vec::<String>::new());
+            lab.systemd.by_hand(UNIT, |unit| unit.seen.load = LoadState::Loaded);
+            becomes(&lab, Word::Ready).await;
+            lab.kill();
+        }
+    });
+}
+
+#[test]
+fn full_management_unmasks_and_enables() {
+    simulate(async {
+        let lab = machine("    management: full\n", Unit::default());
+        lab.systemd.by_hand(UNIT, |unit| {
+            unit.seen.load = LoadState::Masked;
+            unit.seen.file_state = "disabled".to_owned();
+        });
+        let mut lab = lab;
+        lab.boot();
+        lab.pass(ENOUGH).await;
+        becomes(&lab, Word::Ready).await;
+        assert_eq!(
+            lab.systemd.calls(),
+            ["unmask ollama.service", "enable ollama.service", "start ollama.service"]
+        );
+    });
+}
+
+#[test]
+fn an_observed_unit_is_spoken_of_and_never_touched() {
+    simulate(async {
+        let lab = booted("    management: observe\n", Unit::default()).await;
+        assert_ne!(summary(&lab).0, Word::Ready);
+        lab.systemd.start_by_hand(UNIT);
+        becomes(&lab, Word::Ready).await;
+        lab.systemd.kill(UNIT);
+        lab.pass(ENOUGH).await;
+        assert_eq!(lab.systemd.calls(), Vec::<String>::new());
+    });
+}
+
+#[test]
+fn a_killed_unit_is_started_by_systemd_or_else_by_us() {
+    simulate(async {
+        for restarts in [true, false] {
+            let lab = booted("", Unit { restarts, ..Unit::default() }).await;
+            becomes(&lab, Word::Ready).await;
+            let (calls, run) = (lab.systemd.calls().len(), lab.systemd.unit(UNIT).invocation);
+            lab.systemd.kill(UNIT);
+            lab.pass(Duration::from_secs(2)).await;
+            becomes(&lab, Word::Ready).await;
+            assert_ne!(lab.systemd.unit(UNIT).invocation, run);
+            assert_eq!(
+                lab.systemd.calls().len() - calls,
+                usize::from(!restarts),
+                "systemd's word comes first"
+            );
+        }
+    });
+}
+
+#[test]
+fn what_somebody_else_has_stopped_stays_stopped_until_it_is_started() {
+    simulate(async {
+        let lab = booted("", Unit::default()).await;
+        becomes(&lab, Word::Ready).await;
+        lab.systemd.stop_by_hand(UNIT);
+        lab.pass(Duration::from_secs(600)).await;
+        let (word, message) = summary(&lab);
+        assert_eq!(word, Word::Stopped);
+        assert!(message.contains("aiplatctl start ollama"), "{message}");
+        assert_eq!(condition(&lab, ConditionType::Active).1, Reason::StoppedByAdministrator);
+        order(&lab, Command::Start);
+        becomes(&lab, Word::Ready).await;
+        // Started by somebody else it is as good.
+        lab.systemd.stop_by_hand(UNIT);
+        lab.pass(ENOUGH).await;
+        lab.systemd.start_by_hand(UNIT);
+        becomes(&lab, Word::Ready).await;
+    });
+}
+
+#[test]
+fn after_a_boot_it_is_started() {
+    simulate(async {
+        let mut lab = booted("", Unit::default()).await;
+        becomes(&lab, Word::Ready).await;
+        lab.kill();
+        lab.systemd.reboot();
+        lab.disk.reboot();
+        lab.boot();
+        lab.pass(ENOUGH).await;
+        becomes(&lab, Word::Ready).await;
+    });
+}
+
+#[test]
+fn a_start_limit_is_forgiven_by_our_own_back_off() {
+    simulate(async {
+        let program = Program::Ends(Duration::from_millis(50), 1, "panic: no such host");
+        let lab = booted("", Unit { restarts: true, program, ..Unit::default() }).await;
+        assert!(
+            lab.systemd.calls().iter().any(|call| call == "reset-failed ollama.service"),
+            "{:?}",
+            lab.systemd.calls()
+        );
+        lab.pass(Duration::from_secs(120)).await;
+        assert_eq!(condition(&lab, ConditionType::CrashLoop).0, Status::True, "{:?}", summary(&lab));
+        // Never faster than our back-off, whatever systemd would do.
+        let calls = lab.systemd.calls().len();
+        assert!(calls < 40, "{calls}");
+        lab.systemd.by_hand(UNIT, |unit| unit.program = Program::Serves);
+        order(&lab, Command::ResetFailed);
+        becomes(&lab, Word::Ready).await;
+    });
+}
+
+#[test]
+fn a_bad_configuration_is_held_with_its_line_and_an_edit_is_tried_at_once() {
+    simulate(async {
+        let words = "Error: invalid configuration: unknown field `prot` in config.json line 3";
+        let program = Program::Ends(Duration::from_millis(50), 1, words);
+        let lab = booted(HOST, Unit { program, ..Unit::default() }).await;
+        becomes(&lab, Word::Held).await;
+        let (_, message) = summary(&lab);
+        assert!(message.contains("unknown field `prot`"), "{message}");
+        let starts = |lab: &Lab| lab.systemd.calls().iter().filter(|call| call.starts_with("start")).count();
+        assert_eq!(starts(&lab), 2);
+        lab.systemd.by_hand(UNIT, |unit| unit.program = Program::Serves);
+        lab.pass(Duration::from_secs(600)).await;
+        assert_eq!(starts(&lab), 2);
+        lab.write_yaml(&file("    environment: {OLLAMA_HOST: 127.0.0.1}\n"));
+        becomes(&lab, Word::Ready).await;
+    });
+}
+
+#[test]
+fn restart_no_leaves_a_failed_unit_as_it_is() {
+    simulate(async {
+        let program = Program::Ends(Duration::from_millis(50), 3, "");
+        let lab = booted("    restart: \"no\"\n", Unit { program, ..Unit::default() }).await;
+        lab.pass(Duration::from_secs(60)).await;
+        assert_eq!(condition(&lab, ConditionType::Active), (Status::False, Reason::UnitFailed));
+        assert_eq!(lab.systemd.calls(), ["start ollama.service"]);
+    });
+}
+
+#[test]
+fn what_does_not_answer_is_not_ready_and_says_so() {
+    simulate(async {
+        let lab = booted("", Unit { program: Program::Deaf, ..Unit::default() }).await;
+        lab.pass(Duration::from_secs(60)).await;
+        assert_eq!(condition(&lab, ConditionType::Active).0, Status::True);
+        assert_eq!(condition(&lab, ConditionType::Healthy), (Status::False, Reason::ProbeFailed));
+        assert_eq!(web_runs(&lab), 0, "its dependant waits");
+        lab.systemd.by_hand(UNIT, |unit| unit.program = Program::Serves);
+        becomes(&lab, Word::Ready).await;
+    });
+}
+
+#[test]
+fn a_value_that_somebody_else_sets_is_named_and_not_fought_over() {
+    simulate(async {
+        let wrapped = BTreeMap::from([("OLLAMA_HOST".to_owned(), "10.0.0.1".to_owned())]);
+        let lab = booted(HOST, Unit { wrapped, ..Unit::default() }).await;
+        lab.pass(Duration::from_secs(600)).await;
+        assert_eq!(condition(&lab, ConditionType::Drifted), (Status::True, Reason::EnvironmentOverridden));
+        let (word, message) = summary(&lab);
+        assert_eq!(word, Word::Degraded);
+        assert!(message.contains("10.0.0.1") && message.contains("0.0.0.0"), "{message}");
+        assert_eq!(lab.systemd.calls().len(), 3, "{:?}", lab.systemd.calls());
+    });
+}
+
+#[test]
+fn a_drop_in_that_somebody_removes_comes_back_and_a_fight_is_left() {
+    simulate(async {
+        let lab = booted(HOST, Unit::default()).await;
+        becomes(&lab, Word::Ready).await;
+        for _ in 0..12 {
+            lab.systemd.by_hand(UNIT, |unit| unit.seen.own.drop_in = None);
+            lab.pass(Duration::from_secs(3)).await;
+        }
+        assert_eq!(condition(&lab, ConditionType::Held), (Status::True, Reason::FoughtOver));
+        lab.pass(Duration::from_secs(900)).await;
+        becomes(&lab, Word::Ready).await;
+    });
+}
+
+#[test]
+fn stop_restart_and_suspend_are_those_of_any_service() {
+    simulate(async {
+        let mut lab = booted("", Unit::default()).await;
+        becomes(&lab, Word::Ready).await;
+        order(&lab, Command::Stop);
+        becomes(&lab, Word::Stopped).await;
+        lab.kill();
+        lab.boot();
+        lab.pass(Duration::from_secs(120)).await;
+        assert_eq!(lab.systemd.unit(UNIT).active, ActiveState::Inactive, "a stop outlives the daemon");
+        order(&lab, Command::Start);
+        becomes(&lab, Word::Ready).await;
+        let run = lab.systemd.unit(UNIT).invocation;
+        order(&lab, Command::Restart);
+        lab.pass(ENOUGH).await;
+        becomes(&lab, Word::Ready).await;
+        assert_ne!(lab.systemd.unit(UNIT).invocation, run);
+        order(&lab, Command::Suspend);
+        becomes(&lab, Word::Suspended).await;
+        let calls = lab.systemd.calls().len();
+        lab.systemd.kill(UNIT);
+        lab.pass(Duration::from_secs(120)).await;
+        assert_eq!(lab.systemd.calls().len(), calls);
+        order(&lab, Command::Resume);
+        becomes(&lab, Word::Ready).await;
+    });
+}
+
+#[test]
+fn a_bus_that_is_away_makes_nothing_dead_and_its_return_heals() {
+    simulate(async {
+        let lab = booted("", Unit::default()).await;
+        becomes(&lab, Word::Ready).await;
+        let calls = lab.systemd.calls().len();
+        lab.systemd.away(Some("connection refused"));
+        becomes(&lab, Word::Unknown).await;
+        lab.pass(Duration::from_secs(300)).await;
+        assert_eq!(lab.systemd.calls().len(), calls);
+        lab.systemd.kill(UNIT);
+        lab.systemd.away(None);
+        becomes(&lab, Word::Ready).await;
+    });
+}
+
+#[test]
+fn a_unit_may_depend_on_a_container() {
+    simulate(async {
+        let lab = Lab::new(&sketch([service("web").probe()]), 1);
+        lab.systemd.install(UNIT, Unit::default());
+        let web = "  web: {image: \"web:1\", healthcheck: {http: {port: 80, path: /}, interval: 1s}}\n";
+        lab.write_yaml(&format!(
+            "apiVersion: aiplat/v1\nname: test\nservices:\n  ollama:\n    provider: {{type: systemd, options: {{unit: ollama}}}}\n    \
+             depends_on: {{web: {{condition: service_healthy, restart: true}}}}\n{web}"
+        ));
+        let mut lab = lab;
+        lab.boot();
+        lab.pass(ENOUGH).await;
+        becomes(&lab, Word::Ready).await;
+        assert_eq!(web_runs(&lab), 1);
+        lab.host.by_hand(|engine| engine.kill("test-web")).expect("it runs");
+        lab.pass(ENOUGH).await;
+        becomes(&lab, Word::Ready).await;
+        assert_eq!(lab.systemd.calls(), ["start ollama.service", "restart ollama.service"]);
+    });
+}
