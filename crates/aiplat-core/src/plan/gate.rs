@@ -1,14 +1,17 @@
 //! Gates: what must hold before an action, evaluated anew in each pass. A closed gate is a sentence.
 
+mod holders;
+
 use std::{collections::BTreeMap, fmt};
+
+pub(super) use holders::{describe, is_port_foreign, overlaps, ports_taken, volumes_in_use};
 
 use super::{Readiness, World, readiness};
 use crate::{
     ResourceId, Timestamp,
     condition::{Condition, ConditionType, Reason, Status},
-    observed::{ComposeOrigin, ObservedContainer, ObservedImage, Ownership},
-    spec::{ContainerSpec, Dependency, MountSource, PortBinding, PullPolicy},
-    time::human,
+    observed::{ComposeOrigin, Ownership},
+    spec::{ContainerSpec, Dependency},
 };
 
 /// One thing that keeps an action from being done.
@@ -387,161 +390,5 @@ pub(super) fn condition(kind: ConditionType, closed: &[&Gate]) -> Condition {
         Condition::unknown(kind, Reason::NotObserved, messages.join("; "))
     } else {
         Condition::abnormal(kind, first.reason(), messages.join("; "))
-    }
-}
-
-/// Two writers on one volume destroy it. Services of one file share by choice; a foreign container, or one of
-/// ours that the file no longer has (a service that was renamed), does not.
-pub(super) fn volumes_in_use(world: &World<'_>, id: &ResourceId, spec: &ContainerSpec) -> Vec<Gate> {
-    let mut gates = Vec::new();
-    for mount in spec.runtime.mounts.iter().filter(|mount| !mount.read_only) {
-        let (what, volume, bind) = match &mount.source {
-            MountSource::Volume { host_name, .. } => (format!("volume `{host_name}`"), Some(host_name), None),
-            MountSource::Bind { path, .. } => (format!("host path `{path}`"), None, Some(path)),
-            MountSource::Anonymous | MountSource::Tmpfs { .. } => continue,
-        };
-        let writes = |container: &&ObservedContainer| {
-            container.state.is_alive()
-                && container.mounts.iter().any(|other| {
-                    other.writable
-                        && ((volume.is_some() && other.volume.as_ref() == volume)
-                            || (bind.is_some() && other.bind.as_ref() == bind))
-                })
-        };
-        if let Some(holder) = outsiders(world, id).find(writes) {
-            gates.push(Gate::VolumeInUse {
-                message: format!(
-                    "{what} is open for writing in {}: stop that first (`docker stop {}`)",
-                    describe(world, holder),
-                    holder.name
-                ),
-            });
-        }
-    }
-    gates
-}
-
-pub(super) fn ports_taken(world: &World<'_>, id: &ResourceId, spec: &ContainerSpec) -> Vec<Gate> {
-    let mut gates = Vec::new();
-    let is_leaving = |holder: &ObservedContainer| {
-        let ours = holder.owner.as_ref().filter(|_| holder.is_owned_by(&world.desired.instance));
-        ours.is_some_and(|owner| !world.desired.wants(&owner.resource))
-    };
-    for binding in &spec.runtime.ports {
-        let holds = |container: &&ObservedContainer| {
-            container.state.is_alive() && container.ports.iter().any(|port| overlaps(binding, port))
-        };
-        let others = world.observed.owned.iter().filter(|(other, _)| *other != id).flat_map(|(_, set)| set);
-        if let Some(holder) = world.observed.foreign.iter().chain(others).find(holds) {
-            gates.push(Gate::PortTaken {
-                message: format!(
-                    "host port {binding} is held by {}: {}",
-                    describe(world, holder),
-                    if is_leaving(holder) {
-                        "it is no longer in the file, and the port is free once it is removed"
-                    } else {
-                        "stop that, or publish another port"
-                    }
-                ),
-            });
-        }
-    }
-    gates
-}
-
-/// Whether somebody else's container holds one of the ports.
-pub(super) fn is_port_foreign(world: &World<'_>, spec: &ContainerSpec) -> bool {
-    let holds = |container: &ObservedContainer| {
-        let mut ports = container.ports.iter();
-        container.state.is_alive()
-            && ports.any(|port| spec.runtime.ports.iter().any(|own| overlaps(own, port)))
-    };
-    world.observed.foreign.iter().any(holds)
-}
-
-pub(super) fn overlaps(binding: &PortBinding, port: &crate::observed::PublishedPort) -> bool {
-    binding.host_port == Some(port.host_port)
-        && binding.protocol == port.protocol
-        && binding.host_ip.is_ipv4() == port.host_ip.is_ipv4()
-        && (binding.host_ip == port.host_ip
-            || binding.host_ip.is_unspecified()
-            || port.host_ip.is_unspecified())
-}
-
-/// Containers that are not of the services in the file: foreign ones, and ours that are to be removed.
-fn outsiders<'a>(world: &World<'a>, id: &'a ResourceId) -> impl Iterator<Item = &'a ObservedContainer> {
-    let desired = world.desired;
-    let leaving = world.observed.owned.iter().filter(move |(other, _)| *other != id && !desired.wants(other));
-    world.observed.foreign.iter().chain(leaving.flat_map(|(_, set)| set))
-}
-
-/// Which container, and whose.
-pub(super) fn describe(world: &World<'_>, container: &ObservedContainer) -> String {
-    match (&container.compose, &container.owner) {
-        (Some(origin), _) => {
-            format!(
-                "container `{}` of Docker Compose's project `{}`{}",
-                container.name,
-                origin.project,
-                in_folder(origin)
-            )
-        }
-        (None, Some(owner)) if owner.instance != world.desired.instance => {
-            format!("container `{}` of {}", container.name, another_platform(container, owner))
-        }
-        (None, Some(owner)) => format!("container `{}` ({})", container.name, owner.resource),
-        (None, None) => format!("container `{}`, which is not ours", container.name),
-    }
-}
-
-/// The platform of another aiplatd on this machine. Its name is the beginning of its containers' names, unless the file
-/// there names them itself.
-fn another_platform(container: &ObservedContainer, owner: &Ownership) -> String {
-    let of_service = container.name.strip_suffix(owner.resource.key());
-    match of_service.and_then(|name| name.strip_suffix('-')).filter(|name| !name.is_empty()) {
-        Some(platform) => format!("another aiplatd's platform `{platform}` ({})", owner.resource),
-        None => format!("another aiplatd, instance {} ({})", owner.instance, owner.resource),
-    }
-}
-
-/// The readiness of an image, in words.
-pub(super) fn image_readiness(world: &World<'_>, id: &ResourceId) -> Readiness {
-    let reference = id.key();
-    let failure = world.ledger.get(id).and_then(|record| record.failure.as_ref());
-    let pull = world.desired.images.get(id).map_or(PullPolicy::Missing, |spec| spec.pull);
-    match (world.observed.images.get(reference), failure) {
-        (Some(ObservedImage::Present { .. }), _) => Readiness::ready(Reason::Present),
-        (None, None) => {
-            Readiness::unknown(Reason::NotObserved, format!("image {reference} has not been looked for yet"))
-        }
-        (_, Some(failure)) => {
-            let next = match failure.retry_at {
-                Some(at) => format!("next attempt in {}", human(world.now.until(at))),
-                None => "next attempt on edit".to_owned(),
-            };
-            Readiness::not_ready(failure.reason, format!("{}, {next}", failure.message))
-        }
-        (Some(ObservedImage::Absent), None) if pull == PullPolicy::Never => Readiness::not_ready(
-            Reason::PullNever,
-            format!(
-                "image {reference} is not on this machine and pull_policy is `never`: load it with `docker load`, or pull it"
-            ),
-        ),
-        (Some(ObservedImage::Absent), None) => Readiness::progressing(Reason::Pulling, pulling(world, id)),
-    }
-}
-
-/// Bytes, as `aiplatctl` counts them too.
-const MIB: f64 = 1_048_576.0;
-
-fn pulling(world: &World<'_>, id: &ResourceId) -> String {
-    match world.observed.pulls.get(id) {
-        Some(progress) if progress.total > 0 => format!(
-            "pulling {}: {:.1} of {:.1} MiB",
-            id.key(),
-            progress.done as f64 / MIB,
-            progress.total as f64 / MIB
-        ),
-        Some(_) | None => format!("pulling {}", id.key()),
     }
 }

@@ -1,6 +1,6 @@
 //! The next step for one image: pulled when the file needs it, never removed.
 
-use super::{Cause, Readiness, Step, World, container, gate};
+use super::{Cause, Readiness, Step, World, container};
 use crate::{
     ResourceId,
     action::Action,
@@ -8,6 +8,7 @@ use crate::{
     fingerprint::{self, Fingerprint},
     observed::ObservedImage,
     spec::PullPolicy,
+    time::human,
 };
 
 pub(super) fn plan(world: &World<'_>, id: &ResourceId) -> Step {
@@ -15,7 +16,7 @@ pub(super) fn plan(world: &World<'_>, id: &ResourceId) -> Step {
         return step;
     }
     let Some(spec) = world.desired.images.get(id) else { return Step::converged() };
-    let Readiness { status, reason, message, .. } = gate::image_readiness(world, id);
+    let Readiness { status, reason, message, .. } = readiness(world, id);
     let conditions = vec![
         Condition::normal(ConditionType::Accepted, Reason::InFile),
         Condition { kind: ConditionType::Ready, status, reason, message: message.clone() },
@@ -42,4 +43,46 @@ pub(super) fn users(world: &World<'_>, id: &ResourceId) -> Vec<Fingerprint> {
 fn has_new_users(world: &World<'_>, id: &ResourceId) -> bool {
     let pulled = world.ledger.get(id).map(|record| record.pulled_for.as_slice()).unwrap_or_default();
     users(world, id).iter().any(|user| !pulled.contains(user))
+}
+
+/// The readiness of an image, in words.
+pub(super) fn readiness(world: &World<'_>, id: &ResourceId) -> Readiness {
+    let reference = id.key();
+    let failure = world.ledger.get(id).and_then(|record| record.failure.as_ref());
+    let pull = world.desired.images.get(id).map_or(PullPolicy::Missing, |spec| spec.pull);
+    match (world.observed.images.get(reference), failure) {
+        (Some(ObservedImage::Present { .. }), _) => Readiness::ready(Reason::Present),
+        (None, None) => {
+            Readiness::unknown(Reason::NotObserved, format!("image {reference} has not been looked for yet"))
+        }
+        (_, Some(failure)) => {
+            let next = match failure.retry_at {
+                Some(at) => format!("next attempt in {}", human(world.now.until(at))),
+                None => "next attempt on edit".to_owned(),
+            };
+            Readiness::not_ready(failure.reason, format!("{}, {next}", failure.message))
+        }
+        (Some(ObservedImage::Absent), None) if pull == PullPolicy::Never => Readiness::not_ready(
+            Reason::PullNever,
+            format!(
+                "image {reference} is not on this machine and pull_policy is `never`: load it with `docker load`, or pull it"
+            ),
+        ),
+        (Some(ObservedImage::Absent), None) => Readiness::progressing(Reason::Pulling, pulling(world, id)),
+    }
+}
+
+/// Bytes, as `aiplatctl` counts them too.
+const MIB: f64 = 1_048_576.0;
+
+fn pulling(world: &World<'_>, id: &ResourceId) -> String {
+    match world.observed.pulls.get(id) {
+        Some(progress) if progress.total > 0 => format!(
+            "pulling {}: {:.1} of {:.1} MiB",
+            id.key(),
+            progress.done as f64 / MIB,
+            progress.total as f64 / MIB
+        ),
+        Some(_) | None => format!("pulling {}", id.key()),
+    }
 }

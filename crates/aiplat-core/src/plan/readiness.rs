@@ -56,7 +56,7 @@ pub fn readiness(world: &World<'_>, id: &ResourceId) -> Readiness {
     match id.kind {
         Kind::Network => super::network::readiness(world, id),
         Kind::Volume => super::volume::readiness(world, id),
-        Kind::Image => gate::image_readiness(world, id),
+        Kind::Image => super::image::readiness(world, id),
         Kind::Container | Kind::Unit => of_dependency(world, id, DependencyCondition::Healthy),
         Kind::Host => super::systemd::readiness(world),
     }
