@@ -184,7 +184,7 @@ impl SpecSource for DiskSource {
     }
 
     fn replace(&self, content: &[u8]) -> Result<(), String> {
-        replace(&self.root, content).map_err(|error| error.to_string())
+        replace(&self.root, content).map_err(|error| unwritten(&self.root, &error))
     }
 
     fn changed(&self) -> BoxFuture<'_, ()> {
@@ -206,6 +206,16 @@ fn identity(folder: &Path) -> Option<(u64, u64)> {
 
 fn folder(path: &Path) -> PathBuf {
     if path.as_os_str().is_empty() { PathBuf::from(".") } else { path.to_owned() }
+}
+
+/// Why `path` could not be written, and what to do where the unit is why.
+fn unwritten(path: &Path, error: &std::io::Error) -> String {
+    let path = fs::canonicalize(path).unwrap_or_else(|_missing| path.to_owned());
+    let folder = folder(path.parent().unwrap_or(Path::new("/")));
+    match aiplat_host::files::read_only(&folder, error) {
+        Some(cure) => format!("{error}: {cure}"),
+        None => error.to_string(),
+    }
 }
 
 /// Writes beside the file and renames over it; owner and mode of the old one are kept.

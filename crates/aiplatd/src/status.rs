@@ -324,6 +324,7 @@ fn detail(
             .map(|restart| format!("{} after {}", restart.ending, human(restart.ran)))
             .collect(),
         next: next(step),
+        action_due: step.action.is_some(),
         fingerprint: current.and_then(|current| current.fingerprint().map(ToString::to_string)),
     }
 }

@@ -18,6 +18,7 @@ mod spdx;
 mod step;
 mod tar;
 mod test;
+mod testhost;
 mod wait;
 
 use std::path::{Path, PathBuf};

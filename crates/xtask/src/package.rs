@@ -18,7 +18,7 @@ use crate::{image, wait};
 const README: &str = include_str!("package/README.md");
 
 /// The folder of the packages, below the repository.
-pub const FOLDER: &str = "target/package";
+const FOLDER: &str = "target/package";
 
 /// Builds the programs, and both packages of them; says where they are.
 pub fn build(root: &Path, options: &Package) -> Result<String> {
@@ -30,13 +30,27 @@ pub fn build(root: &Path, options: &Package) -> Result<String> {
     let begun = std::time::Instant::now();
     let programs = programs(root, options.dev)?;
     let version = options.version.as_deref().unwrap_or(env!("CARGO_PKG_VERSION"));
-    let built = [deb(root, &programs, version, options.dev)?, tarball(root, &programs, version)?];
+    let build = Build { root, programs: &programs, out: &root.join(FOLDER), dev: options.dev };
+    let built = [build.deb(version)?, build.tarball(version)?];
     let mut lines = String::new();
     for path in built {
         let size = std::fs::metadata(&path)?.len() / 1024;
         writeln!(lines, "{} ({size} KiB)", path.display())?;
     }
     Ok(format!("{lines}packaged in {}", wait::seconds(begun.elapsed())))
+}
+
+/// What the tests of the installed package install: `current.deb`, `newer.deb` and `current.tar.gz` of the dev build, in
+/// a folder of their own.
+pub fn for_tests(root: &Path) -> Result<PathBuf> {
+    let programs = programs(root, true)?;
+    let version = env!("CARGO_PKG_VERSION");
+    let out = fresh(&root.join(FOLDER).join("test"))?;
+    let build = Build { root, programs: &programs, out: &out, dev: true };
+    std::fs::rename(build.deb(version)?, out.join("current.deb"))?;
+    std::fs::rename(build.deb(&format!("{version}+next"))?, out.join("newer.deb"))?;
+    std::fs::rename(build.tarball(version)?, out.join("current.tar.gz"))?;
+    Ok(out)
 }
 
 /// The folder with the built programs, the manual's writer among them.
@@ -51,43 +65,48 @@ fn programs(root: &Path, dev: bool) -> Result<PathBuf> {
     Ok(root.join("target").join(if dev { "debug" } else { "release" }))
 }
 
-/// The name of the `.deb` of this version.
-pub fn deb_name(version: &str) -> String {
-    let architecture = image::architecture(std::env::consts::ARCH);
-    format!("aiplatd_{}_{architecture}.deb", control::version(version))
+/// Programs that are built, and where their packages go.
+struct Build<'a> {
+    root: &'a Path,
+    programs: &'a Path,
+    out: &'a Path,
+    dev: bool,
 }
 
-fn deb(root: &Path, programs: &Path, version: &str, dev: bool) -> Result<PathBuf> {
-    let tree = fresh(&root.join(FOLDER).join("deb"))?;
-    stage::files(root, programs, &tree)?;
-    stage::debian_only(root, &tree)?;
-    control::write(root, &tree, version)?;
-    let deb = root.join(FOLDER).join(deb_name(version));
-    let mut dpkg_deb = command("dpkg-deb");
-    // The dev build is large and lives for minutes.
-    dpkg_deb.args(["--root-owner-group", if dev { "-Znone" } else { "-Zxz" }, "--build"]);
-    dpkg_deb.arg(&tree).arg(&deb).envs(epoch(root)?);
-    stdout_of(&mut dpkg_deb, Duration::from_secs(300))?;
-    std::fs::remove_dir_all(&tree)?;
-    Ok(deb)
-}
+impl Build<'_> {
+    fn deb(&self, version: &str) -> Result<PathBuf> {
+        let tree = fresh(&self.out.join("deb"))?;
+        stage::files(self.root, self.programs, &tree)?;
+        stage::debian_only(self.root, &tree)?;
+        control::write(self.root, &tree, version)?;
+        let architecture = image::architecture(std::env::consts::ARCH);
+        let deb = self.out.join(format!("aiplatd_{}_{architecture}.deb", control::version(version)));
+        let mut dpkg_deb = command("dpkg-deb");
+        // The dev build is large and lives for minutes.
+        let compression = if self.dev { "-Znone" } else { "-Zxz" };
+        dpkg_deb.args(["--root-owner-group", compression, "--build"]);
+        dpkg_deb.arg(&tree).arg(&deb).envs(epoch(self.root)?);
+        stdout_of(&mut dpkg_deb, Duration::from_secs(300))?;
+        std::fs::remove_dir_all(&tree)?;
+        Ok(deb)
+    }
 
-fn tarball(root: &Path, programs: &Path, version: &str) -> Result<PathBuf> {
-    let folder = root.join(FOLDER);
-    let name = format!("aiplatd-{version}-{}", std::env::consts::ARCH);
-    let tree = fresh(&folder.join(&name))?;
-    stage::files(root, programs, &tree)?;
-    let readme = README.replace("@version", version).replace("@glibc", &control::glibc(&tree)?);
-    std::fs::write(tree.join("README.md"), readme)?;
-    std::fs::copy(root.join("LICENSE"), tree.join("LICENSE"))?;
-    let archive = folder.join(format!("{name}.tar.gz"));
-    let mut tar = command("tar");
-    tar.arg("--create").arg("--gzip").arg("--file").arg(&archive).arg("--directory").arg(&folder);
-    tar.args(["--sort=name", "--owner=0", "--group=0", "--numeric-owner"]);
-    tar.args(epoch(root)?.map(|(_, seconds)| format!("--mtime=@{seconds}"))).arg(&name);
-    stdout_of(&mut tar, Duration::from_secs(300))?;
-    std::fs::remove_dir_all(&tree)?;
-    Ok(archive)
+    fn tarball(&self, version: &str) -> Result<PathBuf> {
+        let name = format!("aiplatd-{version}-{}", std::env::consts::ARCH);
+        let tree = fresh(&self.out.join(&name))?;
+        stage::files(self.root, self.programs, &tree)?;
+        let readme = README.replace("@version", version).replace("@glibc", &control::glibc(&tree)?);
+        std::fs::write(tree.join("README.md"), readme)?;
+        std::fs::copy(self.root.join("LICENSE"), tree.join("LICENSE"))?;
+        let archive = self.out.join(format!("{name}.tar.gz"));
+        let mut tar = command("tar");
+        tar.arg("--create").arg("--gzip").arg("--file").arg(&archive).arg("--directory").arg(self.out);
+        tar.args(["--sort=name", "--owner=0", "--group=0", "--numeric-owner"]);
+        tar.args(epoch(self.root)?.map(|(_, seconds)| format!("--mtime=@{seconds}"))).arg(&name);
+        stdout_of(&mut tar, Duration::from_secs(300))?;
+        std::fs::remove_dir_all(&tree)?;
+        Ok(archive)
+    }
 }
 
 /// An empty folder.

@@ -89,6 +89,7 @@ fn facts(out: &mut String, view: View, detail: &ServiceDetail) {
         checks,
         endings: _,
         next: _,
+        action_due: _,
         fingerprint,
     } = detail;
     let id = container_id.as_deref().map(|id| id.get(..12).unwrap_or(id));
