@@ -52,7 +52,7 @@ async fn system_state() -> zbus::Result<String> {
         )
         .await?;
     let value: zbus::OwnedVariant = reply.body().deserialize()?;
-    Ok(String::try_from(value)?)
+    String::try_from(value)
 }
 
 /// Stops every service of ours, each as soon as nothing that needs it runs any more. Each container is tried once: what

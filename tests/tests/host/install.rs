@@ -91,7 +91,7 @@ fn it_comes_back_after_a_kill_and_a_plain_stop_and_no_service_notices() {
     report(&format!("systemctl stop aiplatd: {} ms", begun.elapsed().as_millis()));
     assert_eq!((host.property("ActiveState"), host.runs()), ("inactive".to_owned(), runs.clone()));
     // Its last words are there for who asks meanwhile.
-    assert_eq!(host.read("/var/lib/aiplatd/status.json").is_some(), true);
+    assert!(host.read("/var/lib/aiplatd/status.json").is_some());
     host.ok(&["systemctl", "start", "aiplatd"]);
     host.wait_ready();
     host.ok(&["systemctl", "restart", "aiplatd"]);
