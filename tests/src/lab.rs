@@ -9,9 +9,10 @@ use aiplat_core::{
     spec::Platform,
 };
 use aiplatd::{
-    daemon::{Daemon, Options, Ports},
+    daemon::{Daemon, Ended, Options, Ports},
     shared::Shared,
 };
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -42,6 +43,7 @@ struct Running {
     shared: Arc<Shared>,
     dead: CancellationToken,
     shutdown: CancellationToken,
+    ended: JoinHandle<Ended>,
 }
 
 impl Lab {
@@ -101,17 +103,31 @@ impl Lab {
         };
         let daemon = Daemon::new(ports, options, &self.disk.load(), shutdown.clone());
         let shared = Arc::clone(&daemon.shared);
-        drop(tokio::spawn(daemon.run()));
+        let ended = tokio::spawn(daemon.run());
         drop(tokio::spawn(save_each_second(Arc::clone(&shared), dead.clone())));
-        self.running = Some(Running { shared, dead, shutdown });
+        self.running = Some(Running { shared, dead, shutdown, ended });
     }
 
     /// SIGKILL: whatever it has under way never reaches anything.
     pub fn kill(&mut self) {
-        if let Some(Running { shared: _, dead, shutdown }) = self.running.take() {
+        if let Some(Running { shared: _, dead, shutdown, ended: _ }) = self.running.take() {
             dead.cancel();
             shutdown.cancel();
         }
+    }
+
+    /// SIGTERM while the machine goes down, and the daemon's end.
+    pub async fn power_off(&mut self) {
+        self.shared().note_machine_goes_down();
+        self.stop().await;
+    }
+
+    /// SIGTERM, and the daemon's end.
+    pub async fn stop(&mut self) {
+        let Running { shared: _, dead, shutdown, ended } = self.running.take().expect("a daemon runs");
+        shutdown.cancel();
+        assert_eq!(ended.await.expect("the daemon does not panic"), Ended::Stopped);
+        dead.cancel();
     }
 
     /// The daemon's parts.

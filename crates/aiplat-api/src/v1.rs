@@ -160,6 +160,9 @@ pub struct ServiceDetail {
     pub endings: Vec<String>,
     /// What is done next and when, or empty.
     pub next: String,
+    /// Whether `next` does something, and is not only a look.
+    #[serde(default)]
+    pub action_due: bool,
     /// Fingerprint of the current container.
     pub fingerprint: Option<String>,
     /// Of a service that is a unit of systemd.

@@ -1,6 +1,6 @@
 //! What paths of this machine look like: stamps that differ when content, owner or mode does.
 
-use std::{collections::BTreeMap, fs, os::unix::fs::MetadataExt, path::Path, time::Duration};
+use std::{collections::BTreeMap, fs, io, os::unix::fs::MetadataExt, path::Path, time::Duration};
 
 use aiplat_core::observed::FileStamp;
 
@@ -8,6 +8,23 @@ use aiplat_core::observed::FileStamp;
 const ENTRIES_MAX: usize = 256;
 /// A file system that does not answer (NFS) costs no more than this.
 const DEADLINE: Duration = Duration::from_secs(2);
+
+/// Where the unit of the package lets aiplatd write besides its own folders. A test compares it with the unit.
+const WRITABLE: [&str; 5] = ["/srv", "/opt", "/mnt", "/media", "/data"];
+
+/// Why `folder` could not be written to, and how to let aiplatd, where the unit of the package is why.
+#[must_use]
+pub fn read_only(folder: &Path, error: &io::Error) -> Option<String> {
+    if error.kind() != io::ErrorKind::ReadOnlyFilesystem {
+        return None;
+    }
+    let folder = folder.display();
+    Some(format!(
+        "the unit of aiplatd lets it write below {} and to its own folders only; `ReadWritePaths={folder}` in [Service], by \
+         `systemctl edit aiplatd`, adds this one at the next `systemctl restart aiplatd`",
+        WRITABLE.join(", ")
+    ))
+}
 
 /// The stamps of `paths`; without those that could not be read in time.
 pub async fn stamps(paths: Vec<String>) -> BTreeMap<String, FileStamp> {
@@ -70,6 +87,21 @@ mod tests {
             assert_ne!(pair[0], pair[1]);
         }
         assert_eq!(stamp(&file), stamp(&file));
+    }
+
+    #[test]
+    fn the_sentence_names_the_folders_of_the_unit() {
+        let unit = include_str!("../../../deploy/aiplatd.service");
+        let lines = unit.lines().filter_map(|line| line.strip_prefix("ReadWritePaths="));
+        let paths: Vec<&str> =
+            lines.flat_map(str::split_whitespace).map(|path| path.trim_start_matches('-')).collect();
+        let own = ["/etc/systemd/system"];
+        assert_eq!(paths, [&WRITABLE[..], &own].concat());
+        let said = |kind: io::ErrorKind| read_only(Path::new("/var/x"), &io::Error::from(kind));
+        assert!(
+            said(io::ErrorKind::ReadOnlyFilesystem).is_some_and(|it| it.contains("ReadWritePaths=/var/x"))
+        );
+        assert_eq!(said(io::ErrorKind::PermissionDenied), None);
     }
 
     #[test]

@@ -20,6 +20,7 @@ use crate::{
     reconcile::{PULLS, Passes, STARTS},
     server,
     shared::Shared,
+    shutdown::stop_services,
     spec::{self, Intent},
     status, status_file,
 };
@@ -137,7 +138,8 @@ impl Daemon {
         Self { shared, controller, options, shutdown }
     }
 
-    /// Runs until told to stop, or with `once` until there is nothing left to wait for. Stopping stops no workload.
+    /// Runs until told to stop, or with `once` until there is nothing left to wait for. Stopping stops no workload, unless
+    /// the machine goes down.
     pub async fn run(self) -> Ended {
         let Self { shared, controller, options, shutdown } = self;
         let mut tasks = JoinSet::new();
@@ -175,6 +177,9 @@ impl Daemon {
             for id in stopped.abandoned {
                 tracing::warn!(resource = %id, "A pass did not end in time; it is taken up again at the next start.");
             }
+        }
+        if shared.machine_goes_down() {
+            stop_services(&shared).await;
         }
         if options.status_file {
             status_file::flush(&shared).await;

@@ -185,7 +185,7 @@ impl SpecSource for DiskSource {
 
     fn replace(&self, content: &[u8]) -> Result<(), String> {
         let path = fs::canonicalize(&self.root).unwrap_or_else(|_missing| self.root.clone());
-        write(&path, content, &path).map_err(|error| error.to_string())
+        write(&path, content, &path).map_err(|error| unwritten(&path, &error))
     }
 
     fn keep(&self, content: &[u8], ending: &str) -> Result<PathBuf, String> {
@@ -193,7 +193,7 @@ impl SpecSource for DiskSource {
         name.push(ending);
         let path = PathBuf::from(name);
         write(&path, content, &self.root)
-            .map_err(|error| format!("cannot write {}: {error}", path.display()))?;
+            .map_err(|error| format!("cannot write {}: {}", path.display(), unwritten(&path, &error)))?;
         Ok(path)
     }
 
@@ -216,6 +216,15 @@ fn identity(folder: &Path) -> Option<(u64, u64)> {
 
 fn folder(path: &Path) -> PathBuf {
     if path.as_os_str().is_empty() { PathBuf::from(".") } else { path.to_owned() }
+}
+
+/// Why `path` could not be written, and what to do where the unit is why.
+fn unwritten(path: &Path, error: &std::io::Error) -> String {
+    let folder = folder(path.parent().unwrap_or(Path::new("/")));
+    match aiplat_host::files::read_only(&folder, error) {
+        Some(cure) => format!("{error}: {cure}"),
+        None => error.to_string(),
+    }
 }
 
 /// Writes beside `path` and renames over it; owner and mode are those of `like`.

@@ -23,6 +23,7 @@ pub mod prune;
 pub mod reconcile;
 pub mod server;
 pub mod shared;
+pub mod shutdown;
 pub mod spec;
 pub mod state;
 pub mod status;

@@ -14,7 +14,7 @@ use aiplatd::{
     files::DiskSource,
     log, metrics, notify,
     ports::{StateStore, Stored},
-    server, spec,
+    server, shutdown, spec,
     store::{self, InstanceLock, RedbStore, StateFolder},
 };
 use anyhow::Context;
@@ -94,9 +94,9 @@ async fn run(args: Args) -> anyhow::Result<ExitCode> {
         metrics,
         status_file: true,
     };
-    let shutdown = CancellationToken::new();
-    let daemon = Daemon::new(ports, options, &stored, shutdown.clone());
-    tokio::spawn(signals(Arc::clone(&daemon.shared), shutdown));
+    let cancel = CancellationToken::new();
+    let daemon = Daemon::new(ports, options, &stored, cancel.clone());
+    tokio::spawn(signals(Arc::clone(&daemon.shared), cancel));
     let parts = Arc::clone(&daemon.shared);
     let ended = daemon.run().await;
     if ended == Ended::Invalid {
@@ -123,8 +123,8 @@ fn host(backend: DockerBackend) -> Arc<dyn Backend> {
     }
 }
 
-/// SIGHUP reads the file again; SIGTERM and SIGINT stop the daemon, and no workload.
-async fn signals(shared: Arc<aiplatd::shared::Shared>, shutdown: CancellationToken) {
+/// SIGHUP reads the file again; SIGTERM and SIGINT stop the daemon, and no workload unless the machine goes down.
+async fn signals(shared: Arc<aiplatd::shared::Shared>, cancel: CancellationToken) {
     let (Ok(mut hangup), Ok(mut terminate)) = (signal(SignalKind::hangup()), signal(SignalKind::terminate()))
     else {
         tracing::error!("Signals cannot be received.");
@@ -143,6 +143,10 @@ async fn signals(shared: Arc<aiplatd::shared::Shared>, shutdown: CancellationTok
         spec::reload(&shared, spec::Intent::default()).await;
         notify::ready();
     }
-    tracing::info!("Stopping; the services run on.");
-    shutdown.cancel();
+    if shutdown::machine_goes_down().await {
+        shared.note_machine_goes_down();
+    } else {
+        tracing::info!("Stopping; the services run on.");
+    }
+    cancel.cancel();
 }

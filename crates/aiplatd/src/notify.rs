@@ -23,6 +23,13 @@ pub fn stopping() {
     tell(&[NotifyState::Stopping, NotifyState::Status("stopping; the services run on")]);
 }
 
+/// The machine goes down and a service is being stopped: systemd is asked to wait for so long.
+pub fn stopping_service(name: &str, patience: Duration) {
+    let patience = u32::try_from(patience.as_micros()).unwrap_or(u32::MAX);
+    let status = format!("the machine goes down; stopping {name}");
+    tell(&[NotifyState::ExtendTimeoutUsec(patience), NotifyState::Status(&status)]);
+}
+
 /// Writes the status sentence after each change, at most once a second, for ever.
 pub async fn follow_status(shared: Arc<Shared>) {
     let mut versions = shared.versions();

@@ -92,7 +92,9 @@ impl Passes {
     fn say(&self, id: &ResourceId, step: &Step) -> Vec<ResourceId> {
         let mut state = self.shared.lock();
         let state = &mut *state;
-        let changed = state.note_conditions(id, step, self.shared.clock.wall_ms());
+        // What was done is seen now, also where no condition tells of it: a restart policy, a limit.
+        let acted = state.acted.remove(id);
+        let changed = state.note_conditions(id, step, self.shared.clock.wall_ms()) || acted;
         state.note_waiting(id, step);
         state.forget_if_gone(id, step);
         let wake = if state.readiness_changed(id, self.shared.now()) {
@@ -163,6 +165,7 @@ impl Passes {
         let now = self.shared.now();
         let mut state = self.shared.lock();
         state.mark_stale(id);
+        state.acted.insert(id.clone());
         state.observed.pulls.remove(id);
         *state.actions.entry((action.verb(), result.is_ok())).or_default() += 1;
         let fingerprint = state.desired.as_deref().and_then(|desired| desired.fingerprint(id));

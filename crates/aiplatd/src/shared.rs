@@ -3,7 +3,10 @@
 use std::{
     collections::BTreeMap,
     path::PathBuf,
-    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -44,6 +47,7 @@ pub struct Shared {
     handle: OnceLock<Handle<ResourceId>>,
     state: Mutex<State>,
     version: watch::Sender<u64>,
+    machine_goes_down: AtomicBool,
 }
 
 /// How often the mounted files of services that wait are looked at.
@@ -74,6 +78,7 @@ impl Shared {
             handle: OnceLock::new(),
             state: Mutex::new(state),
             version: watch::Sender::new(1),
+            machine_goes_down: AtomicBool::new(false),
         }
     }
 
@@ -83,6 +88,17 @@ impl Shared {
     /// When told twice.
     pub fn set_controller(&self, handle: Handle<ResourceId>) {
         assert!(self.handle.set(handle).is_ok(), "there is one controller");
+    }
+
+    /// The daemon's end will be the machine's.
+    pub fn note_machine_goes_down(&self) {
+        self.machine_goes_down.store(true, Ordering::Release);
+    }
+
+    /// Whether the daemon's end is the machine's.
+    #[must_use]
+    pub fn machine_goes_down(&self) -> bool {
+        self.machine_goes_down.load(Ordering::Acquire)
     }
 
     /// Asks for a pass of each of `ids`.

@@ -208,7 +208,9 @@ fn invalid(errors: &[&Diagnostic], kept: &str) -> String {
 /// Why a change from one file to another needs a person's word, if it does.
 #[must_use]
 pub fn needs_confirmation(before: &Platform, after: &Platform) -> Option<String> {
-    if before.name != after.name {
+    // What a package puts in place names a platform of nothing: there the first edit may well choose another name.
+    let is_empty = before.containers.is_empty() && before.volumes.is_empty() && before.networks.is_empty();
+    if before.name != after.name && !is_empty {
         return Some(format!(
             "the platform's name changes from `{}` to `{}`, which renames every container and leaves the volumes \
              behind: confirm with `aiplatctl apply --confirm`",

@@ -43,6 +43,8 @@ pub struct State {
     pub heights: BTreeMap<ResourceId, u32>,
     /// Resources that must be looked at before they are acted on: a hint came, or we wrote.
     stale: BTreeSet<ResourceId>,
+    /// Resources to which something was done since they were last looked at: who watches has yet to be told what came of it.
+    pub(crate) acted: BTreeSet<ResourceId>,
     /// What dependants last saw of a resource.
     seen: BTreeMap<ResourceId, Seen>,
     /// Resources whose last step was blocked or unsatisfied: looked at again when any container changes.

@@ -209,7 +209,7 @@ fn sentence(state: &State, services: &[ServiceStatus]) -> String {
     if let Some(reason) = &state.observed.engine.away {
         text.push_str(&format!("; the engine does not answer ({reason})"));
     } else if let Some(service) = first {
-        text.push_str(&format!("; {} {}", service.name, service.status));
+        text.push_str(&format!(", {} {}", service.name, service.status));
         if !service.message.is_empty() {
             text.push_str(&format!(": {}", service.message));
         }

@@ -12,6 +12,8 @@ use anyhow::{Context, Result, anyhow, bail};
 use serde_json::Value;
 
 const TIMEOUT: Duration = Duration::from_secs(60);
+/// Unpacking half a gigabyte on a slow disk.
+const UPLOAD_TIMEOUT: Duration = Duration::from_secs(300);
 
 /// A way to the engine; every call opens its own connection.
 #[derive(Debug, Clone)]
@@ -86,6 +88,37 @@ impl Docker {
             200..=299 => Ok(answer),
             _ => Err(refusal(method, path, &answer)),
         }
+    }
+
+    /// POST of an archive that does not have to fit into memory; must succeed.
+    pub fn upload(&self, path: &str, archive: std::fs::File) -> Result<Answer> {
+        let raw = self.send_file(path, archive).with_context(|| {
+            format!("cannot send an archive to the engine at {}: POST {}", self.socket.display(), plain(path))
+        })?;
+        let answer = parse(&raw).ok_or_else(|| anyhow!("the engine's answer to POST {path} is not HTTP"))?;
+        match answer.status {
+            200..=299 => Ok(answer),
+            _ => Err(refusal("POST", path, &answer)),
+        }
+    }
+
+    fn send_file(&self, path: &str, mut archive: std::fs::File) -> std::io::Result<Vec<u8>> {
+        let mut stream = UnixStream::connect(&self.socket)?;
+        stream.set_read_timeout(Some(UPLOAD_TIMEOUT))?;
+        let length = archive.metadata()?.len();
+        write!(
+            stream,
+            "POST {path} HTTP/1.0\r\nHost: docker\r\nContent-Type: application/x-tar\r\nContent-Length: {length}\r\n\r\n"
+        )?;
+        // As in `exchange`: who refuses early is to be heard.
+        let sent = std::io::copy(&mut archive, &mut stream);
+        let mut raw = Vec::new();
+        let received = stream.read_to_end(&mut raw);
+        if raw.is_empty() {
+            sent?;
+            received?;
+        }
+        Ok(raw)
     }
 
     /// One call, whatever its status.

@@ -81,6 +81,20 @@ pub fn ensure(consent: Consent) -> Result<(Docker, String)> {
     Ok((docker, version))
 }
 
+/// Sees to it that a program of the distribution is there; its package has its name.
+pub fn ensure_package(program: &str, consent: Consent) -> Result<()> {
+    if process::find(program).is_some() || Path::new("/usr/sbin").join(program).is_file() {
+        return Ok(());
+    }
+    println!(
+        "{program} is missing. To have it:\n  - install the distribution's package: apt-get install -y {program}"
+    );
+    obtain(consent)?;
+    check_apt()?;
+    apt_get(&["update", "-q"])?;
+    apt_get(&["install", "-y", "-q", "--no-install-recommends", program])
+}
+
 fn is_permission_denied(error: &anyhow::Error) -> bool {
     let denied = |error: &std::io::Error| error.kind() == std::io::ErrorKind::PermissionDenied;
     error.chain().filter_map(|cause| cause.downcast_ref()).any(denied)
@@ -148,12 +162,15 @@ fn apply(remedy: &Remedy) -> Result<()> {
     }
 }
 
-fn install() -> Result<()> {
+fn check_apt() -> Result<()> {
     if process::find("apt-get").is_none() {
-        bail!(
-            "this is no Debian or Ubuntu (no apt-get): install a Docker Engine yourself and run this again"
-        );
+        bail!("this is no Debian or Ubuntu (no apt-get): install it yourself and run this again");
     }
+    Ok(())
+}
+
+fn install() -> Result<()> {
+    check_apt()?;
     apt_get(&["update", "-q"])?;
     let mut arguments = vec!["install", "-y", "-q", "--no-install-recommends", "docker.io", "iptables"];
     // Debian 13 packages the command line apart from the engine.

@@ -87,8 +87,8 @@ fn config(tag: &str, layer_hash: &str) -> Value {
     })
 }
 
-/// Go's name for the architecture, which images use.
-fn architecture(rust: &str) -> &str {
+/// Go's name for the architecture, which images use, and Debian packages.
+pub fn architecture(rust: &str) -> &str {
     match rust {
         "x86_64" => "amd64",
         "aarch64" => "arm64",

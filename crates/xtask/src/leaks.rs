@@ -6,7 +6,7 @@ use anyhow::Result;
 use serde_json::{Value, json};
 
 use crate::docker::{Docker, items, text};
-use crate::image;
+use crate::{image, testhost};
 
 /// Everything in the engine, by kind and id, with what must not change about it.
 #[derive(Debug, Default, PartialEq)]
@@ -117,9 +117,8 @@ fn image_name(image: &Value) -> String {
 /// Ours by its tag, or untagged because a newer one took the tag. An untagged image of a failed test is so small
 /// a leak that the rule stays simple.
 fn is_our_image(key: &Key, object: &Object) -> bool {
-    let ours = format!("{}:", image::REPOSITORY);
-    key.kind == "image"
-        && object.name.split(' ').all(|tag| tag.starts_with(&ours) || tag.starts_with("<none>"))
+    let ours = [image::REPOSITORY, testhost::REPOSITORY, "<none>"].map(|name| format!("{name}:"));
+    key.kind == "image" && object.name.split(' ').all(|tag| ours.iter().any(|name| tag.starts_with(name)))
 }
 
 #[cfg(test)]

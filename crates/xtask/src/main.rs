@@ -10,6 +10,7 @@ mod image;
 mod leaks;
 mod licences;
 mod options;
+mod package;
 mod process;
 mod reference;
 mod sources;
@@ -17,6 +18,7 @@ mod spdx;
 mod step;
 mod tar;
 mod test;
+mod testhost;
 mod wait;
 
 use std::path::{Path, PathBuf};
@@ -52,6 +54,7 @@ fn run(verb: Verb) -> Result<bool> {
         Verb::Test { only, yes } => return test::test(&root, &test::select(&only)?, engine::consent(yes)),
         Verb::Docs => println!("{}", reference::write(&root)?),
         Verb::Check => return test::test(&root, &test::QUICK, engine::consent(false)),
+        Verb::Package(options) => println!("{}", package::build(&root, &options)?),
         Verb::Licences => println!("{}", licences::check(&root)?),
         Verb::Image { yes } => {
             let (docker, version) = engine::ensure(engine::consent(yes))?;

@@ -12,6 +12,7 @@ pub const USAGE: &str = "usage: cargo xtask VERB
   docs                            write docs/reference from the tables of the code
   check                           format, clippy, the reference and unit tests only
   licences                        licences, sources, bans and duplicates of the dependencies
+  package [--dev] [--version V]   target/package: a .deb and a .tar.gz of the release build; --dev: of the dev build
   image [--yes]                   build and import the images aiplat-demo:1 and :2
 
   --yes   install and start a container engine without asking, if none answers (CI=true means the same)";
@@ -39,12 +40,23 @@ pub enum Verb {
         /// Install without asking.
         yes: bool,
     },
+    /// `package`.
+    Package(Package),
     /// `demo`.
     Demo(Demo),
     /// `demo --down`.
     DemoDown,
     /// `bench`.
     Bench(Bench),
+}
+
+/// The options of the packages.
+#[derive(Debug, Default, PartialEq)]
+pub struct Package {
+    /// Of the dev build, uncompressed: for tests.
+    pub dev: bool,
+    /// Another version than the workspace's: for tests of upgrades.
+    pub version: Option<String>,
 }
 
 /// The options of the benchmarks.
@@ -78,6 +90,7 @@ pub fn parse(arguments: &[String]) -> Result<Verb, String> {
         "test" => Verb::Test { only: flags.only.clone(), yes: flags.yes },
         "bench" => Verb::Bench(Bench { yes: flags.yes, quick: flags.quick, write: flags.write }),
         "docs" => Verb::Docs,
+        "package" => Verb::Package(Package { dev: flags.dev, version: flags.version.clone() }),
         "check" => Verb::Check,
         "licences" | "licenses" => Verb::Licences,
         "image" => Verb::Image { yes: flags.yes },
@@ -96,6 +109,8 @@ struct Flags {
     down: bool,
     quick: bool,
     write: bool,
+    dev: bool,
+    version: Option<String>,
     compose: Option<PathBuf>,
     only: Vec<String>,
 }
@@ -113,6 +128,8 @@ impl Flags {
                 "--down" => flags.down = true,
                 "--quick" => flags.quick = true,
                 "--write" => flags.write = true,
+                "--dev" => flags.dev = true,
+                "--version" => flags.version = Some(value()?.to_owned()),
                 "--compose" => flags.compose = Some(value()?.into()),
                 "--only" => flags.only.extend(value()?.split(',').map(|name| name.trim().to_owned())),
                 other => return Err(format!("`{other}` is not understood\n{USAGE}")),
@@ -127,6 +144,7 @@ impl Flags {
             Verb::Help | Verb::Docs | Verb::Check | Verb::Licences => &[],
             Verb::Test { .. } => &["--yes", "--only"],
             Verb::Image { .. } => &["--yes"],
+            Verb::Package(_) => &["--dev", "--version"],
             Verb::Demo(_) => &["--yes", "--compose"],
             Verb::DemoDown => &["--yes", "--down"],
             Verb::Bench(_) => &["--yes", "--quick", "--write"],
@@ -136,6 +154,8 @@ impl Flags {
             ("--down", self.down),
             ("--quick", self.quick),
             ("--write", self.write),
+            ("--dev", self.dev),
+            ("--version", self.version.is_some()),
             ("--compose", self.compose.is_some()),
             ("--only", !self.only.is_empty()),
         ];
@@ -161,6 +181,10 @@ mod tests {
         assert_eq!(
             typed("demo --compose=x.yml -y"),
             Ok(Verb::Demo(Demo { yes: true, compose: Some("x.yml".into()) }))
+        );
+        assert_eq!(
+            typed("package --dev --version 9.9"),
+            Ok(Verb::Package(Package { dev: true, version: Some("9.9".into()) }))
         );
         assert_eq!(typed("bench --quick"), Ok(Verb::Bench(Bench { quick: true, ..Bench::default() })));
         assert_eq!(typed(""), Ok(Verb::Help));

@@ -12,12 +12,12 @@ use crate::foreign::{self, Foreign};
 use crate::leaks::Snapshot;
 use crate::process::{self, capture, command, run};
 use crate::step::{Outcome, Steps};
-use crate::{image, licences, reference, sources};
+use crate::{image, licences, package, reference, sources, testhost};
 
 /// Every step, in the order in which they run: cheap ones first.
-pub const STEPS: [&str; 14] = [
+pub const STEPS: [&str; 15] = [
     "tools", "fmt", "licences", "sources", "clippy", "docs", "engine", "image", "unit", "doc", "binaries",
-    "contract", "e2e", "leaks",
+    "contract", "e2e", "host", "leaks",
 ];
 /// The steps of `cargo xtask check`.
 pub const QUICK: [&str; 4] = ["fmt", "clippy", "docs", "unit"];
@@ -30,7 +30,7 @@ pub fn select(only: &[String]) -> Result<Vec<&'static str>> {
     if let Some(unknown) = only.iter().find(|word| !STEPS.contains(&word.as_str())) {
         bail!("no step is called `{unknown}`; there are: {}", STEPS.join(", "));
     }
-    let on_engine = wanted("contract") || wanted("e2e");
+    let on_engine = ["contract", "e2e", "host"].into_iter().any(wanted);
     let needed = |name: &str| match name {
         "engine" => on_engine || wanted("image") || wanted("leaks"),
         "image" => on_engine || wanted("leaks"),
@@ -79,13 +79,13 @@ impl Bench {
                 self.docker = Some(docker);
                 version
             }
-            "image" | "contract" | "e2e" | "leaks" => return self.engine_step(root, name),
+            "image" | "contract" | "e2e" | "host" | "leaks" => return self.engine_step(root, name, consent),
             other => bail!("no step is called `{other}`"),
         };
         Ok(Outcome::Passed(said))
     }
 
-    fn engine_step(&mut self, root: &Path, name: &str) -> Result<Outcome> {
+    fn engine_step(&mut self, root: &Path, name: &str, consent: Consent) -> Result<Outcome> {
         let Some(docker) = self.docker.clone() else {
             return Ok(Outcome::Skipped("no container engine answers, see the step `engine`".into()));
         };
@@ -97,7 +97,8 @@ impl Bench {
                 said
             }
             "leaks" => self.leaks(&docker)?,
-            suite => engine_tests(root, suite)?,
+            "host" => host(root, &docker, consent)?,
+            suite => engine_tests(root, suite, &[])?,
         };
         Ok(Outcome::Passed(said))
     }
@@ -162,7 +163,7 @@ fn targets(metadata: &Value) -> Targets {
 }
 
 fn needs_engine(target: &str) -> bool {
-    target == "contract" || target.starts_with("e2e")
+    ["contract", "host"].contains(&target) || target.starts_with("e2e")
 }
 
 /// The tests of the crates too have a few that want an engine: with one at hand they must not pass without it.
@@ -195,15 +196,25 @@ fn nextest_filter(targets: &Targets) -> String {
     format!("not (package(={TESTS_PACKAGE}) & ({}))", engine.join(" | "))
 }
 
+/// The installed package on a machine of its own.
+fn host(root: &Path, docker: &Docker, consent: Consent) -> Result<String> {
+    let said = testhost::ensure(root, docker, consent)?;
+    println!("{said}");
+    let packages = package::for_tests(root)?.display().to_string();
+    let image = testhost::image();
+    engine_tests(root, "host", &[("AIPLAT_HOST_IMAGE", &image), ("AIPLAT_HOST_PACKAGES", &packages)])?;
+    Ok(said)
+}
+
 /// Runs the suite, which must exist: a suite that went missing would pass for ever.
-fn engine_tests(root: &Path, suite: &str) -> Result<String> {
+fn engine_tests(root: &Path, suite: &str, environment: &[(&str, &str)]) -> Result<String> {
     let targets = targets(&licences::metadata(root, &[])?);
     let names: Vec<&String> = targets.engine.iter().filter(|name| name.starts_with(suite)).collect();
     if names.is_empty() {
         return Err(anyhow!("the package {TESTS_PACKAGE} has no test target {suite}"));
     }
     let mut cargo = process::cargo();
-    cargo.current_dir(root).env("AIPLAT_ENGINE_TESTS", "required");
+    cargo.current_dir(root).env("AIPLAT_ENGINE_TESTS", "required").envs(environment.iter().copied());
     cargo.args(["test", "--package", TESTS_PACKAGE, "--no-fail-fast"]);
     cargo.args(names.iter().flat_map(|name| ["--test", name.as_str()]));
     run(&mut cargo)?;
@@ -223,6 +234,7 @@ mod tests {
     fn a_subset_brings_what_it_needs() {
         assert_eq!(selected(&[]), STEPS);
         assert_eq!(selected(&["clippy", "fmt"]), ["fmt", "clippy"]);
+        assert_eq!(selected(&["host"]), ["engine", "image", "host", "leaks"]);
         assert_eq!(selected(&["e2e"]), ["engine", "image", "binaries", "e2e", "leaks"]);
         assert!(select(&["typo".to_owned()]).unwrap_err().to_string().contains("contract"));
     }

@@ -6,6 +6,7 @@ mod crash_points;
 mod engine;
 mod holds;
 mod prune;
+mod shutdown;
 mod spec_file;
 mod units;
 

@@ -491,8 +491,10 @@ fn cannot_make(doing: &str, path: &str, error: &io::Error) -> HostError {
         (ErrorClass::Rejected, Reason::HostPathMissing)
     };
     let meaning = Meaning { class, reason, next: "make it yourself" };
+    let folder = Path::new(path).parent().unwrap_or(Path::new("/"));
+    let unit = crate::files::read_only(folder, error).map(|cure| format!(" ({cure})")).unwrap_or_default();
     errors::refused(
         meaning,
-        format!("cannot {doing}: {path} cannot be made ({error}); make it with `mkdir -p '{path}'`"),
+        format!("cannot {doing}: {path} cannot be made ({error}); make it with `mkdir -p '{path}'`{unit}"),
     )
 }

@@ -58,7 +58,7 @@ pub(super) async fn release(globals: &Globals, args: &ServicesArgs) -> Outcome {
     order(&client, &names, Command::Release).await?;
     // The word is there before the engine has been told; what is announced is what has been done.
     shown(globals, &names, Status::True, |it| {
-        it.detail.next.is_empty() && suspended(it) == Some(Reason::Released)
+        !it.detail.action_due && suspended(it) == Some(Reason::Released)
     })
     .await
 }

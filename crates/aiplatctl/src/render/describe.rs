@@ -98,6 +98,7 @@ fn facts(out: &mut String, view: View, detail: &ServiceDetail) {
         checks,
         endings: _,
         next: _,
+        action_due: _,
         fingerprint,
         unit,
     } = detail;

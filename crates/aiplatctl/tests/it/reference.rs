@@ -44,6 +44,25 @@ fn no_example_gets_a_warning() {
     }
 }
 
+/// What a package puts in place has its services commented out; they have to be right all the same.
+#[test]
+fn the_starter_is_valid_as_it_is_and_with_its_comments_taken_away() {
+    let starter =
+        fs::read_to_string(repository().join("examples/starter/platform.yaml")).expect("it is there");
+    let (head, services) = starter.split_once("services: {}\n").expect("it begins with nothing");
+    let bare = |line: &str| line.strip_prefix("# ").or(line.strip_prefix('#')).unwrap_or(line).to_owned();
+    let services: Vec<String> = services.lines().map(bare).collect();
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("platform.yaml");
+    fs::write(&file, format!("{head}{}\n", services.join("\n"))).expect("it can be written");
+    fs::write(folder.path().join(".env"), "PG_PASSWORD=mellon-17\n").expect("it can be written");
+    let run =
+        run(&folder.path().join("none.sock"), folder.path(), &["validate", "-f", &file.to_string_lossy()]);
+    let said = format!("{}{}", run.out, run.err);
+    assert_eq!(run.code, Some(0), "{said}");
+    assert!(said.contains("is valid: 2 services") && !said.contains("warning"), "{said}");
+}
+
 #[test]
 fn explain_tells_of_keys_words_and_lints() {
     let folder = tempfile::tempdir().expect("a folder");

@@ -198,6 +198,7 @@ pub(super) fn of_any(
         probe_retries: probe.map_or(0, |probe| probe.retries),
         endings: restarts.iter().rev().take(5).rev().map(ending).collect(),
         next: next(step),
+        action_due: step.action.is_some(),
         ..ServiceDetail::default()
     }
 }

@@ -179,6 +179,7 @@ fn litellm_detail() -> ServiceDetail {
         }],
         endings: vec!["exit code 1 after 3s".to_owned(), "exit code 1 after 2s".to_owned()],
         next: "start again in 4m (after the 5th failure)".to_owned(),
+        action_due: true,
         fingerprint: Some("v1:0c2e:9d1f".to_owned()),
         unit: None,
     }
