@@ -22,6 +22,8 @@ fn it_is_installed_runs_and_follows_the_file() {
         "root:aiplat 660"
     );
     host.ok(&["aiplatctl", "validate"]);
+    let schema = host.shell("sed -n 's/.*\\$schema=//p' /etc/aiplatd/platform.yaml");
+    host.ok(&["test", "-s", schema.trim()]);
 
     host.converge(PLATFORM);
     host.wait("the status line says so", |host| host.property("StatusText") == "demo: 4 of 4 services ready");

@@ -5,19 +5,18 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
 use crate::process::{command, stdout_of};
 
 const DOC: &str = "usr/share/doc/aiplatd";
 
 /// Files of the repository, by their place on the machine.
-const COPIED: [(&str, &str); 5] = [
+const COPIED: [(&str, &str); 4] = [
     // Debian 12 and all with a merged /usr look there, and /etc/systemd/system is the administrator's.
     ("deploy/aiplatd.service", "usr/lib/systemd/system/aiplatd.service"),
     ("deploy/aiplatd.sysusers.conf", "usr/lib/sysusers.d/aiplatd.conf"),
     ("deploy/aiplatd.tmpfiles.conf", "usr/lib/tmpfiles.d/aiplatd.conf"),
-    ("examples/starter/platform.yaml", "usr/share/aiplatd/platform.yaml"),
     ("docs/reference/platform.schema.json", "usr/share/aiplatd/platform.schema.json"),
 ];
 
@@ -29,7 +28,19 @@ pub fn files(root: &Path, programs: &Path, tree: &Path) -> Result<()> {
     for (from, to) in COPIED {
         put(&root.join(from), &tree.join(to), 0o644)?;
     }
+    starter(root, tree)?;
     manual(programs, &tree.join("usr/share"))
+}
+
+/// The commented example, which tells editors where its schema lies: on the machine, no more in the repository.
+fn starter(root: &Path, tree: &Path) -> Result<()> {
+    let text = fs::read_to_string(root.join("examples/starter/platform.yaml"))?;
+    let placed = text.replacen("../../docs/reference/", "/usr/share/aiplatd/", 1);
+    ensure!(placed != text, "examples/starter/platform.yaml names no schema in its first line");
+    let path = tree.join("usr/share/aiplatd/platform.yaml");
+    fs::write(&path, placed)?;
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o644))?;
+    Ok(())
 }
 
 /// Adds what Debian's policy asks for.
