@@ -141,12 +141,24 @@ fn process(proc: &Path, pid: u32) -> Holder {
         let bytes = fs::read(proc.join(pid.to_string()).join(file)).unwrap_or_default();
         String::from_utf8_lossy(&bytes).into_owned()
     };
-    Holder::Process { pid, name: crate::lines::printable(&read("comm")), owner: owner(&read("cgroup")) }
+    let init = fs::read_to_string(proc.join("1/cgroup")).unwrap_or_default();
+    let owner = owner(&read("cgroup"), machine(&init));
+    Holder::Process { pid, name: crate::lines::printable(&read("comm")), owner }
 }
 
 /// `hierarchy:controllers:path`, one line for version 2 and one for each controller of version 1.
-fn owner(cgroup: &str) -> Owner {
-    let paths = || cgroup.lines().filter_map(|line| line.splitn(3, ':').nth(2));
+fn paths(cgroup: &str) -> impl Iterator<Item = &str> {
+    cgroup.lines().filter_map(|line| line.splitn(3, ':').nth(2))
+}
+
+/// Where the control groups of this machine begin, told from that of its first process: a machine may itself be a
+/// container, and then its own id is in every path.
+fn machine(init: &str) -> &str {
+    paths(init).find_map(|path| path.strip_suffix("/init.scope")).unwrap_or_default()
+}
+
+fn owner(cgroup: &str, machine: &str) -> Owner {
+    let paths = || paths(cgroup).map(|path| path.strip_prefix(machine).unwrap_or(path));
     if let Some(id) = paths().flat_map(|path| path.split('/')).find_map(container) {
         return Owner::Container(id);
     }
@@ -257,8 +269,20 @@ mod tests {
             ("0::/\n".to_owned(), Owner::Nothing),
             (String::new(), Owner::Nothing),
         ] {
-            assert_eq!(owner(&cgroup), expected, "{cgroup}");
+            assert_eq!(owner(&cgroup, machine("0::/init.scope\n")), expected, "{cgroup}");
         }
+    }
+
+    #[test]
+    fn a_machine_that_is_a_container_is_none_to_its_own_processes() {
+        let init = format!("2:pids:/docker/{ID}\n1:name=systemd:/docker/{ID}/init.scope\n");
+        let inside = |path: &str| {
+            owner(&format!("2:pids:/docker/{ID}{path}\n1:name=systemd:/docker/{ID}{path}\n"), machine(&init))
+        };
+        assert_eq!(inside("/system.slice/ollama.service"), Owner::Unit("ollama.service".to_owned()));
+        let inner = ID.replace('5', "6");
+        assert_eq!(inside(&format!("/docker/{inner}")), Owner::Container(ContainerId(inner)));
+        assert_eq!(inside(""), Owner::Nothing);
     }
 
     #[test]

@@ -8,6 +8,7 @@ mod install;
 mod power;
 mod removal;
 mod unit;
+mod units;
 mod upgrade;
 
 /// `db`, `api` that needs it, `web` that needs `api`, and `alone`, which is reached inside its network namespace only.

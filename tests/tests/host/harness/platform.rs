@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use aiplat_api::v1::StatusDoc;
+use aiplat_api::v1::{ServiceStatus, StatusDoc};
 use aiplat_core::condition::Word;
 use serde_json::Value;
 
@@ -22,7 +22,7 @@ impl Host {
     /// Saves the platform file, and waits until all of its services are Ready.
     pub(crate) fn converge(&self, yaml: &str) {
         self.write(FILE, yaml);
-        let services = yaml.matches("image:").count();
+        let services = yaml.matches("image:").count() + yaml.matches("provider:").count();
         self.wait("the platform is ready", |host| {
             host.status().is_some_and(|status| status.services.len() == services && is_ready(&status))
         });
@@ -33,6 +33,17 @@ impl Host {
         let ran = self.run(&["aiplatctl", "status", "--output", "json"]);
         let is_fresh = !ran.err.contains("not reachable");
         serde_json::from_str(&ran.out).ok().filter(|_| is_fresh)
+    }
+
+    /// What the daemon says of one service; it is in the file, and waited for.
+    pub(crate) fn service(&self, name: &str) -> ServiceStatus {
+        let mut found = None;
+        self.wait(&format!("{name} is known"), |host| {
+            let services = host.status().map(|status| status.services).unwrap_or_default();
+            found = services.into_iter().find(|service| service.name == name);
+            found.is_some()
+        });
+        found.expect("it was waited for")
     }
 
     /// Waits until every service is Ready.
