@@ -49,6 +49,9 @@ impl Systemd {
         let path = within(CALL_DEADLINE, manager.load_unit(unit)).await?;
         let properties = self.properties(&path).await?;
         let mut observed = properties.unit();
+        if let Ok(state) = within(CALL_DEADLINE, manager.get_unit_file_state(unit)).await {
+            observed.file_state = state;
+        }
         self.bus.learn(&properties.id(), unit);
         self.keep(unit, &path, observed.load == LoadState::Loaded).await;
         if let Some(job) = properties.job() {

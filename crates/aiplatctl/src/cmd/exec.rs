@@ -27,6 +27,11 @@ pub(super) async fn run(globals: &Globals, args: &ExecArgs) -> Outcome {
     let name = name(&seen.doc, &args.name)?;
     let it =
         service(&seen.doc, &name).ok_or_else(|| Failure::new(Code::NoSuch, format!("{name} is gone")))?;
+    if let Some(unit) = &it.detail.unit {
+        let message =
+            format!("{name} is the systemd unit {}, and no container to run a program in", unit.name);
+        return Err(Failure::new(Code::NotReady, message).tip("run it on this machine itself"));
+    }
     let runs = it.detail.state.as_deref() == Some("running");
     let Some(container) = it.detail.container_id.as_deref().filter(|_| runs) else {
         let failure = Failure::new(Code::NotReady, format!("{name} does not run: it is {}", it.status));

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use aiplat_api::v1::{ServiceStatus, StatusDoc};
-use aiplat_core::{ResourceId, condition::Word, plan::Command};
+use aiplat_core::{condition::Word, plan::Command};
 use tokio::time::{Instant, timeout_at};
 
 use super::{
@@ -85,10 +85,9 @@ async fn wait(
     Ok(Code::Done)
 }
 
-/// Whether aiplatd is at work on the container of a service, or on what it waits for.
+/// Whether aiplatd is at work on a service, or on what it waits for.
 fn is_moving(doc: &StatusDoc, name: &str) -> bool {
-    let id = ResourceId::container(name);
-    doc.resources.iter().any(|it| it.id == id && it.moving)
+    doc.resources.iter().any(|it| it.id.is_service() && it.id.key() == name && it.moving)
 }
 
 /// What `reset-failed` has come to, of a service that was like this before.

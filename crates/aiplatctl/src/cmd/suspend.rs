@@ -84,7 +84,7 @@ pub(super) fn chosen(
 /// What has left the file while it was suspended is a service no more, and can be let go of all the same.
 fn suspended_name(doc: &StatusDoc, target: &Target) -> Result<String, Failure> {
     match target.find(doc)? {
-        Found::Resource(it) if it.id.kind == aiplat_core::Kind::Container => Ok(it.id.key().to_owned()),
+        Found::Resource(it) if it.id.is_service() => Ok(it.id.key().to_owned()),
         Found::Service(_) | Found::Resource(_) | Found::Gate(_) => name(doc, target),
     }
 }

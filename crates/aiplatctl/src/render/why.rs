@@ -101,10 +101,8 @@ pub fn all(doc: &StatusDoc, view: View) -> String {
     for service in &unwell {
         let _ = writeln!(out, "{}", text::wrap(&painted_chain(service), view.width, 2));
     }
-    let not_as_said = doc
-        .resources
-        .iter()
-        .filter(|it| it.id.kind != aiplat_core::Kind::Container && it.desired && it.status == Word::Pending);
+    let not_as_said =
+        doc.resources.iter().filter(|it| !it.id.is_service() && it.desired && it.status == Word::Pending);
     // Of those that wait because of it, the chain says it already.
     let is_said = |message: &str| unwell.iter().any(|it| chain(it).contains(&text::clean(message)));
     for resource in not_as_said.filter(|it| !is_said(&it.message)) {

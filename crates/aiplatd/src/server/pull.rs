@@ -36,6 +36,10 @@ pub(super) async fn pull(
         let spec = state.desired.as_deref().and_then(|desired| desired.containers.get(&id));
         spec.map(|spec| spec.runtime.image.clone())
     };
+    if shared.lock().desired.as_deref().is_some_and(|it| it.units.contains_key(&ResourceId::unit(&service))) {
+        let message = format!("{service} is a unit of systemd: it has no image to pull");
+        return problem(StatusCode::CONFLICT, message).into_response();
+    }
     let Some(reference) = reference else { return no_such_service(&service).into_response() };
     let image = ResourceId::image(&reference);
     let before = on_this_machine(&shared, &id);
