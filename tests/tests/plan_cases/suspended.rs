@@ -7,6 +7,7 @@ use aiplat_core::{
     condition::{ConditionType, Word},
     plan::Command,
     preview::preview,
+    spec::RestartMode,
     status,
 };
 use aiplat_tests::{
@@ -152,6 +153,18 @@ fn released_the_engine_restarts_it_until_it_is_taken_back() {
     scene.converge();
     assert!(!scene.engine.find("demo-db").expect("it runs on").restart_always);
     assert_eq!(scene.engine.runs.get("db"), Some(&1), "taken back without a restart");
+}
+
+#[test]
+fn a_job_that_is_released_is_not_run_again_and_again() {
+    let mut scene = Scene::new(&sketch([service("db").restart(RestartMode::No)]));
+    scene.converge();
+    give(&mut scene, "db", Command::Release);
+    scene.settle(Duration::from_secs(5));
+    assert!(!scene.engine.find("demo-db").expect("it runs on").restart_always);
+    let id = ResourceId::container("db");
+    let said = status::summary(&scene.world(), &id, &scene.plan(&id));
+    assert_snapshot!(said.message, @"released by uid 0; by `restart: no` nobody restarts it; `aiplatctl resume db` takes it back");
 }
 
 #[test]

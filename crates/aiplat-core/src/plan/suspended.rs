@@ -9,6 +9,7 @@ use crate::{
     action::Action,
     condition::{Condition, ConditionType, Reason},
     ledger::Suspension,
+    spec::RestartMode,
 };
 
 /// `step` of the service `id`, with our hands off it if a person wants that.
@@ -27,7 +28,7 @@ pub(super) fn apply(world: &World<'_>, id: &ResourceId, mut step: Step) -> Step 
         }
         return step;
     };
-    let said = sentence(id, suspension);
+    let said = sentence(world, id, suspension);
     let reason = if suspension.released { Reason::Released } else { Reason::Suspended };
     insert(&mut step, Condition::abnormal(kind, reason, said.clone()));
     if let Some(release) = hand_back(world, id, suspension) {
@@ -61,9 +62,17 @@ fn hand_back(world: &World<'_>, id: &ResourceId, suspension: &Suspension) -> Opt
     if !suspension.released || !world.observed.engine.listed {
         return None;
     }
+    if runs_once(world, id) {
+        return None;
+    }
     let mut members = world.observed.owned.get(id)?.iter().filter(|member| member.state.is_alive());
     let ours = members.find(|member| member.detail.as_ref().is_some_and(|detail| !detail.engine_restarts))?;
     Some(Step::act(Action::HandBack { id: ours.id.clone() }, Cause::ReleaseOrdered))
+}
+
+/// The engine would run a job again and again that is to run once: `restart: no` is left as it is.
+fn runs_once(world: &World<'_>, id: &ResourceId) -> bool {
+    world.desired.containers.get(id).is_some_and(|spec| spec.policy.restart == RestartMode::No)
 }
 
 fn sooner(requeue: Requeue, wait: Duration) -> Requeue {
@@ -74,11 +83,16 @@ fn sooner(requeue: Requeue, wait: Duration) -> Requeue {
     }
 }
 
-fn sentence(id: &ResourceId, suspension: &Suspension) -> String {
+fn sentence(world: &World<'_>, id: &ResourceId, suspension: &Suspension) -> String {
     let Suspension { order, until, released } = suspension;
     let name = id.key();
     if *released {
         let by = &order.by;
+        if runs_once(world, id) {
+            return format!(
+                "released by {by}; by `restart: no` nobody restarts it; `aiplatctl resume {name}` takes it back"
+            );
+        }
         return format!(
             "released to the engine by {by}, which restarts it now; `aiplatctl resume {name}` takes it back"
         );
