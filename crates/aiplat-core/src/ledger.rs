@@ -69,6 +69,8 @@ pub struct UnitRecord {
     pub applied: Option<Fingerprint>,
     /// The last run that was seen active.
     pub active: Option<Incarnation>,
+    /// The start of systemd that this was under.
+    pub systemd: String,
 }
 
 /// Drift that was put right.

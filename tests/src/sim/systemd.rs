@@ -140,6 +140,14 @@ impl Systemd {
             unit.seen.own.loaded = unit.seen.own.drop_in.is_some();
             unit.seen.effective = None;
             unit.starts.clear();
+            unit.seen.systemd = format!("{}+", unit.seen.systemd);
+        }
+    }
+
+    /// systemd unloads a unit that has ended, and forgets its last run with it.
+    pub fn forget(&self, name: &str) {
+        if let Some(unit) = self.lock().units.get_mut(name) {
+            unit.seen.invocation = None;
         }
     }
 

@@ -282,6 +282,24 @@ fn what_somebody_else_has_stopped_stays_stopped_until_it_is_started() {
 }
 
 #[test]
+fn what_was_stopped_while_the_daemon_was_down_stays_stopped() {
+    simulate(async {
+        let mut lab = booted("", Unit::default()).await;
+        becomes(&lab, Word::Ready).await;
+        lab.kill();
+        lab.systemd.stop_by_hand(UNIT);
+        lab.pass(ENOUGH).await;
+        lab.systemd.forget(UNIT);
+        lab.boot();
+        lab.pass(ENOUGH).await;
+        becomes(&lab, Word::Stopped).await;
+        assert_eq!(condition(&lab, ConditionType::Active).1, Reason::StoppedByAdministrator);
+        order(&lab, Command::Start);
+        becomes(&lab, Word::Ready).await;
+    });
+}
+
+#[test]
 fn after_a_boot_it_is_started() {
     simulate(async {
         let mut lab = booted("", Unit::default()).await;

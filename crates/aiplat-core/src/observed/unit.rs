@@ -80,7 +80,10 @@ pub struct ObservedUnit {
     pub drop_ins: Vec<String>,
     /// `NeedDaemonReload`: a file has changed since systemd read it.
     pub needs_reload: bool,
-    /// `InvocationID`: its present or last run.
+    /// Which start of systemd this is of: another one after every boot, the same after a `daemon-reexec`. Opaque; only
+    /// compared.
+    pub systemd: String,
+    /// `InvocationID`: its present or last run; `None` also of one that systemd has forgotten since it ended.
     pub invocation: Option<Incarnation>,
     /// `Result` of the last run: `success`, `exit-code`, `signal`, `core-dump`, `watchdog`, `timeout`, `oom-kill`,
     /// `start-limit-hit`, `resources`, ...

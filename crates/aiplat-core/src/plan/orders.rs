@@ -64,7 +64,8 @@ fn present_run(world: &World<'_>, id: &ResourceId) -> (bool, Option<Incarnation>
     if let Some(spec) = world.desired.units.get(id) {
         let unit = world.observed.units.get(&spec.unit);
         let is_alive = unit.is_some_and(|unit| unit.active.is_alive());
-        return (is_alive, unit.and_then(|unit| unit.invocation.clone()));
+        let last = || world.ledger.get(id)?.unit.active.clone();
+        return (is_alive, unit.and_then(|unit| unit.invocation.clone()).or_else(last));
     }
     let spec = world.desired.containers.get(id);
     let current = spec.and_then(|spec| Members::of(world, id, spec).current);

@@ -49,6 +49,7 @@ impl Systemd {
         let path = within(CALL_DEADLINE, manager.load_unit(unit)).await?;
         let properties = self.properties(&path).await?;
         let mut observed = properties.unit();
+        observed.systemd = self.started().await?;
         if let Ok(state) = within(CALL_DEADLINE, manager.get_unit_file_state(unit)).await {
             observed.file_state = state;
         }
@@ -58,6 +59,16 @@ impl Systemd {
             observed.job = self.job_kind(&job).await?;
         }
         Ok((observed, properties))
+    }
+
+    /// When systemd itself was started, in microseconds since 1970.
+    async fn started(&self) -> Result<String, CallError> {
+        let connection = self.bus.connection().await?;
+        let manager = OwnedObjectPath::try_from("/org/freedesktop/systemd1").map_err(CallError::Failed)?;
+        let properties = within(CALL_DEADLINE, PropertiesProxy::new(&connection, &manager)).await?;
+        let asked = properties.get("org.freedesktop.systemd1.Manager", "UserspaceTimestamp");
+        let stamp = within(CALL_DEADLINE, asked).await?;
+        Ok(u64::try_from(stamp).map(|stamp| stamp.to_string()).unwrap_or_default())
     }
 
     /// All properties of all interfaces in one answer (an empty name asks for that, as `systemctl show` does): of one

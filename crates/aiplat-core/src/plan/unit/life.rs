@@ -109,7 +109,10 @@ impl Look<'_> {
     pub(super) fn next(&self) -> Next {
         let record = self.record();
         let unit = self.unit;
-        let run = unit.invocation.as_ref();
+        let remembered = self.remembered();
+        // systemd forgets a unit that has ended and that nobody asks for: its last run is then the one that we remember.
+        let forgotten = remembered.active.as_ref().filter(|_| remembered.systemd == unit.systemd);
+        let run = unit.invocation.as_ref().or(forgotten);
         let ended_by_us = run.is_some_and(|run| record.is_some_and(|record| record.stopped.contains(run)));
         if ended_by_us {
             return Next::Start(Cause::StoppedByUs);
@@ -126,15 +129,14 @@ impl Look<'_> {
             | ActiveState::Reloading
             | ActiveState::Activating
             | ActiveState::Deactivating
-            | ActiveState::Other(_) => self.after_stop(),
+            | ActiveState::Other(_) => self.after_stop(run.is_some() && run == remembered.active.as_ref()),
         }
     }
 
     /// It is inactive, and nothing went wrong: it has not been started since the machine was, or somebody has stopped it.
-    fn after_stop(&self) -> Next {
+    fn after_stop(&self, ran: bool) -> Next {
         let name = &self.spec.unit;
-        let ran = self.remembered().active;
-        if ran.is_some() && ran == self.unit.invocation {
+        if ran {
             let message = format!(
                 "{name} was stopped by somebody else, or has ended by itself with success; it is left so: \
                  `aiplatctl start {}` starts it",

@@ -40,6 +40,7 @@ impl Look<'_> {
     fn seen(&self, mut unit: UnitRecord) -> UnitRecord {
         if matches!(self.unit.active, ActiveState::Active | ActiveState::Reloading) {
             unit.active.clone_from(&self.unit.invocation);
+            unit.systemd.clone_from(&self.unit.systemd);
         }
         let is_asked_for =
             unit.files_of.as_ref() == Some(&self.spec.unit) && !self.spec.environment.is_empty();
