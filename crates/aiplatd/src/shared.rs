@@ -14,7 +14,7 @@ use aiplat_core::{
     Kind, ResourceId, Timestamp,
     action::Action,
     ledger::{Ledger, Record},
-    observed::{Listing, Observed, ObservedContainer},
+    observed::{Listing, Observed, ObservedContainer, ObservedUnit},
     plan,
     spec::InstanceId,
 };
@@ -197,6 +197,7 @@ impl Shared {
             }
         }
         self.note_systemd_back();
+        self.note_rewritten(id, &seen);
         // Who waits for systemd to read a drop-in sees that it has.
         let waiting = self.lock().record(Observed::Units(seen), &self.instance, self.clock.now());
         self.schedule(waiting);
@@ -220,6 +221,22 @@ impl Shared {
         drop(state);
         self.schedule(ids);
         self.changed();
+    }
+
+    /// The program's own unit file is not ours, and an upgrade may write it anew: worth an event, and no drift.
+    fn note_rewritten(&self, id: &ResourceId, seen: &[(String, ObservedUnit)]) {
+        let mut state = self.lock();
+        for (name, unit) in seen {
+            let before = state.observed.units.get(name).filter(|before| before.fragment == unit.fragment);
+            let stamp = before.and_then(|before| before.fragment_stamp.clone());
+            if stamp.is_some() && unit.fragment_stamp.is_some() && stamp != unit.fragment_stamp {
+                let said = format!(
+                    "{} was written anew by somebody else; what aiplatd adds to it stays",
+                    unit.fragment
+                );
+                state.events.note(self.clock.wall_ms(), "UnitFileChanged", &id.to_string(), said);
+            }
+        }
     }
 
     fn note_systemd_back(&self) {

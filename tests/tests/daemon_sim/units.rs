@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use aiplat_core::{
     ResourceId,
     condition::{ConditionType, Reason, Status, Word},
-    observed::{ActiveState, LoadState},
+    observed::{ActiveState, FileStamp, LoadState},
     plan::{self, Command},
     status,
 };
@@ -374,6 +374,22 @@ fn what_does_not_answer_is_not_ready_and_says_so() {
         assert_eq!(web_runs(&lab), 0, "its dependant waits");
         lab.systemd.by_hand(UNIT, |unit| unit.program = Program::Serves);
         becomes(&lab, Word::Ready).await;
+    });
+}
+
+#[test]
+fn a_unit_file_that_is_written_anew_is_an_event_and_no_drift() {
+    simulate(async {
+        let lab = booted(HOST, Unit::default()).await;
+        becomes(&lab, Word::Ready).await;
+        let calls = lab.systemd.calls();
+        for stamp in ["1", "2"] {
+            lab.systemd.by_hand(UNIT, |unit| unit.seen.fragment_stamp = Some(FileStamp(stamp.to_owned())));
+            lab.pass(ENOUGH).await;
+        }
+        let events = lab.shared().lock().events.newest(100);
+        assert_eq!(events.iter().filter(|event| event.reason == "UnitFileChanged").count(), 1);
+        assert_eq!((lab.systemd.calls(), summary(&lab).0), (calls, Word::Ready));
     });
 }
 

@@ -219,6 +219,9 @@ fn the_vendors_file_may_be_rewritten_and_systemd_started_anew() {
     host.converge(&platform(KEEP));
     unit(&host, &UNIT.replace("Stand-in", "Another stand-in"));
     assert!(property(&host, "DropInPaths").contains("50-aiplatd.conf"), "the drop-in survives");
+    host.wait("it is an event", |host| {
+        host.ok(&["aiplatctl", "events", "--for", "ollama"]).contains("ollama.service was written anew")
+    });
     let run = property(&host, "InvocationID");
     host.ok(&["systemctl", "daemon-reexec"]);
     host.ok(&["systemctl", "restart", "ollama"]);

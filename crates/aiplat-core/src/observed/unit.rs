@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{AsOf, Incarnation};
+use super::{AsOf, FileStamp, Incarnation};
 
 /// Whether systemd itself can be asked. A broken bus makes nothing dead.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -76,6 +76,8 @@ pub struct ObservedUnit {
     pub file_state: String,
     /// `FragmentPath`: its file.
     pub fragment: String,
+    /// What that looked like; `None` where there is none.
+    pub fragment_stamp: Option<FileStamp>,
     /// `DropInPaths`: what is laid over it, as loaded.
     pub drop_ins: Vec<String>,
     /// `NeedDaemonReload`: a file has changed since systemd read it.

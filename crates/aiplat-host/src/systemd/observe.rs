@@ -1,6 +1,6 @@
 //! One look at one unit.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, path::Path, time::Duration};
 
 use aiplat_core::observed::{Incarnation, LoadState, ObservedUnit};
 use tokio::time::Instant;
@@ -50,6 +50,8 @@ impl Systemd {
         let properties = self.properties(&path).await?;
         let mut observed = properties.unit();
         observed.systemd = self.started().await?;
+        let fragment = Path::new(&observed.fragment);
+        observed.fragment_stamp = fragment.is_absolute().then(|| crate::files::stamp(fragment));
         if let Ok(state) = within(CALL_DEADLINE, manager.get_unit_file_state(unit)).await {
             observed.file_state = state;
         }
