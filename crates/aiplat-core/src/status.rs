@@ -258,6 +258,10 @@ pub fn why(world: &World<'_>, id: &ResourceId) -> Vec<Link> {
 fn waited_for(world: &World<'_>, id: &ResourceId, step: &Step) -> Option<ResourceId> {
     let closed = match &step.verdict {
         Verdict::Blocked { on } => on.clone(),
+        // Whoever is waited for, a person's word keeps it down.
+        Verdict::Unsatisfied { reason: Reason::StoppedByHand | Reason::StoppedByAdministrator, .. } => {
+            Vec::new()
+        }
         // It runs on while a dependency is down: the chain goes on there all the same.
         Verdict::Converged | Verdict::Progressing | Verdict::Unsatisfied { .. } | Verdict::Held { .. } => {
             closed_dependencies(world, id)

@@ -223,10 +223,25 @@ impl Shared {
         self.changed();
     }
 
+    /// Looks at units that a file asks for which is not in force yet; one that cannot be looked at stays unknown.
+    pub async fn look_for_units(&self, names: Vec<String>) {
+        let mut seen = Vec::with_capacity(names.len());
+        for name in names {
+            if let Ok(Ok(unit)) = tokio::time::timeout(LOOK_DEADLINE, self.units.observe(&name)).await {
+                seen.push((name, unit));
+            }
+        }
+        self.lock().observed.record(Observed::Units(seen), &self.instance, self.clock.now());
+    }
+
     /// The program's own unit file is not ours, and an upgrade may write it anew: worth an event, and no drift.
-    fn note_rewritten(&self, id: &ResourceId, seen: &[(String, ObservedUnit)]) {
+    fn note_rewritten(&self, looked_at: &ResourceId, seen: &[(String, ObservedUnit)]) {
         let mut state = self.lock();
         for (name, unit) in seen {
+            let units = state.desired.iter().flat_map(|desired| &desired.units);
+            let mut of = units.filter(|(_, spec)| spec.unit == *name).map(|(id, _)| id.clone());
+            let id = of.next().unwrap_or_else(|| looked_at.clone());
+            drop(of);
             let before = state.observed.units.get(name).filter(|before| before.fragment == unit.fragment);
             let stamp = before.and_then(|before| before.fragment_stamp.clone());
             if stamp.is_some() && unit.fragment_stamp.is_some() && stamp != unit.fragment_stamp {

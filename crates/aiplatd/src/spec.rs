@@ -213,7 +213,7 @@ pub fn needs_confirmation(before: &Platform, after: &Platform) -> Option<String>
     if before.name != after.name && !is_empty {
         return Some(format!(
             "the platform's name changes from `{}` to `{}`, which renames every container and leaves the volumes \
-             behind: confirm with `aiplatctl apply --confirm`",
+             behind: add `--confirm` to `aiplatctl apply` if this is meant",
             before.name, after.name
         ));
     }
@@ -222,7 +222,7 @@ pub fn needs_confirmation(before: &Platform, after: &Platform) -> Option<String>
         before.services().map(|(id, _)| id).filter(|id| !after.wants(id)).map(ResourceId::key).collect();
     (removed.len() > 1 && removed.len() * 2 > all).then(|| {
         format!(
-            "it removes {} of {} services ({}): confirm with `aiplatctl apply --confirm`",
+            "it removes {} of {} services ({}): add `--confirm` to `aiplatctl apply` if this is meant",
             removed.len(),
             all,
             removed.join(", ")
@@ -412,6 +412,7 @@ pub async fn diff(shared: &Shared, file: Option<(Option<Platform>, String)>) -> 
     desired.removals = Removals::From(Timestamp::ZERO);
     desired.settings.mode = aiplat_core::spec::Mode::Auto;
     look_for_images(shared, &desired).await;
+    shared.look_for_units(desired.units.values().map(|spec| spec.unit.clone()).collect()).await;
     // A container of somebody else may have come a moment ago, and its event is still on its way.
     if let Err(error) = shared.relist().await {
         return Err(format!("the engine does not answer: {}", error.message));

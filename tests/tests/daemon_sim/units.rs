@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use aiplat_core::{
-    ResourceId,
+    Kind, ResourceId,
     condition::{ConditionType, Reason, Status, Word},
     observed::{ActiveState, FileStamp, LoadState},
     plan::{self, Command},
@@ -350,6 +350,36 @@ fn a_bad_configuration_is_held_with_its_line_and_an_edit_is_tried_at_once() {
         assert_eq!(starts(&lab), 2);
         lab.write_yaml(&file("    environment: {OLLAMA_HOST: 127.0.0.1}\n"));
         becomes(&lab, Word::Ready).await;
+    });
+}
+
+#[test]
+fn a_program_that_is_missing_is_held_with_the_line_to_mend() {
+    simulate(async {
+        let program = Program::Ends(Duration::from_millis(5), 203, "");
+        let lab = booted("", Unit { program, ..Unit::default() }).await;
+        becomes(&lab, Word::Held).await;
+        assert!(summary(&lab).1.contains("`ExecStart=`"), "{:?}", summary(&lab));
+        assert_eq!(lab.systemd.calls().len(), 2, "{:?}", lab.systemd.calls());
+    });
+}
+
+#[test]
+fn a_diff_of_a_file_with_a_new_unit_has_all_that_will_be_done() {
+    simulate(async {
+        let mut lab = Lab::new(&sketch([service("web")]), 1);
+        lab.systemd.install(UNIT, Unit::default());
+        lab.boot();
+        lab.pass(ENOUGH).await;
+        let wanted = aiplat_tests::lab::compiled_yaml(&file(HOST));
+        let reply =
+            aiplatd::spec::diff(lab.shared(), Some((Some(wanted), String::new()))).await.expect("a plan");
+        let actions = reply.preview.waves.iter().flat_map(|wave| &wave.actions);
+        let verbs: Vec<String> = actions
+            .filter(|it| matches!(it.resource.kind, Kind::Unit | Kind::Host))
+            .map(|it| format!("{} {}", it.verb, it.resource))
+            .collect();
+        assert_eq!(verbs, ["write unit/ollama", "reload host/systemd", "start unit/ollama"]);
     });
 }
 

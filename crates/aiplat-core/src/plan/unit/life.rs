@@ -68,7 +68,10 @@ impl Look<'_> {
     pub(super) fn ending(&self) -> String {
         let unit = self.unit;
         match unit.result.as_str() {
-            "exit-code" => format!("exit {}", unit.exit_status),
+            "exit-code" => match set_up(unit.exit_status) {
+                Some(why) => format!("exit {} ({why})", unit.exit_status),
+                None => format!("exit {}", unit.exit_status),
+            },
             "signal" | "core-dump" => format!("signal {}", signal_name(unit.exit_status)),
             "oom-kill" => "exit 137 (out of memory)".to_owned(),
             "timeout" => "a timeout: it took longer to start or stop than its file allows".to_owned(),
@@ -191,8 +194,11 @@ impl Look<'_> {
 
     /// It failed before for the same reason, which another try does not change.
     fn is_hopeless(&self, attempt: u32, before: Option<&Restart>) -> bool {
-        let before = before.filter(|before| attempt > 0 && before.class.is_permanent());
-        before.is_some_and(|before| self.diagnose().class == before.class)
+        let Some(before) = before.filter(|_| attempt > 0) else { return false };
+        // systemd could not even set it up, and not the first time.
+        let not_set_up = self.unit.result == "exit-code" && set_up(self.unit.exit_status).is_some();
+        (not_set_up && before.ending == self.ending())
+            || (before.class.is_permanent() && self.diagnose().class == before.class)
     }
 
     pub(super) fn sighting(&self) -> Sighting {
@@ -321,6 +327,19 @@ impl Look<'_> {
 pub(super) fn is_starting(look: &Look<'_>) -> bool {
     let facts = running::facts(look.world, look.id, look.unit.invocation.as_ref(), Role::Startup);
     look.spec.probe_for(Role::Startup).is_some() && facts.is_none_or(|facts| facts.healthy.is_none())
+}
+
+/// What systemd itself exits with, in place of the program, when it cannot set up what the unit's file asks for and another
+/// try would not change that: man 5 `systemd.exec`, "Process Exit Codes".
+fn set_up(status: i32) -> Option<&'static str> {
+    match status {
+        200 => Some("its `WorkingDirectory=` is missing"),
+        203 => Some("its program is missing or cannot be run: see `ExecStart=`"),
+        216 => Some("its `Group=` does not exist"),
+        217 => Some("its `User=` does not exist"),
+        226 => Some("its file system view cannot be set up: a path of its sandboxing is missing"),
+        _ => None,
+    }
 }
 
 /// Names of the signals that end programs, on Linux of every architecture that systemd runs on.
