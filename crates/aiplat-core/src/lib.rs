@@ -20,6 +20,7 @@ pub mod observed;
 pub mod plan;
 pub mod predict;
 pub mod preview;
+pub mod secret;
 pub mod shutdown;
 pub mod spec;
 pub mod status;

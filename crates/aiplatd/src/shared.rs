@@ -181,11 +181,7 @@ impl Shared {
         };
         let mut seen = Vec::with_capacity(names.len());
         for name in names {
-            let looked = match tokio::time::timeout(LOOK_DEADLINE, self.units.observe(&name)).await {
-                Ok(result) => result,
-                Err(_elapsed) => Err(timed_out(&format!("looking at {name} took longer than 30s"))),
-            };
-            match looked {
+            match self.observe_unit(&name).await {
                 Ok(unit) => seen.push((name, unit)),
                 Err(error) => {
                     self.lock().mark_stale(id);
@@ -205,6 +201,13 @@ impl Shared {
             self.schedule([ResourceId::systemd()]);
         }
         Ok(())
+    }
+
+    async fn observe_unit(&self, name: &str) -> Result<ObservedUnit, HostError> {
+        match tokio::time::timeout(LOOK_DEADLINE, self.units.observe(name)).await {
+            Ok(result) => result,
+            Err(_elapsed) => Err(timed_out(&format!("looking at {name} took longer than 30s"))),
+        }
     }
 
     /// systemd cannot be reached: nothing is dead for that.
@@ -227,7 +230,7 @@ impl Shared {
     pub async fn look_for_units(&self, names: Vec<String>) {
         let mut seen = Vec::with_capacity(names.len());
         for name in names {
-            if let Ok(Ok(unit)) = tokio::time::timeout(LOOK_DEADLINE, self.units.observe(&name)).await {
+            if let Ok(unit) = self.observe_unit(&name).await {
                 seen.push((name, unit));
             }
         }
@@ -393,10 +396,8 @@ impl Shared {
     pub fn hint_unit(&self, name: &str) {
         let ids = {
             let mut state = self.lock();
-            let ids: Vec<ResourceId> =
-                state.of_systemd().into_iter().filter(|id| id.kind == Kind::Unit).collect();
-            let ids: Vec<ResourceId> =
-                ids.into_iter().filter(|id| state.unit_names(id).iter().any(|unit| unit == name)).collect();
+            let is_it = |id: &ResourceId| id.kind == Kind::Unit && state.unit_names(id).contains(name);
+            let ids: Vec<ResourceId> = state.of_systemd().into_iter().filter(is_it).collect();
             for id in &ids {
                 state.mark_stale(id);
             }

@@ -438,6 +438,23 @@ fn a_value_that_somebody_else_sets_is_named_and_not_fought_over() {
 }
 
 #[test]
+fn a_secret_that_somebody_else_sets_is_named_and_not_shown() {
+    simulate(async {
+        for (name, ours, theirs) in [
+            ("BASIC_AUTH", "canary-one", "canary-two"),
+            ("DATABASE_URL", "postgres://u:canary-one@db/x", "postgres://u:canary-two@db/x"),
+        ] {
+            let wrapped = BTreeMap::from([(name.to_owned(), theirs.to_owned())]);
+            let more = format!("    environment: {{{name}: \"{ours}\"}}\n");
+            let lab = booted(&more, Unit { wrapped, ..Unit::default() }).await;
+            becomes(&lab, Word::Degraded).await;
+            let (_, message) = summary(&lab);
+            assert!(message.contains(name) && !message.contains("canary"), "{message}");
+        }
+    });
+}
+
+#[test]
 fn a_drop_in_that_somebody_removes_comes_back_and_a_fight_is_left() {
     simulate(async {
         let lab = booted(HOST, Unit::default()).await;

@@ -24,9 +24,7 @@ pub(super) fn plan(world: &World<'_>, id: &ResourceId) -> Step {
     let wanted = world.desired.wants(id);
     let accepted = wanted.then(|| Condition::normal(ConditionType::Accepted, Reason::InFile));
     if let Some(reason) = &world.observed.systemd.away {
-        let message = format!("systemd does not answer: {reason}");
-        let ready = Condition::unknown(ConditionType::Ready, Reason::SystemdUnreachable, message.clone());
-        return Step::blocked(world, vec![Gate::SystemdAway { message }]).with(vec![ready]);
+        return unit::away(world, reason);
     }
     let unread = unread(world);
     if unread.is_empty() {
@@ -50,9 +48,7 @@ pub(super) fn plan(world: &World<'_>, id: &ResourceId) -> Step {
 
 pub(super) fn readiness(world: &World<'_>) -> Readiness {
     match (&world.observed.systemd.away, unread(world).is_empty()) {
-        (Some(reason), _) => {
-            Readiness::unknown(Reason::SystemdUnreachable, format!("systemd does not answer: {reason}"))
-        }
+        (Some(reason), _) => Readiness::unknown(Reason::SystemdUnreachable, unit::away_sentence(reason)),
         (None, true) => Readiness::ready(Reason::AsDesired),
         (None, false) => Readiness::progressing(Reason::ReloadPending, "systemd has drop-ins to read"),
     }

@@ -20,6 +20,7 @@ use crate::{
     spec::{DependencyCondition, Management, UnitSpec},
 };
 
+pub(super) use conditions::{away, away_sentence};
 pub(super) use record::entries;
 
 pub(super) fn plan(world: &World<'_>, id: &ResourceId) -> Step {
@@ -185,7 +186,6 @@ impl Look<'_> {
                 None => Step::act(Action::RemoveUnitFiles { unit: self.spec.unit.clone() }, cause),
             });
         }
-        // A unit that runs is not held up by it: its next start has the drop-in.
         if self.unit.own.drop_in.is_some() != self.unit.own.loaded {
             let message = "waits until systemd has read its drop-in".to_owned();
             let gate = Gate::Resource { id: ResourceId::systemd(), reason: Reason::ReloadPending, message };

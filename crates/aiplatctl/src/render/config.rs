@@ -5,6 +5,8 @@ mod units;
 
 use std::{collections::BTreeMap, time::Duration};
 
+pub(super) use aiplat_core::secret::{REDACTED, redacted};
+use aiplat_core::secret::{is_secret, without_password};
 use aiplat_core::{
     Kind, ResourceId,
     spec::{
@@ -19,13 +21,6 @@ use serde_json::{Map, Value, json};
 
 use options::{mount_options, words};
 use units::unit;
-
-/// Instead of a secret.
-pub(super) const REDACTED: &str = "<redacted>";
-/// A name with one of these in it names a secret.
-const SECRETS: [&str; 6] = ["PASSWORD", "PASSWD", "TOKEN", "KEY", "SECRET", "CREDENTIAL"];
-/// So does one with a word that ends in one of these: `PGPASS`, `MYSQL_PWD`, `REDIS_PW`, `BASIC_AUTH`.
-const SECRET_WORDS: [&str; 4] = ["PASS", "PWD", "PW", "AUTH"];
 
 /// The file that would say all of this explicitly.
 #[derive(Debug, Serialize)]
@@ -404,22 +399,6 @@ fn member(id: &ResourceId) -> String {
     }
 }
 
-/// A value, unless its name says that it is a secret. A path to a secret is none.
-pub(super) fn redacted(name: &str, value: &str) -> String {
-    if !value.is_empty() && is_secret(name) { REDACTED.to_owned() } else { without_password(value) }
-}
-
-fn is_secret(name: &str) -> bool {
-    let upper = name.to_ascii_uppercase();
-    // The working folder of every shell.
-    if upper.ends_with("_FILE") || upper == "PWD" || upper == "OLDPWD" {
-        return false;
-    }
-    let mut words = upper.split(|char: char| !char.is_ascii_alphanumeric());
-    SECRETS.iter().any(|secret| upper.contains(secret))
-        || words.any(|word| SECRET_WORDS.iter().any(|secret| word.ends_with(secret)))
-}
-
 /// `--password=word` and `--password word` without the word.
 pub(super) fn without_secrets(argv: &[String]) -> Vec<String> {
     let mut is_value = false;
@@ -436,18 +415,6 @@ pub(super) fn without_secrets(argv: &[String]) -> Vec<String> {
         }
     };
     argv.iter().map(redact).collect()
-}
-
-/// `postgres://user:word@host` without the word.
-fn without_password(value: &str) -> String {
-    let parts = || {
-        let (scheme, rest) = value.split_once("://")?;
-        let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
-        let (login, _) = rest[..end].rsplit_once('@')?;
-        let (user, password) = login.split_once(':')?;
-        (!password.is_empty()).then(|| format!("{scheme}://{user}:{REDACTED}{}", &rest[login.len()..]))
-    };
-    parts().unwrap_or_else(|| value.to_owned())
 }
 
 /// Exact, in the words of the file: `1h30m`, `1500ms`.

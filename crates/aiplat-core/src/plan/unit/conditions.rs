@@ -5,15 +5,16 @@ use crate::{
     condition::{Condition, ConditionType, Reason, Status},
     observed::ActiveState,
     plan::{Cause, Gate, Readiness, Step, World, ended, gate, running},
+    secret::redacted,
     spec::{DependencyCondition, Management, ServiceSpec},
 };
 
-pub(super) fn away_sentence(reason: &str) -> String {
+pub(in crate::plan) fn away_sentence(reason: &str) -> String {
     format!("systemd does not answer: {reason}")
 }
 
 /// Nothing is known of a unit while systemd cannot be asked; it is not dead for that.
-pub(super) fn away(world: &World<'_>, reason: &str) -> Step {
+pub(in crate::plan) fn away(world: &World<'_>, reason: &str) -> Step {
     let message = away_sentence(reason);
     let ready = Condition::unknown(ConditionType::Ready, Reason::SystemdUnreachable, message.clone());
     Step::blocked(world, vec![Gate::SystemdAway { message }]).with(vec![ready])
@@ -152,8 +153,7 @@ impl Look<'_> {
         let effective = self.unit.effective.as_ref()?;
         let shown = |value: Option<&String>| match value {
             None => "not set".to_owned(),
-            Some(_) if looks_secret(name) => "another value".to_owned(),
-            Some(value) => format!("`{}`", value.chars().take(80).collect::<String>()),
+            Some(value) => format!("`{}`", redacted(name, value).chars().take(80).collect::<String>()),
         };
         let own = &self.unit.own.drop_in_path;
         let others: Vec<&str> =
@@ -173,10 +173,4 @@ impl Look<'_> {
             shown(self.spec.environment.get(*name)),
         ))
     }
-}
-
-/// A value under such a name is not shown.
-fn looks_secret(name: &str) -> bool {
-    let name = name.to_ascii_uppercase();
-    ["KEY", "SECRET", "TOKEN", "PASS", "PWD", "CREDENTIAL"].iter().any(|word| name.contains(word))
 }

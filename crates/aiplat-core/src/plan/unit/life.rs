@@ -29,6 +29,18 @@ pub(super) enum Next {
     Held { reason: Reason, message: String },
 }
 
+/// Restarts of a unit so far.
+struct Attempts {
+    /// In a row, without the one that answers this very run.
+    attempt: u32,
+    /// That one is counted already.
+    counted: bool,
+    /// It looped, and the file says to stop then.
+    exhausted: bool,
+    /// The next one is not due before.
+    due: Option<Timestamp>,
+}
+
 /// Why a unit cannot be started at all, with the cure.
 pub(super) fn unusable(spec: &UnitSpec, unit: &ObservedUnit) -> Option<(Reason, String)> {
     let UnitSpec { unit: name, service, .. } = spec;
@@ -151,7 +163,6 @@ impl Look<'_> {
     }
 
     fn after_failure(&self) -> Next {
-        let settings = &self.world.desired.settings.restart;
         let how = self.ending();
         let evidence = self.evidence();
         let limit = self.unit.result == "start-limit-hit";
@@ -163,13 +174,9 @@ impl Look<'_> {
             );
             return Next::Stays { reason, message };
         }
-        let default = RestartWindow::default();
-        let restarts = self.record().map_or(&default, |record| &record.restarts);
-        let counted = self.unit.invocation.as_ref().is_some_and(|run| restarts.has_counted(run));
-        let attempt =
-            restarts.in_a_row(settings, &self.print(), self.run_length()).saturating_sub(u32::from(counted));
-        let exhausted = settings.on_exhausted == OnExhausted::Hold && attempt >= settings.crash_loop;
-        if !counted && (exhausted || self.is_hopeless(attempt, restarts.recent.last())) {
+        let Attempts { attempt, counted, exhausted, due } = self.attempts();
+        let before = self.record().and_then(|record| record.restarts.recent.last());
+        if !counted && (exhausted || self.is_hopeless(attempt, before)) {
             let Diagnosis { class, advice, .. } = self.diagnose();
             let advice = if advice.is_empty() { String::new() } else { format!("; {advice}") };
             let message = format!(
@@ -178,18 +185,35 @@ impl Look<'_> {
                 attempt + 1,
                 self.id.key()
             );
-            let reason = if exhausted { Reason::CrashLoop } else { class.reason() };
+            let known = if class.is_permanent() { class.reason() } else { reason };
+            let reason = if exhausted { Reason::CrashLoop } else { known };
             return Next::Held { reason, message };
         }
-        let due = restarts.recent.last().filter(|_| attempt > 0 && !counted);
-        let due = due.map(|last| last.at + restarts.delay(settings, attempt));
-        if let Some(until) = due.filter(|until| *until > self.world.now) {
+        if let Some(until) = due {
             let wait = human(self.world.now.until(until));
             let message = format!("it failed with {how}, restart {} in {wait}{evidence}", attempt + 1);
             return Next::BackOff { until, message };
         }
         let cause = Cause::Ended { how, attempt };
         if limit { Next::Forgive(cause) } else { Next::Start(cause) }
+    }
+
+    /// How often it was restarted in a row, and when it may be again.
+    fn attempts(&self) -> Attempts {
+        let settings = &self.world.desired.settings.restart;
+        let default = RestartWindow::default();
+        let restarts = self.record().map_or(&default, |record| &record.restarts);
+        let counted = self.unit.invocation.as_ref().is_some_and(|run| restarts.has_counted(run));
+        let attempt =
+            restarts.in_a_row(settings, &self.print(), self.run_length()).saturating_sub(u32::from(counted));
+        let last = restarts.recent.last().filter(|_| attempt > 0 && !counted);
+        let due = last.map(|last| last.at + restarts.delay(settings, attempt));
+        Attempts {
+            attempt,
+            counted,
+            exhausted: settings.on_exhausted == OnExhausted::Hold && attempt >= settings.crash_loop,
+            due: due.filter(|until| *until > self.world.now),
+        }
     }
 
     /// It failed before for the same reason, which another try does not change.
@@ -230,15 +254,15 @@ impl Look<'_> {
         if self.spec.restart == RestartMode::No {
             return None;
         }
-        let settings = &self.world.desired.settings.restart;
-        let default = RestartWindow::default();
-        let restarts = self.record().map_or(&default, |record| &record.restarts);
-        let counted = self.unit.invocation.as_ref().is_some_and(|run| restarts.has_counted(run));
-        let attempt =
-            restarts.in_a_row(settings, &self.print(), self.run_length()).saturating_sub(u32::from(counted));
-        let due = restarts.recent.last().filter(|_| attempt > 0 && !counted);
-        let due = due.map(|last| last.at + restarts.delay(settings, attempt));
-        if let Some(until) = due.filter(|until| *until > self.world.now) {
+        let Attempts { attempt, counted, exhausted, due } = self.attempts();
+        if !counted && exhausted {
+            let message = format!(
+                "it was restarted {attempt} times in a row and does not answer ({why}); on_exhausted is `hold`: edit its \
+                 entry in the file to try again"
+            );
+            return Some(Step::held(Reason::CrashLoop, message));
+        }
+        if let Some(until) = due {
             let wait = human(self.world.now.until(until));
             let message = format!("it does not answer ({why}), restart {} in {wait}", attempt + 1);
             return Some(Step::blocked(self.world, vec![Gate::BackOff { until, message }]));
