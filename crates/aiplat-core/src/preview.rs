@@ -45,6 +45,15 @@ pub struct Preview {
     pub blocked: Vec<(ResourceId, String)>,
 }
 
+impl Preview {
+    /// Whether a container of `id` is made.
+    #[must_use]
+    pub fn makes(&self, id: &ResourceId) -> bool {
+        let mut actions = self.waves.iter().flat_map(|wave| &wave.actions);
+        actions.any(|action| action.resource == *id && action.verb == "create")
+    }
+}
+
 /// A chain of as many services as a file may have, each taking a handful of steps, fits; nothing sane needs more.
 const WAVES_MAX: usize = 20_000;
 

@@ -51,22 +51,28 @@ pub fn summary(world: &World<'_>, id: &ResourceId, step: &Step) -> Summary {
         | Word::Stopped
         | Word::Failed => sentence(step),
     };
-    Summary { word, message }
+    Summary { word, message: with_edit(step, message) }
 }
 
 /// Who keeps our hands off it, and what is wrong with it besides.
 fn suspended(step: &Step) -> String {
-    match &step.verdict {
-        Verdict::Unsatisfied { reason: Reason::Suspended | Reason::Released, message } => message.clone(),
-        Verdict::Converged
-        | Verdict::Progressing
-        | Verdict::Blocked { .. }
-        | Verdict::Unsatisfied { .. }
-        | Verdict::Held { .. } => {
-            let said = message_of(step, ConditionType::Suspended);
-            let wrong = message_of(step, ConditionType::Ready);
-            if wrong.is_empty() { said } else { format!("{said}; {wrong}") }
-        }
+    let said = message_of(step, ConditionType::Suspended);
+    let kinds = [ConditionType::Started, ConditionType::Active, ConditionType::Ready];
+    let wrong = step.conditions.iter().find(|it| kinds.contains(&it.kind) && !it.message.is_empty());
+    match wrong {
+        Some(Condition { kind: ConditionType::Ready, message, .. }) => format!("{said}; {message}"),
+        Some(down) => format!("{said}; it does not run: {}", down.message),
+        None => said,
+    }
+}
+
+/// `message`, and the edit that was taken back where something else is wrong by now.
+fn with_edit(step: &Step, message: String) -> String {
+    let mut edits = step.conditions.iter().filter(|it| it.reason == Reason::TakenBack);
+    match edits.find(|it| it.kind == ConditionType::Drifted) {
+        Some(edit) if message.is_empty() => edit.message.clone(),
+        Some(edit) if !message.contains("taken back") => format!("{message}; {}", edit.message),
+        Some(_) | None => message,
     }
 }
 
@@ -282,8 +288,14 @@ fn cause(id: &ResourceId, step: &Step, verdict: &Verdict) -> Option<String> {
     }
     if let Some(condition) = first_abnormal(step) {
         let Condition { kind, status, message, reason } = condition;
-        let said = if message.is_empty() { reason.to_string() } else { message.clone() };
-        return Some(format!("{name} {kind}={status}: {said}"));
+        let said = if *kind == ConditionType::Suspended {
+            suspended(step)
+        } else if message.is_empty() {
+            reason.to_string()
+        } else {
+            message.clone()
+        };
+        return Some(format!("{name} {kind}={status}: {}", with_edit(step, said)));
     }
     match verdict {
         Verdict::Converged => None,

@@ -262,7 +262,7 @@ pub(crate) enum Verb {
 pub(crate) struct GetArgs {
     /// The kind, or KIND/NAME
     #[arg(value_name = "KIND")]
-    pub(crate) kind: KindWord,
+    pub(crate) kind: Option<KindWord>,
     /// Only these
     #[arg(value_name = "NAME")]
     pub(crate) names: Vec<String>,

@@ -56,6 +56,14 @@ pub(crate) struct KindWord {
     pub(crate) name: Option<String>,
 }
 
+impl KindWord {
+    /// The sentence that names every kind.
+    pub(crate) fn all() -> String {
+        let kinds: Vec<&str> = KINDS.iter().map(|(_, names)| names[0]).collect();
+        format!("the kinds are {}", kinds.join(", "))
+    }
+}
+
 impl FromStr for KindWord {
     type Err = String;
 
@@ -65,10 +73,9 @@ impl FromStr for KindWord {
             None => (text, None),
         };
         let Some(listed) = Listed::from_word(word) else {
-            let kinds: Vec<&str> = KINDS.iter().map(|(_, names)| names[0]).collect();
             let near = nearest(word, KINDS.iter().flat_map(|(_, names)| names.iter().copied()));
             let hint = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
-            return Err(format!("the kinds are {}{hint}", kinds.join(", ")));
+            return Err(format!("{}{hint}", Self::all()));
         };
         Ok(Self { listed, name })
     }

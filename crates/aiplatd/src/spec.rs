@@ -428,10 +428,12 @@ pub async fn diff(shared: &Shared, file: Option<(Option<Platform>, String)>) -> 
         (state.observed.clone(), state.ledger.clone())
     };
     let preview = aiplat_core::preview::preview(&desired, &observed, &ledger, now);
-    let without_action = before
+    let mut without_action = before
         .as_deref()
         .map(|before| aiplat_core::preview::without_action(before, &desired))
         .unwrap_or_default();
+    // One that is made anew is touched after all, and follows with that.
+    without_action.retain(|(id, _)| !preview.makes(id));
     Ok(DiffReply { preview, report, invalid: false, needs_confirmation, not_in_force, without_action })
 }
 

@@ -8,6 +8,8 @@ use aiplat_tests::{
     sim::App,
 };
 
+use aiplatd::status;
+
 use crate::{converged, three};
 
 #[test]
@@ -192,5 +194,22 @@ fn a_full_state_folder_keeps_nobody_from_being_healed() {
         lab.host.by_hand(|engine| engine.kill("demo-web").expect("runs"));
         lab.converged_within(Duration::from_secs(5)).await;
         assert!(lab.shared().lock().store_failing.is_none());
+    });
+}
+
+#[test]
+fn the_endpoint_is_that_of_what_serves() {
+    simulate(async {
+        let slow = || service("slow").probe().app(App::booting(Duration::from_secs(30)));
+        let mut lab = Lab::new(&sketch([service("web").port(8080)]), 1);
+        lab.boot();
+        lab.converged_within(Duration::from_secs(5)).await;
+        let endpoint = |lab: &Lab| status::document(lab.shared(), 0).services.pop().expect("web").endpoint;
+        let before = endpoint(&lab);
+        lab.write(&sketch([slow(), service("web").port(9090).after("slow", healthy())]));
+        lab.pass(Duration::from_secs(10)).await;
+        assert_eq!(endpoint(&lab), before, "the old one serves until its replacement may start");
+        lab.converged_within(Duration::from_secs(60)).await;
+        assert_eq!(endpoint(&lab), before.replace("8080", "9090"));
     });
 }

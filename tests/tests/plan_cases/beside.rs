@@ -69,10 +69,10 @@ fn the_new_one_is_ready_before_the_old_one_ends() {
     start container <demo-web--aa184300> because image changed; the old one serves until it is ready (2 run)
     disconnect container <demo-web--aa184300> from network demo-default because it is ready, and takes the service's name on demo-default (2 run)
     connect container <demo-web--aa184300> to network demo-default because it is ready, and takes the service's name on demo-default (2 run)
-    stop container <demo-web> (grace 10s) because its replacement is ready (1 run)
+    stop container <demo-web> (grace 10s) because the one in its place is ready (1 run)
     rename container <demo-web--9534194f01ad> to demo-web--<demo-web--9534194f01ad> because its replacement takes the name (1 run)
     rename container <demo-web> to demo-web because it takes its final name (1 run)
-    remove container 9534194f01ad because its replacement is ready (1 run)
+    remove container 9534194f01ad because the one in its place is ready (1 run)
     ");
     assert_eq!(check(&scene), "converged");
 }

@@ -29,7 +29,7 @@ fn a_replacement_is_made_beside_the_old_one_and_the_old_one_goes_last() {
     rename container <demo-web--3e96e6a6> to demo-web because it takes its final name
     start container <demo-web> because it is not started and all it needs is ready
     progressing
-    remove container <demo-web--79e05a1d5c37> because its replacement is ready
+    remove container <demo-web--79e05a1d5c37> because the one in its place is ready
     converged
     ");
 }
@@ -127,7 +127,7 @@ fn an_edit_that_is_taken_back_before_it_is_carried_out_only_removes_the_candidat
     scene.edit(&web(1));
     scene.observe();
     assert_snapshot!(ladder(&mut scene, "web"), @r"
-    remove container <demo-web--3e96e6a6> because its replacement is ready
+    remove container <demo-web--3e96e6a6> because the one in its place is ready
     converged
     ");
 }
@@ -155,7 +155,7 @@ fn an_edit_that_is_taken_back_after_the_old_one_was_stopped_starts_the_old_one_a
     rename container <demo-web--<demo-web>> to demo-web because it takes its final name
     start container <demo-web> because aiplatd had stopped it
     progressing
-    remove container <demo-web--66b96829ea4d> because its replacement is ready
+    remove container <demo-web--66b96829ea4d> because the one in its place is ready
     converged
     ");
 }

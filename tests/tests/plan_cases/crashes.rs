@@ -4,12 +4,14 @@ use std::time::Duration;
 
 use aiplat_core::{
     ResourceId,
+    condition::ConditionType,
     spec::{OnExhausted, RestartMode},
+    status,
 };
 use aiplat_tests::{
     build::{Service, completed, instance, service, sketch},
     scene::{Restart, Scene},
-    sim::{App, Ending},
+    sim::{App, Ending, engine::State},
 };
 use insta::assert_snapshot;
 
@@ -38,10 +40,7 @@ fn crashed(service: Service, times: u32, ran: Duration) -> Scene {
     let mut crashes = 0;
     for _ in 0..2_000 {
         let pass = scene.reconcile(&id);
-        let running = scene
-            .engine
-            .find("demo-web")
-            .is_some_and(|c| c.state == aiplat_tests::sim::engine::State::Running);
+        let running = scene.engine.find("demo-web").is_some_and(|c| c.state == State::Running);
         if pass.outcome.is_some() && !running {
             continue;
         }
@@ -96,7 +95,7 @@ fn a_long_run_starts_the_count_anew() {
 fn five_restarts_in_ten_minutes_are_a_crash_loop_that_is_tried_on() {
     let scene = crashed(web(), 6, Duration::from_secs(1));
     let step = scene.plan(&ResourceId::container("web"));
-    let said = step.conditions.iter().find(|c| c.kind == aiplat_core::condition::ConditionType::CrashLoop);
+    let said = step.conditions.iter().find(|c| c.kind == ConditionType::CrashLoop);
     let said = said.map(|c| format!("CrashLoop={} {}", c.status, c.message)).unwrap_or_default();
     assert_snapshot!(format!("{}\n{said}", of(&scene, "web")), @r"
     blocked: it ended with exit 1, restart 6 in 14s (again in 14s)
@@ -121,7 +120,7 @@ fn an_edit_is_tried_at_once_after_a_crash_loop() {
     rename container <demo-web> to demo-web--<demo-web> because its replacement takes the name
     rename container <demo-web--3e96e6a6> to demo-web because it takes its final name
     start container <demo-web> because it is not started and all it needs is ready
-    remove container <demo-web--79e05a1d5c37> because its replacement is ready
+    remove container <demo-web--79e05a1d5c37> because the one in its place is ready
     converged
     ");
 }
@@ -281,4 +280,38 @@ fn an_end_that_only_a_listing_has_shown_is_looked_at_before_anything_follows() {
     assert_snapshot!(of(&scene, "web"), @"progressing");
     scene.observe();
     assert_snapshot!(of(&scene, "web"), @"start container <demo-web> because it ended with exit 137 (SIGKILL), restart 1");
+}
+
+#[test]
+fn a_loop_that_waits_long_counts_what_came_in_a_row() {
+    let scene = crashed(web(), 12, Duration::from_millis(50));
+    let step = scene.plan(&ResourceId::container("web"));
+    let summary = status::summary(&scene.world(), &ResourceId::container("web"), &step);
+    assert_snapshot!(summary.message, @"restarted 11 times in a row (last end: exit 1); it ended with exit 1, restart 12 in 4m");
+}
+
+#[test]
+fn one_that_nobody_probes_and_that_keeps_ending_is_ready_when_it_has_run_for_a_moment() {
+    let looping = web().app(App::crashing_times(2, Duration::from_millis(300), 1));
+    let mut scene = Scene::new(&sketch([looping]));
+    let id = ResourceId::container("web");
+    scene.observe();
+    let mut seen: Vec<String> = Vec::new();
+    for _ in 0..100 {
+        scene.reconcile(&id);
+        scene.observe();
+        let is_up = scene.engine.find("demo-web").is_some_and(|it| it.state == State::Running);
+        let ready = scene.plan(&id).conditions.into_iter().find(|it| it.kind == ConditionType::Ready);
+        let line =
+            ready.map(|it| format!("run {:?}: {} ({})", scene.engine.runs.get("web"), it.status, it.message));
+        seen.extend(line.filter(|line| is_up && seen.last() != Some(line)));
+        scene.pass(Duration::from_millis(100));
+        scene.observe();
+    }
+    assert_snapshot!(seen.join("\n"), @r"
+    run Some(1): True ()
+    run Some(2): True ()
+    run Some(3): False (web runs, and has ended 2 times in a row before: it is ready when it has run for 5s)
+    run Some(3): True ()
+    ");
 }

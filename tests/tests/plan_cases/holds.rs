@@ -106,7 +106,7 @@ fn an_edit_is_tried_at_once() {
     rename container <demo-web> to demo-web--<demo-web> because its replacement takes the name
     rename container <demo-web--3e96e6a6> to demo-web because it takes its final name
     start container <demo-web> because it is not started and all it needs is ready
-    remove container <demo-web--79e05a1d5c37> because its replacement is ready
+    remove container <demo-web--79e05a1d5c37> because the one in its place is ready
     converged
     ");
 }

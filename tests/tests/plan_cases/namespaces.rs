@@ -52,7 +52,7 @@ fn when_the_other_is_replaced_it_is_made_anew_beside_the_old_one() {
     rename container <demo-web> to demo-web--<demo-web> because its replacement takes the name
     rename container <demo-web--315549e1> to demo-web because it takes its final name
     start container <demo-web> because it is not started and all it needs is ready
-    remove container <demo-web--66b96829ea4d> because its replacement is ready
+    remove container <demo-web--66b96829ea4d> because the one in its place is ready
     converged
     ");
     scene.converge();

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use aiplat_core::spec::FailureAction;
+use aiplat_core::{ResourceId, spec::FailureAction, status};
 use aiplat_tests::{
     build::{Service, Sketch, healthy, service, sketch},
     scene::Scene,
@@ -178,4 +178,39 @@ fn a_dependant_is_started_once_by_an_edit_that_is_taken_back() {
     converged
     runs {"api": 1, "web": 3}
     "#);
+}
+
+#[test]
+fn what_has_never_served_is_not_gone_back_to() {
+    let platform = |version| sketch([program(version).app(App::crashing(Duration::from_millis(300), 3))]);
+    let mut scene = Scene::new(&platform(1));
+    scene.settle(Duration::from_secs(20));
+    scene.edit(&platform(2));
+    scene.settle(Duration::from_secs(20));
+    assert_snapshot!(said(&scene), @r"
+    CrashLoop: restarted 6 times within 10m (last end: exit 3); it ended with exit 3, restart 7 in 10s
+    why: web Started=False: it ended with exit 3, restart 7 in 10s
+    ");
+}
+
+#[test]
+fn the_edit_is_still_told_of_when_what_is_back_fails_too() {
+    let mut scene = second(&never());
+    scene.settle(Duration::from_secs(60));
+    scene.by_hand(|engine| {
+        let id = engine.find("demo-web").expect("it is back").id.clone();
+        engine.end(&id, 1, false);
+    });
+    assert_snapshot!(said(&scene), @r"
+    Starting: it ended with exit 1, restart 1; the last edit was taken back, what served before is not ready either: it was not ready within 3s: connection refused; edit its entry, or run `aiplatctl reset-failed web`, to try again
+    why: web Started=False: it ended with exit 1, restart 1; the last edit was taken back, what served before is not ready either: it was not ready within 3s: connection refused; edit its entry, or run `aiplatctl reset-failed web`, to try again
+    ");
+}
+
+/// What `get` and `why` say of `web`.
+fn said(scene: &Scene) -> String {
+    let id = ResourceId::container("web");
+    let summary = status::summary(&scene.world(), &id, &scene.plan(&id));
+    let why: Vec<String> = status::why(&scene.world(), &id).into_iter().map(|link| link.sentence).collect();
+    scene.named(&format!("{}: {}\nwhy: {}", summary.word, summary.message, why.join("; ")))
 }

@@ -185,3 +185,16 @@ fn what_is_released_stays_with_the_engine_when_it_is_suspended_too() {
         "there is one who restarts it"
     );
 }
+
+#[test]
+fn that_it_is_down_is_said_of_one_that_is_suspended() {
+    let mut scene = suspended();
+    end(&mut scene, "db");
+    let id = ResourceId::container("db");
+    let summary = status::summary(&scene.world(), &id, &scene.plan(&id));
+    let why: Vec<String> = status::why(&scene.world(), &id).into_iter().map(|link| link.sentence).collect();
+    assert_snapshot!(format!("{}\n{}", summary.message, why.join("\n")), @r"
+    suspended by uid 0; `aiplatctl resume db` ends it; it does not run: it ended with exit 1
+    db Suspended=True: suspended by uid 0; `aiplatctl resume db` ends it; it does not run: it ended with exit 1
+    ");
+}

@@ -15,7 +15,7 @@ pub(super) use leaving::removal_gate;
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use super::{
-    Cause, Gate, Members, Step, World,
+    Cause, Gate, Members, Requeue, Step, World,
     ended::{self, Ended, ended},
     gate, members, moved,
     readiness::ready_incarnation,
@@ -382,9 +382,14 @@ impl Look<'_> {
                 self.world,
                 running::excuse(self.world, self.id, current.incarnation().as_ref()),
             ),
-            Status::True => self.watch_over(current).unwrap_or_else(Step::converged),
+            Status::True => self.watch_over(current).unwrap_or_else(|| self.converged(current)),
             Status::Unknown => Step::progressing(),
-            Status::False if health.progressing => Step::progressing(),
+            Status::False if health.progressing => {
+                match running::left_to_prove(self.world, self.spec, current) {
+                    Some(left) => Step::again(left),
+                    None => Step::progressing(),
+                }
+            }
             Status::False => Step::unsatisfied(health.reason, health.message),
         }
     }
@@ -395,6 +400,15 @@ impl Look<'_> {
         match running::left_to_watch(self.world, self.spec, current) {
             Some(left) if self.has_served(previous) => Some(Step::again(left)),
             Some(_) | None => self.retire_previous(),
+        }
+    }
+
+    /// As the file says. Where only time can tell whether it serves, it is looked at once more when that is up.
+    fn converged(&self, current: &ObservedContainer) -> Step {
+        let step = Step::converged();
+        match running::left_to_prove(self.world, self.spec, current) {
+            Some(left) => Step { requeue: Requeue::After(left), ..step },
+            None => step,
         }
     }
 

@@ -248,7 +248,7 @@ fn is_down(world: &World<'_>, on: &ResourceId, edge: &Dependency) -> bool {
 }
 
 /// Whether others wait for `id` to complete.
-fn is_job(world: &World<'_>, id: &ResourceId) -> bool {
+pub(super) fn is_job(world: &World<'_>, id: &ResourceId) -> bool {
     let mut edges = world.desired.containers.values().filter_map(|spec| spec.policy.dependencies.get(id));
     edges.any(|edge| edge.condition == DependencyCondition::CompletedSuccessfully)
 }
@@ -296,14 +296,19 @@ pub(super) fn crash_loop(
     let settings = &world.desired.settings.restart;
     let Some(record) = world.ledger.get(id) else { return Condition::normal(kind, Reason::AsDesired) };
     let restarts = &record.restarts;
-    let looping = restarts.in_a_row(settings, print, ran) >= settings.crash_loop
-        || restarts.within_window(settings, print, world.now) >= settings.crash_loop;
-    if !looping || ran >= settings.reset_after {
+    let in_a_row = restarts.in_a_row(settings, print, ran);
+    let within = restarts.within_window(settings, print, world.now);
+    if in_a_row.max(within) < settings.crash_loop || ran >= settings.reset_after {
         return Condition::normal(kind, Reason::AsDesired);
     }
     let last = restarts.recent.last().map(|restart| restart.ending.as_str()).unwrap_or_default();
-    let count = restarts.within_window(settings, print, world.now);
-    let message = format!("restarted {count} times within {} (last end: {last})", human(settings.window));
+    // The longer it waits between them, the fewer fall into the window: what counts is that none has lasted.
+    let count = if in_a_row > within {
+        format!("{in_a_row} times in a row")
+    } else {
+        format!("{within} times within {}", human(settings.window))
+    };
+    let message = format!("restarted {count} (last end: {last})");
     Condition::abnormal(kind, Reason::CrashLoop, message)
 }
 

@@ -74,7 +74,8 @@ impl<'a> Members<'a> {
 
 impl<'a> Members<'a> {
     /// The old one, while it serves beside its replacement (`order: start-first`).
-    pub(crate) fn beside(&self, spec: &ContainerSpec) -> Option<&'a ObservedContainer> {
+    #[must_use]
+    pub fn beside(&self, spec: &ContainerSpec) -> Option<&'a ObservedContainer> {
         let both = self.current_matches && self.current.is_some_and(|current| current.state.is_alive());
         self.previous.filter(|old| both && old.state.is_alive() && spec.starts_first())
     }

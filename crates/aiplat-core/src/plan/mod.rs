@@ -351,7 +351,7 @@ impl fmt::Display for Cause {
                 write!(f, "{dependency} was restarted (restart: true)")
             }
             Self::NotInFile => f.write_str("it is no longer in the file"),
-            Self::Superseded => f.write_str("its replacement is ready"),
+            Self::Superseded => f.write_str("the one in its place is ready"),
             Self::Stray => f.write_str("one service has one container"),
             Self::StrayNetwork => f.write_str("one entry of the file has one network"),
             Self::NetworkReplaced { network } => {
@@ -380,7 +380,9 @@ impl fmt::Display for Cause {
             Self::Paused => f.write_str("it was paused by hand"),
             Self::PullAlways => f.write_str("pull_policy is always"),
             Self::Dead => f.write_str("the engine left it dead"),
-            Self::UnitNotInFile { unit } => write!(f, "it is no longer in the file; {unit} runs on"),
+            Self::UnitNotInFile { unit } => {
+                write!(f, "it is no longer in the file; {unit} itself is left as it is")
+            }
             Self::FilesDiffer { changed } if changed.is_empty() => {
                 f.write_str("its environment is not written as the file says")
             }

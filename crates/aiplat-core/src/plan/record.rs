@@ -158,6 +158,10 @@ fn proven(world: &World<'_>, id: &ResourceId) -> Option<Entry> {
     if can_return && running::left_to_watch(world, spec, current).is_some() {
         return None;
     }
+    // Of one that nobody asks for its health, only time can tell.
+    if running::left_to_prove(world, spec, current).is_some() {
+        return None;
+    }
     let proven = Proven {
         fingerprint: current.fingerprint()?.clone(),
         probe: spec.policy.probe.clone(),

@@ -2,7 +2,11 @@
 
 use std::time::Duration;
 
-use super::{Gate, Readiness, Step, Verdict, World, readiness::of_dependency};
+use super::{
+    Gate, Readiness, Step, Verdict, World,
+    ended::{count, is_job},
+    readiness::of_dependency,
+};
 use crate::{
     ResourceId,
     condition::{Condition, ConditionType, Reason, Status},
@@ -50,8 +54,40 @@ pub(super) fn health(
     let first = asked(Role::Startup).filter(|_| is_starting(world, id, spec, current));
     match first.or_else(|| asked(Role::Readiness)).or_else(|| asked(Role::Startup)) {
         Some((role, probe)) => probed(world, id, role, probe, current.incarnation().as_ref()),
-        None => engine_health(id, current),
+        None => match still_proving(world, id, spec, current) {
+            Some(unproven) => unproven,
+            None => engine_health(id, current),
+        },
     }
+}
+
+/// Nothing is asked of it, and its last runs have ended by themselves: that it runs says little until it has done so for a
+/// moment. The first restart gets the benefit of the doubt.
+fn still_proving(
+    world: &World<'_>,
+    id: &ResourceId,
+    spec: &ContainerSpec,
+    current: &ObservedContainer,
+) -> Option<Readiness> {
+    let ended_before = count(world, id, spec, current).attempt;
+    // Of a job it is its end that counts.
+    if ended_before < 2 || is_job(world, id) {
+        return None;
+    }
+    left_to_prove(world, spec, current)?;
+    let monitor = human(spec.policy.update.monitor);
+    let message = format!(
+        "{} runs, and has ended {ended_before} times in a row before: it is ready when it has run for {monitor}",
+        id.key()
+    );
+    Some(Readiness::progressing(Reason::Starting, message))
+}
+
+/// Whether anybody asks it for its health, or running is all there is to know.
+fn is_asked(spec: &ContainerSpec, current: &ObservedContainer) -> bool {
+    spec.policy.startup.is_some()
+        || spec.policy.probe.is_some()
+        || current.detail.as_ref().is_some_and(|detail| detail.health.is_some())
 }
 
 /// What the probe for `role` has found out of `run`.
@@ -170,6 +206,15 @@ pub(super) fn left_to_watch(
     let began = world.observed.sightings.get(&current.id).and_then(Sighting::began)?;
     let left = spec.policy.update.monitor.saturating_sub(world.now.since(began));
     (current.state.is_alive() && !left.is_zero()).then_some(left)
+}
+
+/// The same of one that nobody asks for its health.
+pub(super) fn left_to_prove(
+    world: &World<'_>,
+    spec: &ContainerSpec,
+    current: &ObservedContainer,
+) -> Option<Duration> {
+    left_to_watch(world, spec, current).filter(|_| !is_asked(spec, current))
 }
 
 /// What a run has to say for itself whose time to become ready is up.

@@ -23,13 +23,17 @@ pub(super) struct Selection {
 }
 
 pub(super) async fn run(globals: &Globals, args: &GetArgs) -> Outcome {
-    let listed = args.kind.listed;
+    let Some(kind) = &args.kind else {
+        return Err(Failure::usage(format!("what is to be listed? {}", KindWord::all()))
+            .tip("`aiplatctl get services` lists what the file asks for, `aiplatctl status` what is wrong"));
+    };
+    let listed = kind.listed;
     // `get svc/a svc/b` names them as `get svc a b` does.
     let bare = |name: &String| match name.parse::<KindWord>() {
         Ok(KindWord { listed: same, name: Some(name) }) if same == listed => name,
         Ok(_) | Err(_) => name.clone(),
     };
-    let names = args.kind.name.iter().cloned().chain(args.names.iter().map(bare)).collect();
+    let names = kind.name.iter().cloned().chain(args.names.iter().map(bare)).collect();
     let selection = Selection { listed, names };
     let seen = source::read(globals).await?;
     selection.check(&seen.doc)?;

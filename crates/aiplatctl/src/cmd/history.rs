@@ -81,7 +81,7 @@ fn table(revisions: &[RevisionInfo]) -> String {
 fn marked(it: &RevisionInfo) -> String {
     let mut text = it.change.clone();
     if let Some(earlier) = it.back_to {
-        text = format!("back to revision {earlier}: {text}");
+        text = format!("back to revision {earlier}, changing {text}");
     }
     if !it.taken_back.is_empty() {
         text.push_str(&format!("; taken back: {}", it.taken_back.join(", ")));

@@ -1,11 +1,12 @@
 //! `logs`: of one service as they are, of several interleaved.
 
+mod follow;
+
 use aiplat_api::{
     client::{Client, ClientError, LogQuery, LogStream},
     v1::{LogRecord, StatusDoc},
 };
 use jiff::Timestamp;
-use tokio::sync::mpsc;
 
 use crate::{
     args::{Globals, LogsArgs, Tail},
@@ -18,9 +19,6 @@ use crate::{
     },
     source,
 };
-
-/// Lines on their way from the streams to the terminal.
-const WAITING: usize = 256;
 
 pub(super) async fn run(globals: &Globals, args: &LogsArgs) -> Outcome {
     let client = source::client(globals);
@@ -42,7 +40,7 @@ pub(super) async fn run(globals: &Globals, args: &LogsArgs) -> Outcome {
     let prefixes = Prefixes::new(&names);
     let mut printer = Printer { prefixes, timestamps: args.timestamps, failed: false };
     if args.follow {
-        follow(&client, &names, &query, &mut printer).await?;
+        follow::run(&client, &names, &query, &mut printer).await?;
     } else {
         merge(&client, &names, &query, &mut printer).await?;
     }
@@ -131,42 +129,4 @@ struct Merged {
 /// A line without a time that can be read goes first: it must not hold up the others.
 fn moment(record: &LogRecord) -> Timestamp {
     record.time.parse().unwrap_or(Timestamp::MIN)
-}
-
-/// Lines of all services as they come.
-async fn follow(
-    client: &Client,
-    names: &[String],
-    query: &LogQuery,
-    printer: &mut Printer,
-) -> Result<(), Failure> {
-    let (sender, mut lines) = mpsc::channel(WAITING);
-    for name in names {
-        let (client, name, query, sender) = (client.clone(), name.clone(), query.clone(), sender.clone());
-        tokio::spawn(async move {
-            let mut stream = match client.logs(&name, &query).await {
-                Ok(stream) => stream,
-                Err(error) => return drop(sender.send(Err((name, error))).await),
-            };
-            loop {
-                let line = match stream.next().await {
-                    Ok(Some(record)) => Ok(record),
-                    Ok(None) => return,
-                    Err(error) => Err((name.clone(), error)),
-                };
-                let ended = line.is_err();
-                if sender.send(line).await.is_err() || ended {
-                    return;
-                }
-            }
-        });
-    }
-    drop(sender);
-    while let Some(line) = lines.recv().await {
-        match line {
-            Ok(record) => printer.line(&record)?,
-            Err((name, error)) => printer.trouble(&name, error)?,
-        }
-    }
-    Ok(())
 }

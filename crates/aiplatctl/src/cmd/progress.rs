@@ -49,7 +49,7 @@ pub(super) async fn until_done(globals: &Globals, generation: u64, limit: Durati
             }
             Outlook::Hopeless => {
                 display.end();
-                return Err(Failure::failed(format!("it will not become Ready by itself:{}", reasons(&doc)))
+                return Err(Failure::failed(format!("there is nothing left to wait for:{}", reasons(&doc)))
                     .tip("`aiplatctl why` shows what is wrong, `aiplatctl edit` changes the file"));
             }
             Outlook::Underway => last = Some(doc),
@@ -73,10 +73,10 @@ fn outlook(doc: &StatusDoc, generation: u64) -> Outlook {
         return if doc.resources.iter().any(|it| it.moving) { Outlook::Underway } else { Outlook::Done };
     }
     let is_over = |word: Word| match word {
-        Word::Held | Word::Failed | Word::Stopped | Word::Suspended => true,
+        // A loop is tried again for ever; nobody should wait for that.
+        Word::Held | Word::Failed | Word::Stopped | Word::Suspended | Word::CrashLoop => true,
         Word::Pending
         | Word::Unknown
-        | Word::CrashLoop
         | Word::BackOff
         | Word::Pulling
         | Word::Starting

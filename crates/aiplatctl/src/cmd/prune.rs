@@ -20,12 +20,6 @@ pub(super) async fn run(globals: &Globals, args: &PruneArgs) -> Outcome {
         console::print(&left(&client.status().await?))?;
         return Ok(Code::Done);
     }
-    if !dry_run && !yes && !console::can_ask() {
-        return Err(Failure::usage(
-            "nobody can be asked here, and the data would be gone: nothing was changed",
-        )
-        .tip("if this is meant, say so with --yes; --dry-run says whether it may be done"));
-    }
     // All of them are looked at before the first one goes.
     let asked = PruneRequest { volumes: volumes.clone(), dry_run: true };
     let names = client.prune(&asked).await?.volumes;
@@ -35,6 +29,12 @@ pub(super) async fn run(globals: &Globals, args: &PruneArgs) -> Outcome {
             console::line(&format!("would remove volume {name} and its data"))?;
         }
         return Ok(Code::Done);
+    }
+    if !yes && !console::can_ask() {
+        return Err(Failure::usage(
+            "nobody can be asked here, and the data would be gone: nothing was changed",
+        )
+        .tip("if this is meant, say so with --yes"));
     }
     let question = format!("Remove {} and the data in it, for good?", shown.join(", "));
     if !yes && !console::confirm(&question).await? {

@@ -74,6 +74,7 @@ fn a_name_that_nothing_has_is_4_with_the_nearest() {
     check(&server.run(&["is-ready", "nothing-like-it"]), 4, &[], &["there are: "]);
     check(&server.run(&["logs", "reds"]), 4, &[], &["did you mean `redis`?"]);
     check(&server.run(&["wait", "reds"]), 4, &[], &["did you mean `redis`?"]);
+    check(&server.run(&["get"]), 2, &[], &["the kinds are services, ", "`aiplatctl get services`"]);
     check(&server.run(&["events", "--for", "reds"]), 4, &[], &["did you mean `redis`?"]);
 }
 
@@ -236,8 +237,36 @@ fn logs_are_interleaved_by_time_and_harmless() {
         &["open-webui"],
         &["cannot read the log of litellm: litellm has no container yet"],
     );
-    let follow = server.run(&["logs", "-f", "redis"]);
-    check(&follow, 0, &["one\nthree\n"], &[]);
+}
+
+#[test]
+fn logs_are_followed_from_one_run_to_the_next() {
+    let server = Server::new(docs::broken());
+    let record = |second: u32, text: &str| LogRecord {
+        service: "redis".to_owned(),
+        time: format!("2026-11-20T11:00:{second:02}.5Z"),
+        stderr: false,
+        text: text.to_owned(),
+    };
+    let (one, two) = (record(1, "one"), record(1, "at the same time"));
+    server.state().logs = [("redis".to_owned(), vec![one.clone(), two.clone()])].into();
+    let run = |server: &Server, run: &str, state: &str, word: Word| {
+        server.change(|doc| {
+            let redis = doc.services.iter_mut().find(|it| it.name == "redis").expect("it is there");
+            redis.status = word;
+            redis.detail.run = Some(run.to_owned());
+            redis.detail.state = Some(state.to_owned());
+        });
+    };
+    run(&server, "first", "running", Word::Ready);
+    let follow = server.start(&["logs", "-f", "redis"]);
+    assert_eq!([follow.line(), follow.line()], ["one", "at the same time"]);
+    run(&server, "first", "exited", Word::BackOff);
+    server.state().logs = [("redis".to_owned(), vec![one, two, record(9, "again")])].into();
+    run(&server, "second", "running", Word::Ready);
+    assert_eq!(follow.line(), "again", "what was shown is not shown again");
+    run(&server, "second", "exited", Word::Stopped);
+    assert_eq!(follow.wait(), Some(0), "nobody starts it");
 }
 
 #[test]
@@ -357,7 +386,10 @@ fn apply_waits_for_its_own_generation() {
         &["not all is done within 1s", "Starting"],
     );
     server.state().after_apply = Some(at(5, Word::Failed));
-    check(&server.run(&["apply", "--wait", "--timeout=60s"]), 1, &[], &["will not become Ready by itself"]);
+    check(&server.run(&["apply", "--wait", "--timeout=60s"]), 1, &[], &["nothing left to wait for"]);
+    // It is tried again for ever.
+    server.state().after_apply = Some(at(5, Word::CrashLoop));
+    check(&server.run(&["apply", "--wait", "--timeout=60s"]), 1, &[], &["nothing left to wait for"]);
 }
 
 /// An editor that replaces the file by another one.

@@ -6,7 +6,7 @@ use aiplat_core::{
     condition::{ConditionType, Word},
     ledger::{Record, Restart},
     observed::{ObservedContainer, ProbeFacts, PublishedPort},
-    plan::{self, Members, Requeue, Step, World},
+    plan::{self, Gate, Members, Requeue, Step, Verdict, World},
     spec::{ContainerSpec, DependencyCondition, MountSource, PortBinding, ProbeSpec, Role, ServiceSpec},
     status,
     time::human,
@@ -68,10 +68,9 @@ fn service(state: &State, world: &World<'_>, id: &ResourceId, spec: ServiceSpec<
     let since = record.and_then(|record| since(record, summary.word, &step));
     let (kind, endpoint, detail) = match spec {
         ServiceSpec::Container(spec) => {
-            let published = published(Members::of(world, id, spec).current);
-            let ports: Vec<String> =
-                spec.runtime.ports.iter().map(|port| on_host(port, published).to_string()).collect();
-            ("ctr", ports.join(","), detail(state, world, id, spec, &step))
+            let ports = ports(spec, &Members::of(world, id, spec));
+            let endpoints: Vec<String> = ports.iter().map(ToString::to_string).collect();
+            ("ctr", endpoints.join(","), detail(state, world, id, spec, &step))
         }
         ServiceSpec::Unit(spec) => {
             ("unit", units::endpoint(spec), units::detail(state, world, id, spec, &step))
@@ -116,8 +115,19 @@ fn since(record: &Record, word: Word, step: &Step) -> Option<i64> {
     }
 }
 
-fn published(current: Option<&ObservedContainer>) -> &[PublishedPort] {
-    current.map(|current| current.ports.as_slice()).unwrap_or_default()
+/// Where it can be reached on the host: while one of an earlier file serves, where that is.
+fn ports(spec: &ContainerSpec, members: &Members<'_>) -> Vec<PortBinding> {
+    let published = members.current.map(|current| current.ports.as_slice()).unwrap_or_default();
+    let serves_older = members.current.filter(|it| it.state.is_alive() && !members.current_matches);
+    match serves_older.or(members.beside(spec)) {
+        Some(older) => older.ports.iter().map(as_bound).collect(),
+        None => spec.runtime.ports.iter().map(|port| on_host(port, published)).collect(),
+    }
+}
+
+fn as_bound(port: &PublishedPort) -> PortBinding {
+    let PublishedPort { host_ip, host_port, container_port, protocol } = port.clone();
+    PortBinding { host_ip, host_port: Some(host_port), container_port, protocol }
 }
 
 /// `port` as it is on the host: where the file leaves the number to the engine, the one that it has chosen.
@@ -140,8 +150,8 @@ fn detail(
     spec: &ContainerSpec,
     step: &Step,
 ) -> ServiceDetail {
-    let current = Members::of(world, id, spec).current;
-    let published = published(current);
+    let members = Members::of(world, id, spec);
+    let current = members.current;
     ServiceDetail {
         image: spec.runtime.image.clone(),
         image_id: current.map(|current| current.image_id.clone()).filter(|image| !image.is_empty()),
@@ -156,11 +166,9 @@ fn detail(
             .map(|network| network_line(&network.host_name, current))
             .collect(),
         volumes: volumes(spec),
-        ports: spec
-            .runtime
-            .ports
+        ports: ports(spec, &members)
             .iter()
-            .map(|port| format!("{}->{}/{}", on_host(port, published), port.container_port, port.protocol))
+            .map(|port| format!("{port}->{}/{}", port.container_port, port.protocol))
             .collect(),
         fingerprint: current.and_then(|current| current.fingerprint().map(ToString::to_string)),
         ..of_any(state, world, id, ServiceSpec::Container(spec), step)
@@ -269,8 +277,21 @@ fn volumes(spec: &ContainerSpec) -> Vec<String> {
 fn next(step: &Step) -> String {
     match (&step.action, step.requeue) {
         (Some(planned), _) => format!("{} because {}", planned.action, planned.cause),
+        (None, Requeue::After(wait)) if is_attempt(step) => format!("tried again in {}", human(wait)),
         (None, Requeue::After(wait)) => format!("looked at again in {}", human(wait)),
         (None, Requeue::Now | Requeue::OnChange) => String::new(),
+    }
+}
+
+/// Whether the time that it waits for is that of its next attempt.
+fn is_attempt(step: &Step) -> bool {
+    match &step.verdict {
+        Verdict::Blocked { on } => {
+            on.iter().any(|gate| matches!(gate, Gate::BackOff { .. } | Gate::Failed { .. }))
+        }
+        Verdict::Converged | Verdict::Progressing | Verdict::Unsatisfied { .. } | Verdict::Held { .. } => {
+            false
+        }
     }
 }
 
@@ -281,7 +302,6 @@ mod tests {
     use aiplat_core::{
         condition::{Condition, Reason, Status},
         ledger::{Order, Transition},
-        plan::Verdict,
         spec::Protocol,
     };
 

@@ -74,7 +74,7 @@ impl Look<'_> {
             reason: health.reason,
             message: health.message.clone(),
         };
-        let drifted = self.drifted();
+        let drifted = self.drifted(healthy.status == Status::True);
         let ready = match (healthy.status, drifted.status) {
             // It serves its dependants, but it is not what the file says: who waits for an edit waits for this.
             (Status::True, Status::True) => {
@@ -109,6 +109,10 @@ impl Look<'_> {
         let (reason, message) = match ended(self.world, self.id, self.spec, current) {
             Ended::Completed => return Condition::normal(kind, Reason::Completed),
             Ended::Failed(how) => (Reason::Failed, format!("it ended with {how}{evidence}")),
+            // Nobody restarts it.
+            Ended::BackOff { how, .. } | Ended::Start(Cause::Ended { how, .. }) if self.is_suspended() => {
+                (class.reason(), format!("it ended with {how}{evidence}"))
+            }
             Ended::BackOff { until, how, attempt } => {
                 let wait = human(self.world.now.until(until));
                 // The same reason as when the attempt is due: waiting is no news.
@@ -121,6 +125,10 @@ impl Look<'_> {
             Ended::Start(cause) => (class.reason(), format!("{cause}{evidence}")),
         };
         Condition::abnormal(kind, reason, message)
+    }
+
+    fn is_suspended(&self) -> bool {
+        self.world.ledger.suspension(self.id, self.world.now).is_some()
     }
 
     fn health(&self, current: &ObservedContainer) -> Readiness {
@@ -143,10 +151,12 @@ impl Look<'_> {
         ended::crash_loop(self.world, self.id, &fingerprint::of(&self.spec.runtime), ran)
     }
 
-    fn drifted(&self) -> Condition {
+    /// Whether it is what the file says; what it is instead `serves` or does not.
+    fn drifted(&self, serves: bool) -> Condition {
         let kind = ConditionType::Drifted;
         if let Some(edit) = self.members.taken_back {
-            return Condition::abnormal(kind, Reason::TakenBack, returning::taken_back(self.id, edit));
+            let message = returning::taken_back(self.id, edit, serves);
+            return Condition::abnormal(kind, Reason::TakenBack, message);
         }
         if self.serves_beside().is_some() {
             let message = "it serves as of an earlier file until its replacement is ready";

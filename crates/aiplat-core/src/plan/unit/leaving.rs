@@ -12,8 +12,9 @@ pub(super) fn undesired(world: &World<'_>, id: &ResourceId) -> Step {
         return Step::converged();
     };
     let Some(unit) = world.observed.units.get(&name) else { return Step::progressing() };
+    let stays = if unit.active.is_alive() { "runs on" } else { "stays as it is" };
     let message =
-        format!("it is no longer in the file: what aiplatd wrote for {name} is removed, and {name} runs on");
+        format!("it is no longer in the file: what aiplatd wrote for {name} is removed, and {name} {stays}");
     let conditions = vec![
         Condition::abnormal(ConditionType::Accepted, Reason::NotInFile, "it is no longer in the file"),
         Condition::abnormal(ConditionType::Ready, Reason::NotInFile, message),
