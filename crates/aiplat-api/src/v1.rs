@@ -187,8 +187,25 @@ pub struct UnitDetail {
     pub drop_in: Option<String>,
     /// Other people's drop-ins.
     pub other_drop_ins: Vec<String>,
+    /// What its process is given, by name.
+    #[serde(default)]
+    pub environment: Vec<UnitVariable>,
     /// The last lines of its journal when it failed.
     pub journal: Vec<String>,
+}
+
+/// A variable of a unit's process.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnitVariable {
+    /// Its name.
+    pub name: String,
+    /// The value that counts; a secret is not shown.
+    pub value: String,
+    /// The file that sets it, or what else does.
+    pub from: String,
+    /// aiplatd has written that file.
+    #[serde(default)]
+    pub ours: bool,
 }
 
 /// A startup or liveness probe.

@@ -69,6 +69,8 @@ enum ConditionType {
     UnitLoaded,
     /// The unit's drop-in is as the file says, and systemd has read it.
     DropInApplied,
+    /// Somebody else's file has the last word on a variable of the unit (abnormal when True).
+    Overridden,
     /// The image is on this machine.
     ImageAvailable,
     /// Volumes and paths exist, and nobody else has them open.
@@ -89,6 +91,8 @@ enum ConditionType {
     Drifted,
     /// No further attempt until something changes (abnormal when True).
     Held,
+    /// The same program runs a second time on this machine, and the file does not ask for it (abnormal when True).
+    SecondInstance,
     /// Work on it goes on.
     Progressing,
     /// It does what the file says.
@@ -105,6 +109,8 @@ impl ConditionType {
             | Self::InstanceMismatch
             | Self::Suspended
             | Self::NameTaken
+            | Self::Overridden
+            | Self::SecondInstance
             | Self::CrashLoop
             | Self::Drifted
             | Self::Held => true,
@@ -177,6 +183,10 @@ reasons! {
     ReloadPending,
     /// The unit's process is given other values than the file says, by somebody else's drop-in or by the unit itself.
     EnvironmentOverridden,
+    /// The folder that a variable of the unit is to name lacks what the present one holds.
+    DataLeftBehind,
+    /// The same program runs a second time, outside the file.
+    SecondInstance,
     /// The unit has failed, and systemd does not start it again.
     UnitFailed,
     /// The unit failed too often too fast, and systemd refuses to start it.

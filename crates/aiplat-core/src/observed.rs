@@ -1,5 +1,6 @@
 //! What the hosts were last seen to be like: plain values, merged from listings and single looks.
 
+mod machine;
 mod unit;
 
 use std::{
@@ -10,7 +11,8 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-pub use unit::{ActiveState, LoadState, ObservedUnit, OwnFiles, SystemdFacts};
+pub use machine::{FolderFacts, Instance, InstanceOwner};
+pub use unit::{ActiveState, Layer, LoadState, ObservedUnit, OwnFiles, SystemdFacts};
 
 use crate::{
     ResourceId, Timestamp,
@@ -75,6 +77,10 @@ pub struct ObservedState {
     pub units: BTreeMap<String, ObservedUnit>,
     /// When we saw each unit run, and end; by name.
     pub unit_sightings: BTreeMap<String, Sighting>,
+    /// Folders of data that a unit is about to leave, and those that it is about to use. Absent: not looked at.
+    pub folders: BTreeMap<String, FolderFacts>,
+    /// Processes that run the program of a service ([`crate::plan::programs`]), as of the last listing.
+    pub instances: Vec<Instance>,
 }
 
 /// What a path of the host was like: another stamp is another content, owner or mode. Opaque; only compared.

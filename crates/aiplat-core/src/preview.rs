@@ -9,9 +9,9 @@ use crate::{
     condition::{ConditionType, Reason, Status},
     ledger::Ledger,
     observed::{ContainerState, ObservedImage, ObservedState},
-    plan::{Requeue, Step, Verdict, World, entries, plan},
+    plan::{Requeue, Step, Verdict, World, entries, notes, plan},
     predict::predict,
-    spec::{ContainerPolicy, Platform},
+    spec::{ContainerPolicy, Platform, UnitSpec},
 };
 
 /// Actions that can be done side by side.
@@ -43,6 +43,9 @@ pub struct Preview {
     pub waves: Vec<Wave>,
     /// What cannot be done, and why: `(resource, sentence)`.
     pub blocked: Vec<(ResourceId, String)>,
+    /// What a person should know before it is done, and keeps nothing from being done.
+    #[serde(default)]
+    pub notes: Vec<(ResourceId, String)>,
 }
 
 impl Preview {
@@ -84,6 +87,7 @@ pub fn preview(desired: &Platform, observed: &ObservedState, ledger: &Ledger, no
     let mut future = Future { desired, observed: observed.clone(), ledger: ledger.clone(), now };
     future.assume();
     let ids = resources(desired, &future.observed, ledger);
+    let notes = notes_of(&future.world(), &ids);
     let mut waves = Vec::new();
     let mut pending = ids.clone();
     let mut waits = 0;
@@ -104,10 +108,16 @@ pub fn preview(desired: &Platform, observed: &ObservedState, ledger: &Ledger, no
         match next_wait(&steps).filter(|_| waits <= WAITS_MAX) {
             // At least a millisecond, so that a wait of zero gets on.
             Some(wait) => future.now = future.now + wait.max(Duration::from_millis(1)),
-            None => return Preview { waves, blocked: blocked(&steps) },
+            None => return Preview { waves, blocked: blocked(&steps), notes },
         }
     }
-    Preview { waves, blocked: Vec::new() }
+    Preview { waves, blocked: Vec::new(), notes }
+}
+
+fn notes_of(world: &World<'_>, ids: &BTreeSet<ResourceId>) -> Vec<(ResourceId, String)> {
+    let of =
+        |id: &ResourceId| notes(world, id).into_iter().map(|note| (id.clone(), note)).collect::<Vec<_>>();
+    ids.iter().flat_map(of).collect()
 }
 
 /// The world as it will have become.
@@ -171,6 +181,50 @@ impl Future<'_> {
 /// What `after` changes of the services of `before` without any action: aiplatd itself behaves differently.
 #[must_use]
 pub fn without_action(before: &Platform, after: &Platform) -> Vec<(ResourceId, String)> {
+    let mut changes = containers_without_action(before, after);
+    changes.extend(units_without_action(before, after));
+    changes
+}
+
+fn units_without_action(before: &Platform, after: &Platform) -> Vec<(ResourceId, String)> {
+    let both = after.units.iter().filter_map(|(id, new)| Some((id, before.units.get(id)?, new)));
+    let changes = both.filter_map(|(id, old, new)| {
+        let UnitSpec {
+            service: _,
+            unit,
+            management,
+            // Written, and followed by a restart.
+            environment: _,
+            restart,
+            dependencies,
+            probe,
+            startup,
+            liveness,
+        } = old;
+        // It is another unit from now on: that is actions enough.
+        if *unit != new.unit {
+            return None;
+        }
+        let same_probes = (probe, startup, liveness) == (&new.probe, &new.startup, &new.liveness);
+        let changed = [
+            ("management", *management != new.management),
+            ("restart", *restart != new.restart),
+            ("depends_on", *dependencies != new.dependencies),
+            ("healthcheck", !same_probes),
+        ];
+        Some((id.clone(), followed(&changed)?))
+    });
+    changes.collect()
+}
+
+/// The sentence of what changed, if anything did.
+fn followed(changed: &[(&str, bool)]) -> Option<String> {
+    let changed: Vec<&str> = changed.iter().filter(|(_, differs)| *differs).map(|(name, _)| *name).collect();
+    let sentence = format!("{} changed, which aiplatd follows without touching it", changed.join(", "));
+    (!changed.is_empty()).then_some(sentence)
+}
+
+fn containers_without_action(before: &Platform, after: &Platform) -> Vec<(ResourceId, String)> {
     let both = after.containers.iter().filter_map(|(id, new)| Some((id, before.containers.get(id)?, new)));
     let changes = both.filter_map(|(id, old, new)| {
         let ContainerPolicy { restart, dependencies, probe, startup, liveness, stop_grace, update } =
@@ -184,10 +238,7 @@ pub fn without_action(before: &Platform, after: &Platform) -> Vec<(ResourceId, S
             ("stop_grace_period", *stop_grace != new.policy.stop_grace),
             ("update_config", *update != new.policy.update),
         ];
-        let changed: Vec<&str> =
-            changed.iter().filter(|(_, differs)| *differs).map(|(name, _)| *name).collect();
-        let sentence = format!("{} changed, which aiplatd follows without touching it", changed.join(", "));
-        (!changed.is_empty()).then(|| (id.clone(), sentence))
+        Some((id.clone(), followed(&changed)?))
     });
     changes.collect()
 }

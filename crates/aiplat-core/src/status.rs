@@ -84,7 +84,8 @@ fn word(world: &World<'_>, id: &ResourceId, step: &Step) -> Word {
     let alive = is_alive(world, id);
     match &step.verdict {
         // What was brought back serves, and so does what somebody meddles with.
-        Verdict::Held { reason: Reason::TakenBack | Reason::FoughtOver, .. } if alive => {}
+        Verdict::Held { reason: Reason::TakenBack | Reason::FoughtOver | Reason::DataLeftBehind, .. }
+            if alive => {}
         Verdict::Held { .. } => return Word::Held,
         Verdict::Unsatisfied { reason: Reason::StoppedByHand | Reason::StoppedByAdministrator, .. } => {
             return Word::Stopped;
@@ -106,7 +107,7 @@ fn word(world: &World<'_>, id: &ResourceId, step: &Step) -> Word {
 fn running_word(step: &Step, ready: Option<Status>) -> Word {
     match ready {
         Some(Status::True) => {
-            let settled = [ConditionType::CrashLoop, ConditionType::PortsFree];
+            let settled = [ConditionType::CrashLoop, ConditionType::PortsFree, ConditionType::SecondInstance];
             let wrong = step.conditions.iter().any(|c| !c.is_normal() && !settled.contains(&c.kind));
             if wrong { Word::Degraded } else { Word::Ready }
         }

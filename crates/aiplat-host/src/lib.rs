@@ -2,6 +2,8 @@
 
 pub mod docker;
 pub mod files;
+pub mod folders;
+pub mod instances;
 mod lines;
 pub mod listeners;
 mod mailbox;

@@ -82,18 +82,32 @@ fn sockets(proc: &Path, protocol: Protocol, port: u16) -> Vec<(IpAddr, u64)> {
         Protocol::Tcp => (["tcp", "tcp6"], TCP_LISTENS),
         Protocol::Udp => (["udp", "udp6"], UDP_BOUND),
     };
+    let sockets = read_sockets(proc, tables, state).into_iter().filter(|socket| socket.port == port);
+    sockets.map(|socket| (socket.address, socket.inode)).collect()
+}
+
+fn read_sockets(proc: &Path, tables: [&str; 2], state: &str) -> Vec<Socket> {
     let tables = tables.map(|table| fs::read_to_string(proc.join("net").join(table)).unwrap_or_default());
     let lines = tables.iter().flat_map(|table| table.lines());
-    lines.filter_map(|line| socket(line, port, state)).collect()
+    lines.filter_map(|line| socket(line, state)).collect()
+}
+
+/// A line of a table of sockets.
+#[derive(Debug, PartialEq)]
+struct Socket {
+    address: IpAddr,
+    port: u16,
+    inode: u64,
 }
 
 /// `sl local_address rem_address st queues tr:when retrnsmt uid timeout inode ...`
-fn socket(line: &str, port: u16, state: &str) -> Option<(IpAddr, u64)> {
+fn socket(line: &str, state: &str) -> Option<Socket> {
     let mut words = line.split_whitespace();
-    let (address, found) = words.nth(1)?.split_once(':')?;
-    let is_it = u16::from_str_radix(found, 16) == Ok(port) && words.nth(1)? == state;
+    let (address, port) = words.nth(1)?.split_once(':')?;
+    let port = u16::from_str_radix(port, 16).ok()?;
+    let is_it = words.nth(1)? == state;
     let inode = words.nth(5)?.parse().ok().filter(|inode| *inode != 0)?;
-    is_it.then_some((ip(address)?, inode))
+    is_it.then_some(Socket { address: ip(address)?, port, inode })
 }
 
 /// The kernel prints addresses as numbers of this machine's byte order, four bytes at a time.
@@ -113,16 +127,11 @@ fn ip(hex: &str) -> Option<IpAddr> {
 /// The process with the lowest number for each inode, as far as it was found.
 fn holders(proc: &Path, wanted: &BTreeSet<u64>, deadline: Instant) -> BTreeMap<u64, u32> {
     let mut found = BTreeMap::new();
-    let processes = fs::read_dir(proc).into_iter().flatten().flatten();
-    let mut pids: Vec<u32> = processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();
-    pids.sort_unstable();
-    for pid in pids {
+    for pid in processes(proc) {
         if found.len() == wanted.len() || Instant::now() >= deadline {
             break;
         }
-        // Not readable: another user's, or gone.
-        let files = fs::read_dir(proc.join(pid.to_string()).join("fd")).into_iter().flatten().flatten();
-        for inode in files.filter_map(|file| socket_inode(&fs::read_link(file.path()).ok()?)) {
+        for inode in inodes(proc, pid) {
             if wanted.contains(&inode) {
                 found.entry(inode).or_insert(pid);
             }
@@ -131,19 +140,42 @@ fn holders(proc: &Path, wanted: &BTreeSet<u64>, deadline: Instant) -> BTreeMap<u
     found
 }
 
+/// The numbers of all processes, the lowest first.
+pub(crate) fn processes(proc: &Path) -> Vec<u32> {
+    let processes = fs::read_dir(proc).into_iter().flatten().flatten();
+    let mut pids: Vec<u32> = processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();
+    pids.sort_unstable();
+    pids
+}
+
+/// The sockets of a process; none where its files may not be read, or it is gone.
+pub(crate) fn inodes(proc: &Path, pid: u32) -> impl Iterator<Item = u64> {
+    let files = fs::read_dir(proc.join(pid.to_string()).join("fd")).into_iter().flatten().flatten();
+    files.filter_map(|file| socket_inode(&fs::read_link(file.path()).ok()?))
+}
+
+/// Every TCP socket that listens: its port, by inode.
+pub(crate) fn listening(proc: &Path) -> BTreeMap<u64, u16> {
+    let sockets = read_sockets(proc, ["tcp", "tcp6"], TCP_LISTENS);
+    sockets.into_iter().map(|socket| (socket.inode, socket.port)).collect()
+}
+
+/// What a process belongs to.
+pub(crate) fn owner_of(proc: &Path, pid: u32) -> Owner {
+    let init = fs::read_to_string(proc.join("1/cgroup")).unwrap_or_default();
+    let cgroup = fs::read(proc.join(pid.to_string()).join("cgroup")).unwrap_or_default();
+    owner(&String::from_utf8_lossy(&cgroup), machine(&init))
+}
+
 /// `socket:[640]`
 fn socket_inode(link: &Path) -> Option<u64> {
     link.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?.parse().ok()
 }
 
 fn process(proc: &Path, pid: u32) -> Holder {
-    let read = |file: &str| {
-        let bytes = fs::read(proc.join(pid.to_string()).join(file)).unwrap_or_default();
-        String::from_utf8_lossy(&bytes).into_owned()
-    };
-    let init = fs::read_to_string(proc.join("1/cgroup")).unwrap_or_default();
-    let owner = owner(&read("cgroup"), machine(&init));
-    Holder::Process { pid, name: crate::lines::printable(&read("comm")), owner }
+    let comm = fs::read(proc.join(pid.to_string()).join("comm")).unwrap_or_default();
+    let name = crate::lines::printable(&String::from_utf8_lossy(&comm));
+    Holder::Process { pid, name, owner: owner_of(proc, pid) }
 }
 
 /// `hierarchy:controllers:path`, one line for version 2 and one for each controller of version 1.
@@ -290,9 +322,9 @@ mod tests {
         for text in
             ["", "  sl  local_address rem_address", "0: zz:2CAA 0:0 0A 0:0 0:0 0 0 0 11", "0: 00:2CAA 0:0 0A"]
         {
-            assert_eq!(socket(text, 11434, TCP_LISTENS), None, "{text}");
+            assert_eq!(socket(text, TCP_LISTENS), None, "{text}");
         }
-        assert_eq!(socket(&line("00000000:2CAA", "0A", 0), 11434, TCP_LISTENS), None, "no inode");
+        assert_eq!(socket(&line("00000000:2CAA", "0A", 0), TCP_LISTENS), None, "no inode");
     }
 
     #[tokio::test]

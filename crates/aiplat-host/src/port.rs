@@ -1,12 +1,21 @@
 //! The `Backend` port: what the daemon asks of a machine, real or simulated.
 
-use std::{collections::BTreeMap, fmt, net::IpAddr, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    net::IpAddr,
+    sync::Arc,
+    time::Duration,
+};
 
 use aiplat_core::{
     ResourceId,
     action::Action,
     condition::{ErrorClass, Reason},
-    observed::{ContainerId, FileStamp, Listing, Observed, ObservedContainer, ObservedUnit, PullProgress},
+    observed::{
+        ContainerId, FileStamp, FolderFacts, Instance, Listing, Observed, ObservedContainer, ObservedUnit,
+        PullProgress,
+    },
     spec::{InstanceId, ProbeKind},
 };
 use futures_util::{future::BoxFuture, stream::BoxStream};
@@ -65,7 +74,7 @@ pub struct LogLine {
     pub text: String,
 }
 
-/// What a running container uses, measured over about a second.
+/// What a running container or unit uses, measured over about a second.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Usage {
     /// Of one CPU, in percent: 250 are two and a half.
@@ -217,6 +226,15 @@ pub trait Units: Send + Sync + 'static {
         unit: &'a str,
         options: &'a LogOptions,
     ) -> BoxFuture<'a, Result<LogStream, HostError>>;
+
+    /// What a unit that runs uses. Takes a second: it is measured.
+    fn usage<'a>(&'a self, unit: &'a str) -> BoxFuture<'a, Result<Usage, HostError>>;
+
+    /// The files below these folders of the machine; a folder that cannot be read in time is left out.
+    fn folders(&self, paths: Vec<String>) -> BoxFuture<'_, BTreeMap<String, FolderFacts>>;
+
+    /// The processes of the machine that run one of `programs`.
+    fn instances(&self, programs: BTreeSet<String>) -> BoxFuture<'_, Vec<Instance>>;
 
     /// systemd's version as of the last contact.
     fn version(&self) -> Option<String> {

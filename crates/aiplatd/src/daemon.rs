@@ -22,7 +22,7 @@ use crate::{
     shared::Shared,
     shutdown::stop_services,
     spec::{self, Intent},
-    status, status_file,
+    status, status_file, surroundings,
 };
 
 /// The ports to everything outside.
@@ -148,6 +148,7 @@ impl Daemon {
         tasks.spawn(hints::follow(Arc::clone(&shared)));
         tasks.spawn(hints::resync(Arc::clone(&shared)));
         tasks.spawn(hints::follow_units(Arc::clone(&shared)));
+        tasks.spawn(surroundings::follow_instances(Arc::clone(&shared)));
         let files = Arc::clone(&shared);
         tasks.spawn(async move { files.follow_files().await });
         if !options.once {

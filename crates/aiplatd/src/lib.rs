@@ -29,3 +29,4 @@ pub mod state;
 pub mod status;
 pub mod status_file;
 pub mod store;
+pub mod surroundings;

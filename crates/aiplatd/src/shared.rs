@@ -197,6 +197,7 @@ impl Shared {
         // Who waits for systemd to read a drop-in sees that it has.
         let waiting = self.lock().record(Observed::Units(seen), &self.instance, self.clock.now());
         self.schedule(waiting);
+        self.look_at_folders(id).await;
         if id.kind == Kind::Unit {
             self.schedule([ResourceId::systemd()]);
         }
@@ -319,7 +320,7 @@ impl Shared {
             tokio::time::sleep(FILES_EVERY).await;
             let waiting: Vec<ResourceId> = self.lock().waiting.iter().cloned().collect();
             for id in waiting {
-                if self.look_at_files(&id).await {
+                if self.look_at_files(&id).await || self.look_at_folders(&id).await {
                     self.schedule([id]);
                 }
             }

@@ -417,8 +417,10 @@ pub async fn diff(shared: &Shared, file: Option<(Option<Platform>, String)>) -> 
     if let Err(error) = shared.relist().await {
         return Err(format!("the engine does not answer: {}", error.message));
     }
+    shared.look_for_folders(&desired).await;
+    let instances = shared.second_instances(&desired).await;
     let now = shared.now();
-    let (observed, ledger) = {
+    let (mut observed, ledger) = {
         let state = shared.lock();
         if !state.observed.engine.listed {
             let why =
@@ -427,6 +429,7 @@ pub async fn diff(shared: &Shared, file: Option<(Option<Platform>, String)>) -> 
         }
         (state.observed.clone(), state.ledger.clone())
     };
+    observed.instances = instances;
     let preview = aiplat_core::preview::preview(&desired, &observed, &ledger, now);
     let mut without_action = before
         .as_deref()

@@ -141,7 +141,9 @@ impl State {
             Kind::Unit => {
                 let names = self.unit_names(id);
                 let away = self.observed.systemd.away.is_some() && !names.is_empty();
+                let folders = self.world(Timestamp::ZERO).map(|world| plan::folders_in_doubt(&world, id));
                 away || names.iter().any(|name| !self.observed.units.contains_key(name))
+                    || folders.iter().flatten().any(|path| !self.observed.folders.contains_key(path))
             }
             Kind::Network | Kind::Volume | Kind::Host => false,
         }

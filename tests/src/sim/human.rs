@@ -22,6 +22,8 @@ pub struct Foreign {
     pub compose: Option<String>,
     /// Labelled by another aiplatd.
     pub instance: Option<String>,
+    /// Made from this image, which is there; from one of its own otherwise.
+    pub image: Option<String>,
     /// Publishes this host port.
     pub port: Option<u16>,
     /// Writes to this volume.
@@ -37,8 +39,9 @@ pub struct Foreign {
 impl Engine {
     /// Somebody runs a container. Panics where the engine refuses.
     pub fn add_foreign(&mut self, foreign: &Foreign) -> String {
-        let Foreign { name, compose, instance, port, volume, bind, network, stopped } = foreign;
-        self.add_image("foreign:1", Image::default());
+        let Foreign { name, compose, instance, image, port, volume, bind, network, stopped } = foreign;
+        let image = image.as_deref().unwrap_or("foreign:1");
+        self.add_image(image, Image::default());
         let mut labels = BTreeMap::new();
         if let Some(project) = compose {
             labels.insert("com.docker.compose.project".to_owned(), project.clone());
@@ -63,7 +66,7 @@ impl Engine {
         };
         let new = NewContainer {
             name: name.clone(),
-            image: "foreign:1".to_owned(),
+            image: image.to_owned(),
             labels,
             network: network.clone().map(|network| (network, Vec::new())),
             mounts,

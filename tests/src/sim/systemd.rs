@@ -1,7 +1,7 @@
 //! A simulated systemd: units with jobs, drop-ins, start limits and its own restarts, in paused time.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     net::IpAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -10,10 +10,12 @@ use std::{
 use aiplat_core::{
     action::{Action, UnitVerb},
     condition::{ErrorClass, Reason},
-    observed::{ActiveState, AsOf, Incarnation, LoadState, ObservedUnit, OwnFiles},
+    observed::{
+        ActiveState, AsOf, FolderFacts, Incarnation, Instance, Layer, LoadState, ObservedUnit, OwnFiles,
+    },
     spec::ProbeKind,
 };
-use aiplat_host::{HostError, HostErrorKind, LogOptions, LogStream, UnitHint, Units};
+use aiplat_host::{HostError, HostErrorKind, LogOptions, LogStream, UnitHint, Units, Usage};
 use futures_util::{
     FutureExt, StreamExt,
     future::BoxFuture,
@@ -44,6 +46,8 @@ pub struct Unit {
     pub restarts: bool,
     /// What its program is given instead, whatever its files say.
     pub wrapped: BTreeMap<String, String>,
+    /// Files that other people's drop-ins name with `EnvironmentFile=`: by the drop-in's path, what they set.
+    pub others: BTreeMap<String, BTreeMap<String, String>>,
     /// When it was started of late.
     pub starts: Vec<tokio::time::Instant>,
 }
@@ -58,6 +62,8 @@ pub struct Systemd {
 #[derive(Default)]
 struct Inner {
     units: BTreeMap<String, Unit>,
+    folders: BTreeMap<String, FolderFacts>,
+    instances: Vec<Instance>,
     away: Option<String>,
     reloads: u32,
     calls: Vec<String>,
@@ -163,6 +169,17 @@ impl Systemd {
         self.lock().calls.clone()
     }
 
+    /// A folder of the machine holds these files from now on, each of one byte.
+    pub fn fill(&self, folder: &str, files: &[&str]) {
+        let files = files.iter().map(|file| ((*file).to_owned(), 1)).collect();
+        self.lock().folders.insert(folder.to_owned(), FolderFacts { files, cut: false });
+    }
+
+    /// These processes run on the machine.
+    pub fn run_by_hand(&self, instances: Vec<Instance>) {
+        self.lock().instances = instances;
+    }
+
     /// `daemon-reload`s so far.
     #[must_use]
     pub fn reloads(&self) -> u32 {
@@ -227,9 +244,10 @@ impl Systemd {
         unit.seen.main_pid = 1_000 + run;
         unit.seen.invocation = Some(Incarnation(format!("{run:032x}")));
         let mut environment = unit.seen.environment.clone();
-        if unit.seen.own.loaded {
-            environment.extend(variables(unit.seen.own.environment.as_deref().unwrap_or_default()));
+        for (_, variables) in unit.files() {
+            environment.extend(variables);
         }
+        environment.retain(|name, _| !unit.seen.unset.contains(name));
         environment.extend(unit.wrapped.clone());
         unit.seen.effective = Some(environment);
         if let Program::Ends(after, code, words) = unit.program {
@@ -307,6 +325,9 @@ impl Systemd {
             for unit in inner.units.values_mut() {
                 unit.seen.own.loaded = unit.seen.own.drop_in.is_some();
                 unit.seen.needs_reload = false;
+                if unit.seen.load == LoadState::Masked && !unit.seen.file_state.starts_with("masked") {
+                    unit.seen.load = LoadState::Loaded;
+                }
             }
             drop(self.hints.send(UnitHint::Relist));
         } else if let Action::Unit { unit: name, verb } = action {
@@ -321,13 +342,50 @@ impl Systemd {
                     unit.seen.result = "success".to_owned();
                     unit.starts.clear();
                 }
-                UnitVerb::Unmask => unit.seen.load = LoadState::Loaded,
+                UnitVerb::Unmask => {
+                    if unit.seen.file_state == "masked" {
+                        unit.seen.file_state = "enabled".to_owned();
+                    }
+                    if !unit.seen.active.is_alive() {
+                        unit.seen.load = LoadState::Loaded;
+                    }
+                }
                 UnitVerb::Enable => unit.seen.file_state = "enabled".to_owned(),
             }
         } else {
             return Err(HostError::misdirected(action, "systemd"));
         }
         Ok(())
+    }
+}
+
+impl Unit {
+    /// The files with variables that its drop-ins name, in the order in which systemd reads them: by drop-in, and what each
+    /// sets.
+    fn files(&self) -> Vec<(String, BTreeMap<String, String>)> {
+        let OwnFiles { drop_in_path, environment, loaded, .. } = &self.seen.own;
+        let mut files = self.others.clone();
+        if *loaded {
+            files.insert(drop_in_path.clone(), variables(environment.as_deref().unwrap_or_default()));
+        }
+        let mut files: Vec<_> = files.into_iter().collect();
+        files.sort_by_key(|(path, _)| path.rsplit('/').next().unwrap_or_default().to_owned());
+        files
+    }
+
+    /// What a look at its files shows.
+    fn layers(&self) -> Vec<Layer> {
+        let OwnFiles { drop_in_path, environment_path, .. } = &self.seen.own;
+        let own = Layer {
+            path: self.seen.fragment.clone(),
+            named_in: None,
+            variables: self.seen.environment.clone(),
+        };
+        let files = self.files().into_iter().map(|(by, variables)| {
+            let path = if by == *drop_in_path { environment_path.clone() } else { format!("{by}.env") };
+            Layer { path, named_in: Some(by), variables }
+        });
+        std::iter::once(own).chain(files).collect()
     }
 }
 
@@ -355,8 +413,9 @@ impl Units for Systemd {
             }
             inner.looks += 1;
             let as_of = AsOf(inner.looks);
-            let seen = inner.units.get(unit).map(|unit| unit.seen.clone()).unwrap_or_default();
-            Ok(ObservedUnit { as_of, ..seen })
+            let unit = inner.units.get(unit);
+            let seen = unit.map(|unit| ObservedUnit { layers: unit.layers(), ..unit.seen.clone() });
+            Ok(ObservedUnit { as_of, ..seen.unwrap_or_default() })
         }
         .boxed()
     }
@@ -398,6 +457,39 @@ impl Units for Systemd {
             } else {
                 Err(format!("{kind}: refused"))
             }
+        }
+        .boxed()
+    }
+
+    fn usage<'a>(&'a self, unit: &'a str) -> BoxFuture<'a, Result<Usage, HostError>> {
+        async move {
+            sleep(Duration::from_secs(1)).await;
+            let inner = self.lock();
+            let is_up = inner.units.get(unit).is_some_and(|unit| unit.seen.active.is_alive());
+            let used = Usage { cpu_percent: 12.5, memory: 1 << 20, pids: 3, ..Usage::default() };
+            is_up.then_some(used).ok_or_else(|| HostError::misdirected(unit, "a unit that does not run"))
+        }
+        .boxed()
+    }
+
+    fn folders(&self, paths: Vec<String>) -> BoxFuture<'_, BTreeMap<String, FolderFacts>> {
+        async move {
+            sleep(Duration::from_millis(1)).await;
+            let folders = &self.lock().folders;
+            let facts = |path: String| {
+                let facts = folders.get(&path).cloned().unwrap_or_default();
+                (path, facts)
+            };
+            paths.into_iter().map(facts).collect()
+        }
+        .boxed()
+    }
+
+    fn instances(&self, programs: BTreeSet<String>) -> BoxFuture<'_, Vec<Instance>> {
+        async move {
+            sleep(Duration::from_millis(1)).await;
+            let inner = self.lock();
+            inner.instances.iter().filter(|it| programs.contains(&it.program)).cloned().collect()
         }
         .boxed()
     }

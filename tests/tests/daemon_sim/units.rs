@@ -15,11 +15,11 @@ use aiplat_tests::{
     sim::systemd::{Program, Unit},
 };
 
-const UNIT: &str = "ollama.service";
-const ENOUGH: Duration = Duration::from_secs(10);
+pub const UNIT: &str = "ollama.service";
+pub const ENOUGH: Duration = Duration::from_secs(10);
 
 /// A unit with a probe, and a container that depends on it; `more` are lines of the unit's entry.
-fn file(more: &str) -> String {
+pub fn file(more: &str) -> String {
     format!(
         "apiVersion: aiplat/v1\nname: test\nservices:\n  ollama:\n    provider: {{type: systemd, options: {{unit: {UNIT}}}}}\n    \
          healthcheck: {{http: {{port: 11434, path: /}}, interval: 1s}}\n{more}  web:\n    image: web:1\n    \
@@ -28,14 +28,14 @@ fn file(more: &str) -> String {
 }
 
 /// A machine with that unit, not running, and `more` in the file; no daemon yet.
-fn machine(more: &str, unit: Unit) -> Lab {
+pub fn machine(more: &str, unit: Unit) -> Lab {
     let lab = Lab::new(&sketch([service("web")]), 1);
     lab.systemd.install(UNIT, unit);
     lab.write_yaml(&file(more));
     lab
 }
 
-async fn booted(more: &str, unit: Unit) -> Lab {
+pub async fn booted(more: &str, unit: Unit) -> Lab {
     let mut lab = machine(more, unit);
     lab.boot();
     lab.pass(ENOUGH).await;
@@ -43,7 +43,7 @@ async fn booted(more: &str, unit: Unit) -> Lab {
 }
 
 /// Waits until the unit's service is printed as `word`.
-async fn becomes(lab: &Lab, word: Word) {
+pub async fn becomes(lab: &Lab, word: Word) {
     let deadline = tokio::time::Instant::now() + Duration::from_secs(120);
     while summary(lab).0 != word {
         assert!(tokio::time::Instant::now() < deadline, "not {word}: {:?}\n{}", summary(lab), lab.story());
@@ -51,7 +51,7 @@ async fn becomes(lab: &Lab, word: Word) {
     }
 }
 
-fn summary(lab: &Lab) -> (Word, String) {
+pub fn summary(lab: &Lab) -> (Word, String) {
     let state = lab.shared().lock();
     let world = state.world(lab.host.now()).expect("a file is in force");
     let id = ResourceId::unit("ollama");
@@ -60,7 +60,7 @@ fn summary(lab: &Lab) -> (Word, String) {
 }
 
 /// Status and reason of one condition of the unit.
-fn condition(lab: &Lab, kind: ConditionType) -> (Status, Reason) {
+pub fn condition(lab: &Lab, kind: ConditionType) -> (Status, Reason) {
     let state = lab.shared().lock();
     let world = state.world(lab.host.now()).expect("a file is in force");
     let step = plan::plan(&world, &ResourceId::unit("ollama"));
@@ -85,7 +85,7 @@ fn web_runs(lab: &Lab) -> u32 {
     lab.host.settle().engine.runs.get("web").copied().unwrap_or_default()
 }
 
-const HOST: &str = "    environment: {OLLAMA_HOST: 0.0.0.0}\n";
+pub const HOST: &str = "    environment: {OLLAMA_HOST: 0.0.0.0}\n";
 
 #[test]
 fn a_unit_is_configured_with_one_reload_started_and_waited_for() {

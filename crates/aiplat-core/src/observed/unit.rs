@@ -1,7 +1,7 @@
 //! systemd units as they were last seen. Property names are those of `org.freedesktop.systemd1` (man 5
 //! `org.freedesktop.systemd1`).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{AsOf, FileStamp, Incarnation};
 
@@ -106,6 +106,16 @@ pub struct ObservedUnit {
     pub environment: BTreeMap<String, String>,
     /// `EnvironmentFiles`, in order.
     pub environment_files: Vec<String>,
+    /// The files that give it variables, the strongest last: first what they set themselves, then the files that they name.
+    pub layers: Vec<Layer>,
+    /// `UnsetEnvironment`: taken away again from what all of them set, by name.
+    pub unset: BTreeSet<String>,
+    /// `User`: whom it runs as; empty: root.
+    pub user: String,
+    /// The home of that user; `None` where it is not known.
+    pub home: Option<String>,
+    /// The program that it starts: the last part of its path. Empty where it is not known.
+    pub program: String,
     /// The environment that its main process was started with, from `/proc`; `None` where it cannot be read, or where the
     /// process has written over it (it then lacks the `INVOCATION_ID` that systemd gives to every service).
     pub effective: Option<BTreeMap<String, String>>,
@@ -116,6 +126,17 @@ pub struct ObservedUnit {
     pub tail: Vec<String>,
     /// When this was seen.
     pub as_of: AsOf,
+}
+
+/// What one file gives to a unit's process, as found on disk.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Layer {
+    /// The unit's own file, a drop-in, or a file that one of these names with `EnvironmentFile=`.
+    pub path: String,
+    /// The one that names it; `None`: `path` sets them itself, with `Environment=`.
+    pub named_in: Option<String>,
+    /// Name and value.
+    pub variables: BTreeMap<String, String>,
 }
 
 /// The two files that aiplatd writes for a unit, as found on disk.

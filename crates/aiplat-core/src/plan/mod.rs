@@ -5,6 +5,7 @@ mod ended;
 mod fight;
 mod gate;
 mod image;
+mod instances;
 mod members;
 mod moved;
 mod network;
@@ -23,6 +24,7 @@ use std::{fmt, time::Duration};
 
 pub use ended::paths_in_doubt;
 pub use gate::Gate;
+pub use instances::programs;
 pub use members::Members;
 pub use moved::{Moved, image_now, moved};
 pub use orders::{Command, order};
@@ -32,6 +34,7 @@ pub use record::{Entry, entries};
 pub use running::waits_for;
 pub(crate) use running::{is_starting, probe};
 pub use systemd::units;
+pub use unit::{Variable, folders_in_doubt, variables};
 
 use crate::{
     Kind, ResourceId, Timestamp,
@@ -425,6 +428,15 @@ pub fn closed_dependencies(world: &World<'_>, id: &ResourceId) -> Vec<Gate> {
     spec.map(|spec| gate::dependencies(world, spec.dependencies())).unwrap_or_default()
 }
 
+/// What a person should know of `id` before anything is done, though nothing waits for it: somebody else sets a variable of
+/// its unit, or its program runs twice.
+#[must_use]
+pub fn notes(world: &World<'_>, id: &ResourceId) -> Vec<String> {
+    let mut notes = unit::notes(world, id);
+    notes.extend(instances::note(world, id));
+    notes
+}
+
 /// An object of this platform's that belongs to another aiplatd instance, if there is one: our state folder was
 /// lost, or another daemon manages the same platform.
 #[must_use]
@@ -455,7 +467,7 @@ pub fn plan(world: &World<'_>, id: &ResourceId) -> Step {
         Kind::Unit => suspended::apply(world, id, unit::plan(world, id)),
         Kind::Host => systemd::plan(world, id),
     };
-    let step = step.unless_failed(world, id).unless_fought(world, id);
+    let step = instances::apply(world, id, step.unless_failed(world, id).unless_fought(world, id));
     match world.desired.settings.mode {
         Mode::Auto => step,
         Mode::Observe => step.observe_only(),

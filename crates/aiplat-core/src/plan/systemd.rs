@@ -9,6 +9,7 @@ use crate::{
     action::Action,
     condition::{Condition, ConditionType, Reason},
     observed::LoadState,
+    spec::Management,
 };
 
 /// The units that this platform has, or has written files for: name and service.
@@ -56,13 +57,16 @@ pub(super) fn readiness(world: &World<'_>) -> Readiness {
 
 /// Units whose drop-in came or went without systemd having been told.
 fn unread(world: &World<'_>) -> Vec<String> {
-    let is_unread = |name: &str| {
-        world.observed.units.get(name).is_some_and(|unit| {
-            unit.own.drop_in.is_some() != unit.own.loaded && unit.load == LoadState::Loaded
+    let is_ours_to_unmask =
+        |id: &ResourceId| world.desired.units.get(id).is_some_and(|spec| spec.management == Management::Full);
+    let is_unread = |(name, id): &(&str, &ResourceId)| {
+        world.observed.units.get(*name).is_some_and(|unit| {
+            let drop_in = unit.own.drop_in.is_some() != unit.own.loaded && unit.load == LoadState::Loaded;
+            drop_in || (unit::waits_for_unmasking(unit) && is_ours_to_unmask(id))
         })
     };
-    let names: BTreeSet<&str> = units(world).into_iter().map(|(name, _)| name).collect();
-    names.into_iter().filter(|name| is_unread(name)).map(str::to_owned).collect()
+    let names: BTreeSet<&str> = units(world).into_iter().filter(is_unread).map(|(name, _)| name).collect();
+    names.into_iter().map(str::to_owned).collect()
 }
 
 /// The running containers that may lose their GPU.

@@ -5,6 +5,8 @@
 //! with another environment than the file says.
 
 mod conditions;
+mod environment;
+mod folders;
 mod leaving;
 mod life;
 mod record;
@@ -21,6 +23,10 @@ use crate::{
 };
 
 pub(super) use conditions::{away, away_sentence};
+pub(super) use environment::notes;
+pub use environment::{Variable, variables};
+pub use folders::folders_in_doubt;
+pub(super) use life::waits_for_unmasking;
 pub(super) use record::entries;
 
 pub(super) fn plan(world: &World<'_>, id: &ResourceId) -> Step {
@@ -63,6 +69,7 @@ pub(super) fn restart_pending(world: &World<'_>, id: &ResourceId) -> bool {
         && unit.load == LoadState::Loaded
         && unit.active == ActiveState::Active
         && (look.files_to_write().is_some() || look.is_outdated())
+        && look.left_behind().is_none()
 }
 
 /// Whether `id` has files that are not as they should be: systemd is told once, when nobody has any more.
@@ -72,10 +79,12 @@ pub(super) fn has_pending_writes(world: &World<'_>, id: &ResourceId) -> bool {
     let hands_off =
         spec.management == Management::Observe || world.ledger.suspension(id, world.now).is_some();
     let failed = world.ledger.get(id).is_some_and(|record| record.failure.is_some());
+    let look = Look { world, id, spec, unit };
     !hands_off
         && !failed
         && unit.load == LoadState::Loaded
-        && Look { world, id, spec, unit }.files_to_write().is_some()
+        && look.files_to_write().is_some()
+        && look.left_behind().is_none()
 }
 
 /// One service and its unit.
@@ -142,7 +151,12 @@ impl Look<'_> {
     /// Nothing can be done with a unit that systemd cannot read, or may not start.
     fn unusable(&self) -> Option<Step> {
         if self.unit.load == LoadState::Masked && self.spec.management == Management::Full {
-            return Some(self.verb(UnitVerb::Unmask, Cause::Masked));
+            // systemd does not look at the files of a unit that runs before it is told to.
+            return Some(if life::waits_for_unmasking(self.unit) {
+                self.reload_pending("systemd has seen that it is not masked any more")
+            } else {
+                self.verb(UnitVerb::Unmask, Cause::Masked)
+            });
         }
         let (reason, message) = life::unusable(self.spec, self.unit)?;
         Some(Step::unsatisfied(reason, message))
@@ -181,17 +195,24 @@ impl Look<'_> {
     /// The drop-in and the environment that it names are as the file says, and systemd has read the drop-in.
     fn files(&self) -> Option<Step> {
         if let Some((files, cause)) = self.files_to_write() {
+            if let Some(message) = self.left_behind() {
+                return Some(Step::held(Reason::DataLeftBehind, message));
+            }
             return Some(match files {
                 Some(files) => Step::act(Action::WriteUnitFiles(Box::new(files)), cause),
                 None => Step::act(Action::RemoveUnitFiles { unit: self.spec.unit.clone() }, cause),
             });
         }
         if self.unit.own.drop_in.is_some() != self.unit.own.loaded {
-            let message = "waits until systemd has read its drop-in".to_owned();
-            let gate = Gate::Resource { id: ResourceId::systemd(), reason: Reason::ReloadPending, message };
-            return Some(Step::blocked(self.world, vec![gate]));
+            return Some(self.reload_pending("systemd has read its drop-in"));
         }
         None
+    }
+
+    fn reload_pending(&self, until: &str) -> Step {
+        let message = format!("waits until {until}");
+        let gate = Gate::Resource { id: ResourceId::systemd(), reason: Reason::ReloadPending, message };
+        Step::blocked(self.world, vec![gate])
     }
 
     /// What is to be written, or removed (`None`), and why; nothing where the files are as the file says.
@@ -243,7 +264,8 @@ impl Look<'_> {
         if outdated.is_some() && outdated == self.unit.invocation {
             return true;
         }
-        let differs = self.differing().is_some_and(|names| !names.is_empty());
+        let to_be = self.environment_to_be();
+        let differs = self.differing().unwrap_or_default().iter().any(|name| self.is_curable(name, &to_be));
         differs && applied.as_ref() != Some(&self.print())
     }
 
@@ -255,6 +277,9 @@ impl Look<'_> {
     /// It runs: it has the environment of the file, follows restarted dependencies, and answers.
     fn keep(&self) -> Step {
         if self.is_outdated() {
+            if let Some(message) = self.left_behind() {
+                return Step::held(Reason::DataLeftBehind, message);
+            }
             return self.disrupt(Cause::EnvironmentChanged { changed: self.changed() });
         }
         if let Some(dependency) = self.restarted_dependency() {

@@ -31,6 +31,9 @@ pub(super) fn predict(
         for unit in observed.units.values_mut() {
             unit.own.loaded = unit.own.drop_in.is_some();
             unit.needs_reload = false;
+            if unit.load == LoadState::Masked && !unit.file_state.starts_with("masked") {
+                unit.load = LoadState::Loaded;
+            }
         }
     } else if let Action::Unit { unit, verb } = action {
         let environment = desired.units.get(id).map(|spec| spec.environment.clone()).unwrap_or_default();
@@ -64,6 +67,8 @@ fn queued(
             unit.active = ActiveState::Inactive;
             unit.result = "success".to_owned();
         }
+        // systemd sees it at once where nothing runs, and otherwise when it is told to reload.
+        UnitVerb::Unmask if unit.active.is_alive() => unit.file_state = "enabled".to_owned(),
         UnitVerb::Unmask => unit.load = LoadState::Loaded,
         UnitVerb::Enable => unit.file_state = "enabled".to_owned(),
     }

@@ -8,6 +8,9 @@ use zbus::{OwnedObjectPath, OwnedVariant};
 /// `si_code` of a process that a signal ended, without and with a core dump.
 const KILLED: [i32; 2] = [2, 3];
 
+/// Path, arguments, whether its failure is ignored, and of its last run: four times, pid, code, status.
+type Command = (String, Vec<String>, bool, u64, u64, u64, u64, u32, i32, i32);
+
 const START_LIMIT_HIT: &str = "start-limit-hit";
 
 /// All properties of one object. One that is missing, or of another type than ours, reads as its default: a unit that
@@ -17,6 +20,11 @@ pub(super) struct Properties(pub(super) BTreeMap<String, OwnedVariant>);
 impl Properties {
     fn get<T: TryFrom<OwnedVariant>>(&self, name: &str) -> Option<T> {
         T::try_from(self.0.get(name)?.try_clone().ok()?).ok()
+    }
+
+    /// A number without a sign.
+    pub(super) fn number(&self, name: &str) -> Option<u64> {
+        self.get(name)
     }
 
     fn text(&self, name: &str) -> String {
@@ -62,6 +70,9 @@ impl Properties {
             since_wall_ms: (since > 0).then(|| i64::try_from(since / 1000).unwrap_or(i64::MAX)),
             environment: self.environment(),
             environment_files: self.environment_files(),
+            unset: self.get::<Vec<String>>("UnsetEnvironment").unwrap_or_default().into_iter().collect(),
+            user: self.text("User"),
+            program: self.program(),
             ..ObservedUnit::default()
         }
     }
@@ -98,6 +109,14 @@ impl Properties {
         let bytes: Vec<u8> = self.get("InvocationID").unwrap_or_default();
         let is_one = bytes.iter().any(|byte| *byte != 0);
         is_one.then(|| Incarnation(bytes.iter().map(|byte| format!("{byte:02x}")).collect()))
+    }
+
+    /// The last part of the path of its first `ExecStart`.
+    fn program(&self) -> String {
+        let commands: Option<Vec<Command>> = self.get("ExecStart");
+        let path =
+            commands.unwrap_or_default().into_iter().next().map(|command| command.0).unwrap_or_default();
+        path.rsplit('/').next().unwrap_or_default().to_owned()
     }
 
     fn environment(&self) -> BTreeMap<String, String> {

@@ -12,20 +12,35 @@ mod errors;
 mod files;
 mod hints;
 mod journal;
+mod layers;
 mod names;
 mod observe;
 mod proxies;
 #[cfg(test)]
 mod tests;
+mod usage;
 
-use std::{net::IpAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
 
-use aiplat_core::{action::Action, observed::ObservedUnit, spec::ProbeKind};
+use aiplat_core::{
+    action::Action,
+    observed::{FolderFacts, Instance, ObservedUnit},
+    spec::ProbeKind,
+};
 use futures_util::{StreamExt, future::BoxFuture, stream::BoxStream};
 
 pub use hints::SystemdHint;
 
-use crate::port::{HostError, LogOptions, LogStream, UnitHint, Units};
+use crate::{
+    folders, instances,
+    port::{HostError, LogOptions, LogStream, UnitHint, Units, Usage},
+};
 
 /// Where the adapter finds systemd and what belongs to it.
 #[derive(Debug, Clone)]
@@ -145,5 +160,17 @@ impl Units for Systemd {
         options: &'a LogOptions,
     ) -> BoxFuture<'a, Result<LogStream, HostError>> {
         Box::pin(Self::logs(self, unit, options))
+    }
+
+    fn usage<'a>(&'a self, unit: &'a str) -> BoxFuture<'a, Result<Usage, HostError>> {
+        Box::pin(self.measure(unit))
+    }
+
+    fn folders(&self, paths: Vec<String>) -> BoxFuture<'_, BTreeMap<String, FolderFacts>> {
+        Box::pin(folders::folders(paths))
+    }
+
+    fn instances(&self, programs: BTreeSet<String>) -> BoxFuture<'_, Vec<Instance>> {
+        Box::pin(instances::instances(self.options.proc.clone(), programs))
     }
 }

@@ -12,7 +12,7 @@ use super::{
     decode::Properties,
     environ::{self, Environ},
     errors::{self, Effect},
-    files, journal, names,
+    files, journal, layers, names,
     proxies::{PropertiesProxy, UnitProxy},
 };
 use crate::port::HostError;
@@ -31,6 +31,8 @@ impl Systemd {
         observed.as_of = as_of;
         observed.own = files::read(files::Paths::of(&self.options, unit)).await?;
         observed.own.loaded = observed.drop_ins.contains(&observed.own.drop_in_path);
+        observed.layers = layers::read(&observed, unit, &self.options.units).await;
+        observed.home = home(&observed.user);
         if let Some(Incarnation(invocation)) = &observed.invocation {
             observed.effective = self.effective(observed.main_pid, invocation).await;
             if has_failed(&observed) {
@@ -75,7 +77,7 @@ impl Systemd {
 
     /// All properties of all interfaces in one answer (an empty name asks for that, as `systemctl show` does): of one
     /// moment, whatever the unit's type is.
-    async fn properties(&self, path: &OwnedObjectPath) -> Result<Properties, CallError> {
+    pub(super) async fn properties(&self, path: &OwnedObjectPath) -> Result<Properties, CallError> {
         let connection = self.bus.connection().await?;
         let properties = within(CALL_DEADLINE, PropertiesProxy::new(&connection, path)).await?;
         Ok(Properties(within(CALL_DEADLINE, properties.get_all("")).await?))
@@ -133,6 +135,18 @@ impl Systemd {
             }
         }
     }
+}
+
+/// The home of `user`, by the machine's own list; root where the unit names nobody.
+fn home(user: &str) -> Option<String> {
+    let user = if user.is_empty() { "root" } else { user };
+    let users = std::fs::read_to_string("/etc/passwd").ok()?;
+    let is_it = |line: &&str| {
+        let mut fields = line.split(':');
+        fields.next() == Some(user) || fields.nth(1) == Some(user)
+    };
+    let home = users.lines().find(is_it)?.split(':').nth(5)?;
+    Some(home.to_owned())
 }
 
 /// Its last run ended badly, and nothing of it runs now: it has failed for good, or waits for systemd's own restart.

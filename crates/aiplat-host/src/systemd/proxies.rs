@@ -42,6 +42,9 @@ pub(super) trait Manager {
     /// From the files as they are now; the unit's property of the same meaning is of the last reload.
     #[zbus(no_autostart)]
     fn get_unit_file_state(&self, file: &str) -> zbus::Result<String>;
+    /// Control group, number and command line of each.
+    #[zbus(no_autostart)]
+    fn get_unit_processes(&self, name: &str) -> zbus::Result<Vec<(String, u32, String)>>;
     /// Answers when it is done.
     #[zbus(no_autostart)]
     fn reload(&self) -> zbus::Result<()>;

@@ -188,6 +188,8 @@ fn platform(doc: Option<&StatusDoc>) -> Vec<Check> {
         ConditionType::DockerReachable
         | ConditionType::UnitLoaded
         | ConditionType::DropInApplied
+        | ConditionType::Overridden
+        | ConditionType::SecondInstance
         | ConditionType::Active
         | ConditionType::Accepted
         | ConditionType::Suspended

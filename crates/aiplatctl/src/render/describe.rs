@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use aiplat_api::v1::{
     CheckDetail, Event, GateStatus, ResourceStatus, ServiceDetail, ServiceStatus, StatusCondition, StatusDoc,
-    UnitDetail,
+    UnitDetail, UnitVariable,
 };
 use aiplat_core::{observed::ProbeOutcome, spec::Role};
 
@@ -60,6 +60,7 @@ pub fn service(doc: &StatusDoc, service: &ServiceStatus, view: View) -> String {
     }
     section(&mut out, "Conditions");
     out.push_str(&indented(&conditions_table(conditions, view), view));
+    out.push_str(&environment(detail, view));
     let journal = detail.unit.as_ref().map(|unit| unit.journal.as_slice()).unwrap_or_default();
     if !journal.is_empty() {
         section(&mut out, "Journal of its last run");
@@ -142,7 +143,17 @@ fn facts(out: &mut String, view: View, detail: &ServiceDetail) {
 }
 
 fn unit_facts(out: &mut String, view: View, unit: &UnitDetail, state: Option<&str>) {
-    let UnitDetail { name, management, file, enabled, pid, drop_in, other_drop_ins, journal: _ } = unit;
+    let UnitDetail {
+        name,
+        management,
+        file,
+        enabled,
+        pid,
+        drop_in,
+        other_drop_ins,
+        environment: _,
+        journal: _,
+    } = unit;
     let pid = pid.map(|pid| format!("pid {pid}"));
     let parts = [state, Some(enabled.as_str()).filter(|word| !word.is_empty()), pid.as_deref()];
     let parts = parts.into_iter().flatten().collect::<Vec<_>>().join(", ");
@@ -151,6 +162,23 @@ fn unit_facts(out: &mut String, view: View, unit: &UnitDetail, state: Option<&st
     fact(out, view, "Management", &clean(management));
     fact(out, view, "Drop-in", &clean(drop_in.as_deref().unwrap_or_default()));
     list(out, view, "Others", other_drop_ins);
+}
+
+/// What a unit's process is given, and by which file.
+fn environment(detail: &ServiceDetail, view: View) -> String {
+    let variables = detail.unit.as_ref().map(|unit| unit.environment.as_slice()).unwrap_or_default();
+    if variables.is_empty() {
+        return String::new();
+    }
+    let mut table = Table::new(&[column("NAME"), column("VALUE"), column("FROM").flexible()]);
+    for UnitVariable { name, value, from, ours } in variables {
+        let from = if *ours { format!("{from} (aiplatd)") } else { from.clone() };
+        table.push(vec![clean(name).into(), clean(value).into(), message(&from)]);
+    }
+    let mut out = String::new();
+    section(&mut out, "Environment");
+    out.push_str(&indented(&table, view));
+    out
 }
 
 fn exchange(probe: &ProbeOutcome, failures: u32, retries: u32) -> String {

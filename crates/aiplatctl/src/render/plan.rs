@@ -41,6 +41,13 @@ pub fn plan(reply: &DiffReply, width: Option<usize>) -> String {
             let _ = writeln!(out, "  {} {}", paint(style::BAD, "!"), wrap(&said, width, 6));
         }
     }
+    if !preview.notes.is_empty() {
+        let _ = writeln!(out, "{}", paint(style::STRONG, "Worth knowing"));
+        for (resource, sentence) in &preview.notes {
+            let said = format!("{}: {}", clean(&resource.to_string()), clean(sentence));
+            let _ = writeln!(out, "  {} {}", paint(style::UNDERWAY, "!"), wrap(&said, width, 6));
+        }
+    }
     for (resource, sentence) in without_action {
         let said = format!("{}: {}", clean(&resource.to_string()), clean(sentence));
         let _ = writeln!(out, "  {} {}", paint(style::UNDERWAY, "~"), wrap(&said, width, 6));

@@ -192,6 +192,10 @@ fn preview() -> Preview {
             )]),
         ],
         blocked: vec![(ResourceId::container("litellm"), "port 4000 is held by nginx (pid 812)".to_owned())],
+        notes: vec![(
+            ResourceId::unit("ollama"),
+            "OLLAMA_HOST: the file says `0.0.0.0`, and /etc/x.conf says `::` and wins".to_owned(),
+        )],
     }
 }
 
@@ -228,7 +232,7 @@ fn who_follows_a_replacement_stands_behind_it() {
         vec![action("web", "remove")],
     ];
     let waves = waves.into_iter().map(|actions| Wave { actions }).collect();
-    let reply = DiffReply { preview: Preview { waves, blocked: Vec::new() }, ..DiffReply::default() };
+    let reply = DiffReply { preview: Preview { waves, ..Preview::default() }, ..DiffReply::default() };
     let text = plain(&plan::plan(&reply, None));
     let (web, worker) = (text.find("container/web"), text.find("container/worker"));
     assert!(web < worker && text.contains("Wave 2") && !text.contains("Wave 3"), "{text}");

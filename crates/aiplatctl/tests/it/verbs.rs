@@ -38,7 +38,7 @@ fn one_action() -> Preview {
         cause: "it does not exist".to_owned(),
         interrupts: None,
     };
-    Preview { waves: vec![Wave { actions: vec![action] }], blocked: Vec::new() }
+    Preview { waves: vec![Wave { actions: vec![action] }], ..Preview::default() }
 }
 
 #[test]

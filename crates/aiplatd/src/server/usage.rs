@@ -1,9 +1,12 @@
-//! What the services use, asked of the engine when somebody looks.
+//! What the services use, asked of the engine and of systemd when somebody looks.
 
 use std::sync::Arc;
 
 use aiplat_api::v1::ServiceUsage;
-use aiplat_core::{observed::ContainerId, plan::Members};
+use aiplat_core::{
+    observed::{ActiveState, ContainerId},
+    plan::Members,
+};
 use aiplat_host::Usage;
 use axum::{
     Json,
@@ -16,15 +19,20 @@ use futures_util::{StreamExt, stream};
 use super::routes::problem;
 use crate::shared::Shared;
 
-/// Measured at once: the engine takes a second or two for each.
+/// Measured at once: each takes a second or two.
 const AT_ONCE: usize = 32;
 
 pub(super) async fn usage(Part(shared): Part<Arc<Shared>>) -> Response {
     let asked = running(&shared);
     let count = asked.len();
-    let host = &shared.host;
-    let measure =
-        |(service, container): (String, ContainerId)| async move { (service, host.usage(&container).await) };
+    let (host, units) = (&shared.host, &shared.units);
+    let measure = |(service, what): (String, Measured)| async move {
+        let usage = match &what {
+            Measured::Container(container) => host.usage(container).await,
+            Measured::Unit(unit) => units.usage(unit).await,
+        };
+        (service, usage)
+    };
     let measured: Vec<_> = stream::iter(asked).map(measure).buffered(AT_ONCE).collect().await;
     let mut failure = None;
     let mut rows = Vec::with_capacity(count);
@@ -41,15 +49,27 @@ pub(super) async fn usage(Part(shared): Part<Arc<Shared>>) -> Response {
     }
 }
 
-/// The services that run, with their containers.
-fn running(shared: &Shared) -> Vec<(String, ContainerId)> {
+/// What is measured of a service.
+enum Measured {
+    Container(ContainerId),
+    Unit(String),
+}
+
+/// The services that run.
+fn running(shared: &Shared) -> Vec<(String, Measured)> {
     let state = shared.lock();
     let Some(world) = state.world(shared.now()) else { return Vec::new() };
     let running = world.desired.containers.iter().filter_map(|(id, spec)| {
         let current = Members::of(&world, id, spec).current?;
-        current.state.is_alive().then(|| (spec.service.clone(), current.id.clone()))
+        let measured = Measured::Container(current.id.clone());
+        current.state.is_alive().then(|| (spec.service.clone(), measured))
     });
-    running.collect()
+    let units = world.desired.units.values().filter(|spec| {
+        let unit = world.observed.units.get(&spec.unit);
+        unit.is_some_and(|unit| matches!(unit.active, ActiveState::Active | ActiveState::Reloading))
+    });
+    let units = units.map(|spec| (spec.service.clone(), Measured::Unit(spec.unit.clone())));
+    running.chain(units).collect()
 }
 
 fn row(service: String, usage: Usage) -> ServiceUsage {

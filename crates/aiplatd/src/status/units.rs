@@ -1,10 +1,10 @@
 //! What there is to say of services that are units of systemd.
 
-use aiplat_api::v1::{ServiceDetail, UnitDetail};
+use aiplat_api::v1::{ServiceDetail, UnitDetail, UnitVariable};
 use aiplat_core::{
     ResourceId,
     condition::{Condition, ConditionType, Reason, Status},
-    plan::{Step, World},
+    plan::{self, Step, Variable, World},
     spec::{Management, ProbeKind, ServiceSpec, UnitSpec},
 };
 
@@ -39,6 +39,11 @@ pub(super) fn endpoint(spec: &UnitSpec) -> String {
         ProbeKind::Exec { .. } => None,
     });
     port.map(|port| format!("127.0.0.1:{port}")).unwrap_or_default()
+}
+
+fn variable(variable: Variable) -> UnitVariable {
+    let Variable { name, value, from, is_ours } = variable;
+    UnitVariable { name, value, from, ours: is_ours }
 }
 
 /// Restarts that systemd itself has made since the unit was last started by a job.
@@ -78,6 +83,7 @@ pub(super) fn detail(
             pid: Some(unit.main_pid).filter(|pid| *pid != 0),
             drop_in: own.drop_in.is_some().then(|| own.drop_in_path.clone()),
             other_drop_ins: others,
+            environment: plan::variables(spec, unit).into_iter().map(variable).collect(),
             journal: unit.tail.clone(),
         }),
         ..any

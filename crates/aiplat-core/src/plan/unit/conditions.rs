@@ -32,6 +32,7 @@ impl Look<'_> {
             Condition::normal(ConditionType::Accepted, Reason::InFile),
             self.loaded(),
             self.applied(),
+            self.overruled(),
             gate::condition(ConditionType::DependenciesReady, &closed.iter().collect::<Vec<_>>()),
             self.active(),
         ];

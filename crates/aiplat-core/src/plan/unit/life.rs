@@ -41,8 +41,23 @@ struct Attempts {
     due: Option<Timestamp>,
 }
 
-/// Why a unit cannot be started at all, with the cure.
+/// Its mask is gone from disk, and systemd has not read that yet: it does not by itself while the unit runs.
+pub(in crate::plan) fn waits_for_unmasking(unit: &ObservedUnit) -> bool {
+    let is_masked = unit.file_state.is_empty() || unit.file_state.starts_with("masked");
+    unit.load == LoadState::Masked && unit.active.is_alive() && !is_masked
+}
+
+/// Why a unit cannot be started at all, with the cure. One that runs already runs on.
 pub(super) fn unusable(spec: &UnitSpec, unit: &ObservedUnit) -> Option<(Reason, String)> {
+    let (reason, message) = not_startable(spec, unit)?;
+    if !unit.active.is_alive() {
+        return Some((reason, message));
+    }
+    let runs_on = "it runs on, and once it ends it does not come back";
+    Some((reason, format!("{message}; {runs_on}")))
+}
+
+fn not_startable(spec: &UnitSpec, unit: &ObservedUnit) -> Option<(Reason, String)> {
     let UnitSpec { unit: name, service, .. } = spec;
     let why = if unit.load_error.is_empty() { String::new() } else { format!(" ({})", unit.load_error) };
     match &unit.load {
@@ -294,7 +309,10 @@ impl Look<'_> {
 
     pub(super) fn readiness(&self, condition: DependencyCondition) -> Readiness {
         let name = self.id.key();
-        if let Some((reason, message)) = unusable(self.spec, self.unit) {
+        // What cannot be started and runs serves as before.
+        if let Some((reason, message)) =
+            unusable(self.spec, self.unit).filter(|_| !self.unit.active.is_alive())
+        {
             return Readiness::not_ready(reason, format!("{name}: {message}"));
         }
         match &self.unit.active {

@@ -1,0 +1,151 @@
+//! Two instances of one logical service: the program of a service runs a second time on this machine, and the file does not
+//! ask for it. Said, with the name and port of both, and never acted upon.
+
+use std::collections::BTreeSet;
+
+use super::{Step, World, gate};
+use crate::{
+    Kind, ResourceId,
+    condition::{Condition, ConditionType, Reason},
+    observed::{Instance, InstanceOwner, ObservedContainer},
+};
+
+/// A program of which two on one machine are, as a rule, one too many: they share a GPU, a port, or a folder of models.
+/// Databases are not here: many a machine has several, and means it.
+struct Family {
+    /// What a person calls it.
+    name: &'static str,
+    /// The last parts of its images' names.
+    images: &'static [&'static str],
+    /// Its programs, and the units that are named after them.
+    programs: &'static [&'static str],
+}
+
+static FAMILIES: [Family; 3] = [
+    Family { name: "Ollama", images: &["ollama"], programs: &["ollama"] },
+    Family { name: "LocalAI", images: &["localai", "local-ai"], programs: &["local-ai", "localai"] },
+    Family { name: "Open WebUI", images: &["open-webui"], programs: &["open-webui"] },
+];
+
+/// The programs of which a second instance would be worth a word: those to look for among the machine's processes.
+#[must_use]
+pub fn programs(world: &World<'_>) -> BTreeSet<String> {
+    let families = world.desired.services().filter_map(|(id, _)| family(world, id));
+    families.flat_map(|family| family.programs).map(|program| (*program).to_owned()).collect()
+}
+
+/// Whether another instance of what `id` is runs; `None` where nobody would mind.
+fn condition(world: &World<'_>, id: &ResourceId) -> Option<Condition> {
+    let kind = ConditionType::SecondInstance;
+    let family = family(world, id)?;
+    let others = others(world, id, family);
+    if others.is_empty() {
+        return Some(Condition::normal(kind, Reason::AsDesired));
+    }
+    Some(Condition::abnormal(kind, Reason::SecondInstance, sentence(world, id, family, &others)))
+}
+
+/// The same as a line of `diff`.
+pub(super) fn note(world: &World<'_>, id: &ResourceId) -> Option<String> {
+    let family = family(world, id)?;
+    let others = others(world, id, family);
+    (!others.is_empty()).then(|| sentence(world, id, family, &others))
+}
+
+/// `step` of the service `id`, with that said in its place.
+pub(super) fn apply(world: &World<'_>, id: &ResourceId, mut step: Step) -> Step {
+    let said = condition(world, id).filter(|_| !step.conditions.is_empty());
+    if let Some(condition) = said {
+        let place = step.conditions.iter().position(|it| it.kind > condition.kind);
+        step.conditions.insert(place.unwrap_or(step.conditions.len()), condition);
+    }
+    step
+}
+
+fn sentence(world: &World<'_>, id: &ResourceId, family: &Family, others: &[String]) -> String {
+    let own = match world.desired.units.get(id) {
+        Some(spec) => spec.unit.clone(),
+        None => format!("service `{}`", id.key()),
+    };
+    format!(
+        "{} runs twice on this machine: besides {own} as {}, which the file does not ask for; clients may find the wrong one, \
+         and both want memory and GPU: stop one of them, or name it in the file",
+        family.name,
+        others.join(" and as ")
+    )
+}
+
+fn of_unit(unit: &str) -> Option<&'static Family> {
+    let stem = unit.strip_suffix(".service").unwrap_or(unit);
+    FAMILIES.iter().find(|family| family.programs.contains(&stem))
+}
+
+/// The family of an image reference: by the last part of its name, without tag and digest.
+fn of_image(image: &str) -> Option<&'static Family> {
+    let name = image.split('@').next().unwrap_or_default();
+    let name = name.rsplit('/').next().unwrap_or_default();
+    let name = name.split(':').next().unwrap_or_default();
+    FAMILIES.iter().find(|family| family.images.contains(&name))
+}
+
+fn family(world: &World<'_>, id: &ResourceId) -> Option<&'static Family> {
+    match id.kind {
+        Kind::Unit => {
+            let spec = world.desired.units.get(id)?;
+            let program = world.observed.units.get(&spec.unit).map(|unit| unit.program.as_str());
+            let by_program = |family: &&Family| program.is_some_and(|it| family.programs.contains(&it));
+            of_unit(&spec.unit).or_else(|| FAMILIES.iter().find(by_program))
+        }
+        Kind::Container => of_image(&world.desired.containers.get(id)?.runtime.image),
+        Kind::Network | Kind::Volume | Kind::Image | Kind::Host => None,
+    }
+}
+
+/// Who else runs it, and is not in the file. Two that are both in the file are meant.
+fn others(world: &World<'_>, id: &ResourceId, family: &Family) -> Vec<String> {
+    // Two containers are kept apart by the engine: each has its own name, port and folder.
+    let beside = (id.kind == Kind::Unit).then(|| containers(world, family));
+    let mut found: Vec<String> = beside.into_iter().flatten().map(|it| described(world, it)).collect();
+    let is_desired = |name: &str| world.desired.units.values().any(|spec| spec.unit == name);
+    for Instance { program, pid, owner, ports } in &world.observed.instances {
+        // One that listens nowhere is a client: `ollama run`, or a helper of the one that serves.
+        if !family.programs.contains(&program.as_str()) || ports.is_empty() {
+            continue;
+        }
+        let ports: Vec<String> = ports.iter().map(u16::to_string).collect();
+        let facts = format!("process {pid}, port {}", ports.join(", "));
+        match owner {
+            InstanceOwner::Unit(name) if !is_desired(name) => found.push(format!("{name} ({facts})")),
+            InstanceOwner::Nobody => found.push(format!("a program that somebody started by hand ({facts})")),
+            // Containers are known from their listing, with the ports that they publish.
+            InstanceOwner::Unit(_) | InstanceOwner::Container(_) => {}
+        }
+    }
+    found.sort();
+    found.dedup();
+    found
+}
+
+/// Running containers of the family that no service of the file is.
+fn containers<'a>(world: &World<'a>, family: &'a Family) -> impl Iterator<Item = &'a ObservedContainer> {
+    let desired = world.desired;
+    let leaving = world.observed.owned.iter().filter(|(id, _)| !desired.wants(id)).flat_map(|(_, set)| set);
+    let all = world.observed.foreign.iter().chain(leaving);
+    all.filter(move |container| {
+        let of = of_image(&container.image);
+        container.state.is_alive() && of.is_some_and(|of| std::ptr::eq(of, family))
+    })
+}
+
+fn described(world: &World<'_>, container: &ObservedContainer) -> String {
+    let mut ports: Vec<String> =
+        container.ports.iter().map(|port| format!("{}:{}", port.host_ip, port.host_port)).collect();
+    ports.sort();
+    ports.dedup();
+    let ports = match ports.as_slice() {
+        [] => "no port published".to_owned(),
+        [one] => format!("port {one}"),
+        many => format!("ports {}", many.join(", ")),
+    };
+    format!("{}, image {} ({ports})", gate::describe(world, container), container.image)
+}
