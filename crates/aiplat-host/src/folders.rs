@@ -11,7 +11,7 @@ use aiplat_core::observed::FolderFacts;
 
 /// A store of models has some hundreds of files.
 const FILES_MAX: usize = 20_000;
-/// `registry.ollama.ai/library/llama3/8b` is four deep.
+/// `manifests/host/library/llama3/8b` is five deep.
 const DEPTH_MAX: usize = 12;
 /// A file system that does not answer (NFS) costs no more than this.
 const DEADLINE: Duration = Duration::from_secs(3);

@@ -141,6 +141,8 @@ fn name(condition: &Condition) -> Option<(&'static str, EventType)> {
         (ConditionType::StorageReady | ConditionType::PortsFree, Status::False) => {
             (!on_its_way).then_some(("RECOVERY_NEEDED", Warning))
         }
+        (ConditionType::SecondInstance, Status::True) => Some(("SecondInstance", Warning)),
+        (ConditionType::Overridden, Status::True) => Some(("EnvironmentOverridden", Warning)),
         (ConditionType::DependenciesReady, Status::False) => Some(("DependenciesNotReady", Normal)),
         (ConditionType::DependenciesReady, Status::True) => Some(("DependenciesReady", Normal)),
         (ConditionType::Suspended, Status::True) => Some(("Suspended", Normal)),

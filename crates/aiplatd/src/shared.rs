@@ -221,8 +221,9 @@ impl Shared {
             state.events.warn(self.clock.wall_ms(), "SystemdLost", "platform", said);
             tracing::warn!(reason, "systemd is out of reach; no unit is touched until it answers.");
         }
-        let ids = state.of_systemd();
+        let ids = if is_news { state.of_systemd() } else { Vec::new() };
         drop(state);
+        // Whoever could not look tries again in its own time: telling everybody each time would never end.
         self.schedule(ids);
         self.changed();
     }

@@ -91,7 +91,8 @@ impl Machine for Docker {
     }
 
     fn foreign(&self, foreign: &Foreign) -> String {
-        let Foreign { name, port, network, stopped, compose: _, instance: _, volume: _, bind: _ } = foreign;
+        let Foreign { name, port, network, stopped, compose: _, instance: _, image: _, volume: _, bind: _ } =
+            foreign;
         let ports = port.map(|port| json!({"80/tcp": [{"HostIp": "0.0.0.0", "HostPort": port.to_string()}]}));
         let body = json!({
             "Image": IMAGE, "Cmd": ["serve"], "ExposedPorts": {"80/tcp": {}},

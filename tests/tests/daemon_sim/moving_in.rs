@@ -46,6 +46,7 @@ async fn strange(unit: Unit) -> Lab {
     let mut lab = Lab::new(&sketch([service("web")]), 1);
     lab.systemd.install(UNIT, unit);
     lab.systemd.start_by_hand(UNIT);
+    lab.write_yaml("apiVersion: aiplat/v1\nname: test\nservices: {web: {image: \"web:1\"}}\n");
     lab.boot();
     lab.pass(ENOUGH).await;
     lab
@@ -216,7 +217,7 @@ fn a_unit_is_not_sent_to_a_folder_that_lacks_its_models() {
 fn an_empty_store_and_one_that_is_there_hold_up_nobody() {
     simulate(async {
         for is_filled in [false, true] {
-            let lab = strange(with_models()).await;
+            let mut lab = strange(with_models()).await;
             if is_filled {
                 fill(&lab, "/usr/share/ollama/.ollama/models");
                 fill(&lab, "/data/models");
@@ -333,14 +334,16 @@ fn a_second_instance_is_named_with_its_port_and_left_alone() {
         let (notes, ..) = foretold(&lab, &file("")).await;
         assert!(notes.iter().any(|note| note.contains("port 11435")), "{notes:?}");
         let events = lab.shared().lock().events.newest(100);
-        assert!(events.iter().any(|event| event.message.contains("port 11435")), "{events:?}");
+        assert!(events.iter().any(|event| event.reason == "SecondInstance"), "{events:?}");
     });
 }
 
 #[test]
 fn two_that_the_file_asks_for_are_meant() {
     simulate(async {
-        let mut lab = Lab::new(&sketch([service("web").image("ollama/ollama:0.6")]), 1);
+        let mut web = service("web");
+        web.image = "ollama/ollama:0.6".to_owned();
+        let mut lab = Lab::new(&sketch([web]), 1);
         lab.systemd.install(UNIT, Unit::default());
         lab.systemd.install("ollama-two.service", Unit::default());
         let entry = |name: &str| format!("    provider: {{type: systemd, options: {{unit: {name}}}}}\n");

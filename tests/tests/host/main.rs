@@ -5,6 +5,7 @@
 
 mod harness;
 mod install;
+mod moving_in;
 mod power;
 mod removal;
 mod unit;

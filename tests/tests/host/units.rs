@@ -8,13 +8,13 @@ use aiplat_core::condition::{ConditionType, Reason, Status, Word};
 use crate::harness::{Host, report};
 
 /// The demo's program, which speaks HTTP on a port, as a program of the machine.
-const UNIT: &str = "[Unit]\nDescription=Stand-in for Ollama\n[Service]\nExecStart=/usr/local/bin/ollama serve\n\
+pub(crate) const UNIT: &str = "[Unit]\nDescription=Stand-in for Ollama\n[Service]\nExecStart=/usr/local/bin/ollama serve\n\
                     Environment=NAME=ollama PORT=11434\nRestart=on-failure\n[Install]\nWantedBy=multi-user.target\n";
-const UNIT_FILE: &str = "/etc/systemd/system/ollama.service";
-const FILE: &str = "/etc/aiplatd/platform.yaml";
+pub(crate) const UNIT_FILE: &str = "/etc/systemd/system/ollama.service";
+pub(crate) const FILE: &str = "/etc/aiplatd/platform.yaml";
 
 /// The unit, a container that needs it, and one that it needs; `more` are lines of the unit's entry.
-fn platform(more: &str) -> String {
+pub(crate) fn platform(more: &str) -> String {
     format!(
         r#"
 apiVersion: aiplat/v1
@@ -38,10 +38,10 @@ services:
     )
 }
 
-const KEEP: &str = "    environment: {OLLAMA_KEEP_ALIVE: 5m}";
+pub(crate) const KEEP: &str = "    environment: {OLLAMA_KEEP_ALIVE: 5m}";
 
 /// A host with the package, the program and its unit, which does not run; nothing in the file yet.
-fn host() -> Option<Host> {
+pub(crate) fn host() -> Option<Host> {
     let host = Host::boot()?;
     host.install("current.deb");
     let made = host.ok(&["docker", "create", "aiplat-demo:1"]);
@@ -51,17 +51,17 @@ fn host() -> Option<Host> {
     Some(host)
 }
 
-fn unit(host: &Host, text: &str) {
+pub(crate) fn unit(host: &Host, text: &str) {
     host.write(UNIT_FILE, text);
     host.ok(&["systemctl", "daemon-reload"]);
 }
 
-fn property(host: &Host, name: &str) -> String {
+pub(crate) fn property(host: &Host, name: &str) -> String {
     host.ok(&["systemctl", "show", "--property", name, "--value", "ollama"]).trim().to_owned()
 }
 
 /// Waits until the unit's condition `kind` is `status` for `reason`.
-fn becomes(host: &Host, kind: ConditionType, status: Status, reason: Reason) {
+pub(crate) fn becomes(host: &Host, kind: ConditionType, status: Status, reason: Reason) {
     host.wait(&format!("{kind}={status} ({reason})"), |host| {
         let conditions = host.service("ollama").conditions;
         let mut found = conditions.iter().map(|it| &it.condition);
@@ -69,7 +69,7 @@ fn becomes(host: &Host, kind: ConditionType, status: Status, reason: Reason) {
     });
 }
 
-fn word(host: &Host, word: Word) {
+pub(crate) fn word(host: &Host, word: Word) {
     host.wait(&format!("ollama is {word}"), |host| host.service("ollama").status == word);
 }
 

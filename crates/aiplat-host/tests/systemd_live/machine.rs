@@ -90,7 +90,14 @@ impl Machine {
 
     /// Writes a unit's file; systemd is not told.
     pub fn write(&self, unit: &str, text: &str) {
-        fs::write(self.folder.path().join("system").join(unit), text).unwrap();
+        let path = self.path(unit);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+
+    /// Where `write` writes it.
+    pub fn path(&self, unit: &str) -> PathBuf {
+        self.folder.path().join("system").join(unit)
     }
 
     /// Writes a service that runs `command`, and lets systemd read it.
@@ -137,18 +144,7 @@ impl Machine {
     /// What the daemon would write for a unit with this environment.
     pub async fn files(&self, unit: &str, environment: &[(&str, &str)]) -> Action {
         let own = self.look(unit).await.own;
-        let environment = environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
-        let spec = UnitSpec {
-            service: "web".to_owned(),
-            unit: unit.to_owned(),
-            management: Management::Configure,
-            environment: environment.collect(),
-            restart: RestartMode::No,
-            dependencies: Default::default(),
-            probe: None,
-            startup: None,
-            liveness: None,
-        };
+        let spec = wanted(unit, environment);
         Action::WriteUnitFiles(Box::new(UnitFiles {
             unit: unit.to_owned(),
             drop_in: spec.drop_in(&own.environment_path),
@@ -172,6 +168,22 @@ impl Machine {
     fn call(&self, method: &str, path: &str, body: &Value) -> (u16, Value) {
         let path = format!("/containers/{}/{path}", self.container);
         raw::json(&self.socket, method, &path, body).expect("an answer")
+    }
+}
+
+/// A unit with this environment, as a file asks for it.
+pub fn wanted(unit: &str, environment: &[(&str, &str)]) -> UnitSpec {
+    let environment = environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+    UnitSpec {
+        service: "web".to_owned(),
+        unit: unit.to_owned(),
+        management: Management::Configure,
+        environment: environment.collect(),
+        restart: RestartMode::No,
+        dependencies: Default::default(),
+        probe: None,
+        startup: None,
+        liveness: None,
     }
 }
 

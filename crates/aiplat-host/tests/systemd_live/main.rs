@@ -8,6 +8,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod environment;
 mod figures;
 mod hints;
 mod image;
