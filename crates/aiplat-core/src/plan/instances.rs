@@ -140,6 +140,10 @@ fn containers<'a>(world: &World<'a>, family: &'a Family) -> impl Iterator<Item =
 fn described(world: &World<'_>, container: &ObservedContainer) -> String {
     let mut ports: Vec<String> =
         container.ports.iter().map(|port| format!("{}:{}", port.host_ip, port.host_port)).collect();
+    // One on the host's own network publishes nothing, and listens there all the same.
+    let owner = InstanceOwner::Container(container.id.clone());
+    let listens = world.observed.instances.iter().filter(|it| it.owner == owner).flat_map(|it| &it.ports);
+    ports.extend(listens.map(u16::to_string));
     ports.sort();
     ports.dedup();
     let ports = match ports.as_slice() {
@@ -148,4 +152,22 @@ fn described(world: &World<'_>, container: &ObservedContainer) -> String {
         many => format!("ports {}", many.join(", ")),
     };
     format!("{}, image {} ({ports})", gate::describe(world, container), container.image)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn images_and_units_are_told_by_the_last_part_of_their_names() {
+        let name = |family: Option<&'static Family>| family.map(|family| family.name);
+        for image in ["ollama", "ollama/ollama:0.6", "host:5000/x/ollama@sha256:00", "ollama/ollama:rocm"] {
+            assert_eq!(name(of_image(image)), Some("Ollama"), "{image}");
+        }
+        for image in ["ollama-exporter", "ollama/proxy", "sha256:0011", "", "litellm/ollama-x:1"] {
+            assert_eq!(name(of_image(image)), None, "{image}");
+        }
+        assert_eq!(name(of_unit("ollama.service")), Some("Ollama"));
+        assert_eq!(name(of_unit("ollama-pull.service")), None);
+    }
 }

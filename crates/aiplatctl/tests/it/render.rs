@@ -62,7 +62,7 @@ fn the_other_lists() {
 #[test]
 fn a_service_is_described() {
     let doc = docs::broken();
-    for (name, width) in [("litellm", 80), ("litellm", 140), ("redis", 100)] {
+    for (name, width) in [("litellm", 80), ("litellm", 140), ("redis", 100), ("ollama", 120)] {
         let service = doc.services.iter().find(|service| service.name == name).expect("it is there");
         check(&format!("describe_{name}_{width}"), &describe::service(&doc, service, view(width)));
     }

@@ -149,3 +149,45 @@ fn quoted(path: &str) -> String {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-+".contains(c);
     if path.chars().all(is_plain) { path.to_owned() } else { format!("'{}'", path.replace('\'', "'\\''")) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn facts(files: &[(&str, u64)], cut: bool) -> FolderFacts {
+        FolderFacts { files: files.iter().map(|(name, size)| ((*name).to_owned(), *size)).collect(), cut }
+    }
+
+    #[test]
+    fn where_the_models_are_without_the_variable_is_below_the_home() {
+        let at = |set: &[(&str, &str)], home: Option<&str>| {
+            let pair = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+            place(&FOLDERS[0], &set.iter().map(pair).collect(), home)
+        };
+        let home = Some("/usr/share/ollama");
+        let default = Some("/usr/share/ollama/.ollama/models".to_owned());
+        assert_eq!(at(&[], home), default);
+        assert_eq!(at(&[("OLLAMA_MODELS", "")], home), default);
+        assert_eq!(at(&[("OLLAMA_MODELS", "/data//")], None).as_deref(), Some("/data"));
+        assert_eq!(at(&[("OLLAMA_MODELS", "models")], home), None, "nobody knows from where");
+        assert_eq!(at(&[], None), None);
+    }
+
+    #[test]
+    fn what_is_missing_is_what_nobody_could_make_again() {
+        let [manifests, blobs] = FOLDERS[0].parts else { panic!("two parts") };
+        let old = facts(&[("a", 5), ("b", 5), ("c-partial-0", 5)], false);
+        assert_eq!(lacking(blobs, &old, &facts(&[("a", 5), ("b", 4)], false)), ["b"], "still being copied");
+        assert_eq!(lacking(manifests, &old, &facts(&[("a", 1), ("b", 9)], false)), Vec::<&str>::new());
+        assert_eq!(lacking(blobs, &old, &facts(&[], false)), ["a", "b"]);
+        assert_eq!(lacking(blobs, &old, &facts(&[], true)), Vec::<&str>::new(), "it was not read to its end");
+        assert_eq!(lacking(blobs, &facts(&[], false), &facts(&[], false)), Vec::<&str>::new());
+    }
+
+    #[test]
+    fn a_path_is_written_as_a_shell_reads_it() {
+        assert_eq!(quoted("/srv/ai_1/models-v2.0"), "/srv/ai_1/models-v2.0");
+        assert_eq!(quoted("/srv/my models"), "'/srv/my models'");
+        assert_eq!(quoted("/srv/it's"), "'/srv/it'\\''s'");
+    }
+}

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use aiplat_api::v1::{
     CheckDetail, Event, EventType, GateStatus, PlatformStatus, ResourceStatus, ServiceDetail, ServiceStatus,
-    StatusCondition, StatusDoc,
+    StatusCondition, StatusDoc, UnitDetail, UnitVariable,
 };
 use aiplat_core::{
     ResourceId, Timestamp,
@@ -124,6 +124,7 @@ pub(crate) fn broken() -> StatusDoc {
     webui.endpoint = "0.0.0.0:3000".to_owned();
     let mut ollama = service("ollama", Word::Degraded, 120, "on CPU: GPU-8f3a lost (driver mismatch)", &[]);
     ollama.restarts = 1;
+    ollama.detail = ollama_detail();
     ollama.endpoint = "127.0.0.1:11434".to_owned();
     let held =
         service("postgres", Word::Held, 3, "/srv/ai/postgres is owned by 0:0, needs 999:999", &[postgres]);
@@ -140,6 +141,46 @@ pub(crate) fn broken() -> StatusDoc {
         event(5, 1, EventType::Normal, "HEALTH_SUCCESS", "container/redis", "GET / answered 200"),
     ];
     doc
+}
+
+/// A unit with a drop-in of somebody else's.
+fn ollama_detail() -> ServiceDetail {
+    let variable = |name: &str, value: &str, from: &str, ours: bool| UnitVariable {
+        name: name.to_owned(),
+        value: value.to_owned(),
+        from: from.to_owned(),
+        ours,
+    };
+    let folder = "/etc/systemd/system/ollama.service.d";
+    ServiceDetail {
+        state: Some("active (running)".to_owned()),
+        unit: Some(UnitDetail {
+            name: "ollama.service".to_owned(),
+            management: "configure".to_owned(),
+            file: "/etc/systemd/system/ollama.service".to_owned(),
+            enabled: "enabled".to_owned(),
+            pid: Some(812),
+            drop_in: Some(format!("{folder}/50-aiplatd.conf")),
+            other_drop_ins: vec![format!("{folder}/90-local.conf")],
+            environment: vec![
+                variable(
+                    "HF_TOKEN",
+                    "<redacted>",
+                    "/etc/default/ollama, named in /etc/systemd/system/ollama.service",
+                    false,
+                ),
+                variable(
+                    "OLLAMA_HOST",
+                    "0.0.0.0",
+                    "/var/lib/aiplatd/units/ollama.service.env, named in /etc/systemd/system/ollama.service.d/50-aiplatd.conf",
+                    true,
+                ),
+                variable("OLLAMA_ORIGINS", "*", "/etc/systemd/system/ollama.service.d/90-local.conf", false),
+            ],
+            journal: Vec::new(),
+        }),
+        ..ServiceDetail::default()
+    }
 }
 
 fn litellm_detail() -> ServiceDetail {
