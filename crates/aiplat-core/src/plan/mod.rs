@@ -395,7 +395,7 @@ impl fmt::Display for Cause {
                 write!(f, "{}; a unit reads its environment at its start", Self::fields(changed))
             }
             Self::DropInsUnread { units, endangered } => {
-                write!(f, "the drop-ins of {} came or went", units.join(", "))?;
+                write!(f, "files of {} came or went", units.join(", "))?;
                 if endangered.is_empty() {
                     return Ok(());
                 }

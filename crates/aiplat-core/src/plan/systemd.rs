@@ -32,7 +32,7 @@ pub(super) fn plan(world: &World<'_>, id: &ResourceId) -> Step {
         let ready = wanted.then(|| Condition::normal(ConditionType::Ready, Reason::AsDesired));
         return Step::converged().with(accepted.into_iter().chain(ready).collect());
     }
-    let message = format!("systemd has not read the drop-ins of {}", unread.join(", "));
+    let message = format!("systemd has not read the files of {}", unread.join(", "));
     let ready = Condition::abnormal(ConditionType::Ready, Reason::ReloadPending, message);
     let conditions = accepted.into_iter().chain([ready]).collect();
     let pending: Vec<Gate> = units(world)
@@ -55,7 +55,7 @@ pub(super) fn readiness(world: &World<'_>) -> Readiness {
     }
 }
 
-/// Units whose drop-in came or went without systemd having been told.
+/// Units whose drop-in or mask came or went without systemd having been told.
 fn unread(world: &World<'_>) -> Vec<String> {
     let is_ours_to_unmask =
         |id: &ResourceId| world.desired.units.get(id).is_some_and(|spec| spec.management == Management::Full);
