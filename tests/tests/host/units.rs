@@ -207,7 +207,7 @@ fn the_stages_of_readiness_are_told_apart() {
     unit(&host, &UNIT.replace("PORT=11434", "PORT=11434 READY_AFTER=600000"));
     host.ok(&["systemctl", "restart", "ollama"]);
     becomes(&host, ConditionType::Healthy, Status::False, Reason::ProbeFailed);
-    assert!(host.service("ollama").message.contains("503"), "{}", host.service("ollama").message);
+    host.wait("the answer is quoted", |host| host.service("ollama").message.contains("503"));
     unit(&host, UNIT);
     host.ok(&["systemctl", "restart", "ollama"]);
     host.wait_ready();
