@@ -5,6 +5,7 @@ mod converge;
 mod crash_points;
 mod engine;
 mod holds;
+mod own_units;
 mod prune;
 mod shutdown;
 mod spec_file;

@@ -5,6 +5,7 @@
 
 mod harness;
 mod install;
+mod own_units;
 mod power;
 mod removal;
 mod unit;

@@ -3,21 +3,54 @@
 
 use std::collections::BTreeSet;
 
-use super::{Cause, Gate, Readiness, Step, World, unit};
+use super::{Cause, Entry, Gate, Readiness, Step, World, unit};
 use crate::{
     ResourceId,
     action::Action,
     condition::{Condition, ConditionType, Reason},
-    observed::LoadState,
+    ledger::UnitRecord,
+    observed::{LoadState, ObservedUnit},
 };
 
 /// The units that this platform has, or has written files for: name and service.
 #[must_use]
 pub fn units<'a>(world: &World<'a>) -> BTreeSet<(&'a str, &'a ResourceId)> {
-    let desired = world.desired.units.iter().map(|(id, spec)| (spec.unit.as_str(), id));
-    let written =
-        world.ledger.records.iter().filter_map(|(id, record)| Some((record.unit.files_of.as_deref()?, id)));
+    let units = world.desired.units.iter();
+    let desired = units.flat_map(|(id, spec)| [(spec.unit.as_str(), id), (spec.main(), id)]);
+    let written = world.ledger.records.iter().flat_map(|(id, record)| {
+        let names = record.unit.files_of.iter().chain(record.unit.owned.keys());
+        names.map(move |name| (name.as_str(), id))
+    });
     desired.chain(written).collect()
+}
+
+/// Whether systemd has yet to read the file of `name`, one of ours, as it is now. A reload that did not help is not made
+/// again for the same file.
+pub(super) fn is_unread(world: &World<'_>, name: &str) -> bool {
+    let read = world.ledger.get(&ResourceId::systemd()).and_then(|record| record.unit.reread.get(name));
+    world.observed.units.get(name).is_some_and(|unit| unit.needs_reload && read != Some(&stamp(unit)))
+}
+
+fn stamp(unit: &ObservedUnit) -> String {
+    unit.fragment_stamp.as_ref().map(|stamp| stamp.0.clone()).unwrap_or_default()
+}
+
+/// What must be remembered before systemd reads its files anew: which they were.
+pub(super) fn entries(world: &World<'_>, id: &ResourceId, step: &Step) -> Vec<Entry> {
+    if step.action.as_ref().is_none_or(|planned| planned.action != Action::ReloadSystemd) {
+        return Vec::new();
+    }
+    let reread = owned(world).into_iter().filter_map(|name| {
+        let unit = world.observed.units.get(name)?;
+        Some((name.to_owned(), stamp(unit)))
+    });
+    let before = world.ledger.get(id).map(|record| record.unit.clone()).unwrap_or_default();
+    vec![Entry::Unit(Box::new(UnitRecord { reread: reread.collect(), ..before }))]
+}
+
+/// The units whose files are ours.
+fn owned<'a>(world: &World<'a>) -> BTreeSet<&'a str> {
+    world.ledger.records.values().flat_map(|record| record.unit.owned.keys().map(String::as_str)).collect()
 }
 
 pub(super) fn plan(world: &World<'_>, id: &ResourceId) -> Step {
@@ -31,7 +64,7 @@ pub(super) fn plan(world: &World<'_>, id: &ResourceId) -> Step {
         let ready = wanted.then(|| Condition::normal(ConditionType::Ready, Reason::AsDesired));
         return Step::converged().with(accepted.into_iter().chain(ready).collect());
     }
-    let message = format!("systemd has not read the drop-ins of {}", unread.join(", "));
+    let message = format!("systemd has not read the files of {}", unread.join(", "));
     let ready = Condition::abnormal(ConditionType::Ready, Reason::ReloadPending, message);
     let conditions = accepted.into_iter().chain([ready]).collect();
     let pending: Vec<Gate> = units(world)
@@ -50,19 +83,22 @@ pub(super) fn readiness(world: &World<'_>) -> Readiness {
     match (&world.observed.systemd.away, unread(world).is_empty()) {
         (Some(reason), _) => Readiness::unknown(Reason::SystemdUnreachable, unit::away_sentence(reason)),
         (None, true) => Readiness::ready(Reason::AsDesired),
-        (None, false) => Readiness::progressing(Reason::ReloadPending, "systemd has drop-ins to read"),
+        (None, false) => Readiness::progressing(Reason::ReloadPending, "systemd has files to read"),
     }
 }
 
-/// Units whose drop-in came or went without systemd having been told.
+/// Units whose drop-in, or whose file of ours, came, went or changed without systemd having been told.
 fn unread(world: &World<'_>) -> Vec<String> {
-    let is_unread = |name: &str| {
+    let has_unread_drop_in = |name: &str| {
         world.observed.units.get(name).is_some_and(|unit| {
             unit.own.drop_in.is_some() != unit.own.loaded && unit.load == LoadState::Loaded
         })
     };
+    let owned = owned(world);
     let names: BTreeSet<&str> = units(world).into_iter().map(|(name, _)| name).collect();
-    names.into_iter().filter(|name| is_unread(name)).map(str::to_owned).collect()
+    let is_unread =
+        |name: &&str| has_unread_drop_in(name) || (owned.contains(name) && is_unread(world, name));
+    names.into_iter().filter(is_unread).map(str::to_owned).collect()
 }
 
 /// The running containers that may lose their GPU.

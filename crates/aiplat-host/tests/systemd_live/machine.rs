@@ -142,6 +142,7 @@ impl Machine {
             service: "web".to_owned(),
             unit: unit.to_owned(),
             management: Management::Configure,
+            own: None,
             environment: environment.collect(),
             restart: RestartMode::No,
             dependencies: Default::default(),

@@ -13,4 +13,5 @@ mod hints;
 mod image;
 mod journal;
 mod machine;
+mod own;
 mod states;
