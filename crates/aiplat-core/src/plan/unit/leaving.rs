@@ -22,8 +22,10 @@ pub(super) fn undesired(world: &World<'_>, id: &ResourceId) -> Step {
     let Some(step) = step else { return Step::converged() };
     let message = match (&record.files_of, names.as_slice()) {
         (Some(name), []) => {
+            let is_alive = world.observed.units.get(name).is_some_and(|unit| unit.active.is_alive());
+            let stays = if is_alive { "runs on" } else { "stays as it is" };
             format!(
-                "it is no longer in the file: what aiplatd wrote for {name} is removed, and {name} runs on"
+                "it is no longer in the file: what aiplatd wrote for {name} is removed, and {name} {stays}"
             )
         }
         (_, names) => {
