@@ -97,6 +97,8 @@ pub fn target(action: &Action) -> Option<&str> {
         | Action::CreateContainer(_)
         | Action::WriteUnitFiles(_)
         | Action::RemoveUnitFiles { .. }
+        | Action::WriteUnit(_)
+        | Action::RemoveUnit { .. }
         | Action::ReloadSystemd
         | Action::Unit { .. } => None,
     }

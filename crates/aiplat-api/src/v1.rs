@@ -20,6 +20,8 @@
 //!
 //! Errors have a status of 4xx or 5xx and an [`Error`] as their body.
 
+mod unit;
+
 use aiplat_core::{
     ResourceId,
     condition::{Condition, Word},
@@ -28,6 +30,8 @@ use aiplat_core::{
     spec::Role,
 };
 use serde::{Deserialize, Serialize};
+
+pub use unit::{TimerDetail, UnitDetail, UnitVariable};
 
 /// The state of everything at one moment: what every read verb renders, and what `status.json` holds.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -168,44 +172,6 @@ pub struct ServiceDetail {
     /// Of a service that is a unit of systemd.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unit: Option<UnitDetail>,
-}
-
-/// What a unit of systemd has that a container has not.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct UnitDetail {
-    /// With its suffix: `ollama.service`.
-    pub name: String,
-    /// `observe`, `configure` or `full`.
-    pub management: String,
-    /// The unit's file.
-    pub file: String,
-    /// `enabled`, `disabled`, `static`.
-    pub enabled: String,
-    /// Of its main process.
-    pub pid: Option<u32>,
-    /// The drop-in that aiplatd has written, if it has.
-    pub drop_in: Option<String>,
-    /// Other people's drop-ins.
-    pub other_drop_ins: Vec<String>,
-    /// What its process is given, by name.
-    #[serde(default)]
-    pub environment: Vec<UnitVariable>,
-    /// The last lines of its journal when it failed.
-    pub journal: Vec<String>,
-}
-
-/// A variable of a unit's process.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct UnitVariable {
-    /// Its name.
-    pub name: String,
-    /// The value that counts; a secret is not shown.
-    pub value: String,
-    /// The file that sets it, or what else does.
-    pub from: String,
-    /// aiplatd has written that file.
-    #[serde(default)]
-    pub ours: bool,
 }
 
 /// A startup or liveness probe.

@@ -95,6 +95,13 @@ pub enum Action {
         /// Which unit.
         unit: String,
     },
+    /// Write the complete file of a unit of ours, and the environment that it names. systemd is not told.
+    WriteUnit(Box<UnitFile>),
+    /// Remove both. The unit has been stopped.
+    RemoveUnit {
+        /// Which unit.
+        unit: String,
+    },
     /// Let systemd read its files anew (`daemon-reload`): one action for the whole machine.
     ReloadSystemd,
     /// Queue a job for a unit, or change what systemd remembers of it.
@@ -128,6 +135,8 @@ pub enum UnitVerb {
     Unmask,
     /// `EnableUnitFiles`: it starts with the machine.
     Enable,
+    /// `DisableUnitFiles`: it no longer does.
+    Disable,
 }
 
 /// The two files of a unit that are ours.
@@ -141,6 +150,17 @@ pub struct UnitFiles {
     pub environment: String,
 }
 
+/// The file of a unit of ours, or of its timer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnitFile {
+    /// Which unit.
+    pub unit: String,
+    /// Its file's text.
+    pub text: String,
+    /// The environment's text; `None`: there is to be none.
+    pub environment: Option<String>,
+}
+
 impl UnitVerb {
     /// As `systemctl` has it.
     #[must_use]
@@ -152,6 +172,7 @@ impl UnitVerb {
             Self::ResetFailed => "reset-failed",
             Self::Unmask => "unmask",
             Self::Enable => "enable",
+            Self::Disable => "disable",
         }
     }
 }
@@ -255,6 +276,8 @@ impl Action {
             | Self::HandBack { .. }
             | Self::WriteUnitFiles(_)
             | Self::RemoveUnitFiles { .. }
+            | Self::WriteUnit(_)
+            | Self::RemoveUnit { .. }
             | Self::ReloadSystemd
             | Self::Unit { .. }
             | Self::UpdateLimits { .. } => None,
@@ -280,6 +303,8 @@ impl Action {
             | Self::HandBack { .. }
             | Self::WriteUnitFiles(_)
             | Self::RemoveUnitFiles { .. }
+            | Self::WriteUnit(_)
+            | Self::RemoveUnit { .. }
             | Self::ReloadSystemd
             | Self::Unit { .. }
             | Self::UpdateLimits { .. } => Duration::from_secs(60),
@@ -301,8 +326,8 @@ impl Action {
             Self::Disconnect { .. } => "disconnect",
             Self::HandBack { .. } => "release",
             Self::UpdateLimits { .. } => "update",
-            Self::WriteUnitFiles(_) => "write",
-            Self::RemoveUnitFiles { .. } => "remove",
+            Self::WriteUnitFiles(_) | Self::WriteUnit(_) => "write",
+            Self::RemoveUnitFiles { .. } | Self::RemoveUnit { .. } => "remove",
             Self::ReloadSystemd => "reload",
             Self::Unit { verb, .. } => verb.as_str(),
         }
@@ -333,6 +358,8 @@ impl fmt::Display for Action {
             Self::UpdateLimits { id, .. } => write!(f, "{verb} limits of container {id}"),
             Self::WriteUnitFiles(files) => write!(f, "{verb} drop-in and environment of {}", files.unit),
             Self::RemoveUnitFiles { unit } => write!(f, "{verb} drop-in and environment of {unit}"),
+            Self::WriteUnit(file) => write!(f, "{verb} unit file of {}", file.unit),
+            Self::RemoveUnit { unit } => write!(f, "{verb} unit file of {unit}"),
             Self::ReloadSystemd => write!(f, "{verb} systemd (daemon-reload)"),
             Self::Unit { unit, .. } => write!(f, "{verb} {unit}"),
         }

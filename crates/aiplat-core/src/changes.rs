@@ -2,7 +2,7 @@
 
 use crate::{
     fingerprint,
-    spec::{ContainerSpec, Platform, UnitSpec},
+    spec::{ContainerSpec, OwnUnit, Platform, UnitSpec},
 };
 
 /// `+ollama -n8n litellm (image, environment)`; what else differs is named by its kind.
@@ -45,9 +45,16 @@ fn unit_fields(old: &UnitSpec, new: &UnitSpec) -> String {
         ("depends_on", old.dependencies != new.dependencies),
         ("healthcheck", old.probe != new.probe),
         ("restart", old.restart != new.restart),
+        ("on_calendar", old.timer() != new.timer()),
+        ("stop_signal", stop(old, |own| own.stop_signal.clone()) != stop(new, |own| own.stop_signal.clone())),
+        ("stop_grace_period", stop(old, |own| Some(own.stop_grace)) != stop(new, |own| Some(own.stop_grace))),
     ];
     fields.extend(more.iter().filter(|(_, differs)| *differs).map(|(name, _)| (*name).to_owned()));
     if fields.is_empty() { "settings".to_owned() } else { fields.join(", ") }
+}
+
+fn stop<T>(spec: &UnitSpec, of: impl FnOnce(&OwnUnit) -> Option<T>) -> Option<T> {
+    spec.own.as_ref().and_then(of)
 }
 
 fn fields(old: &ContainerSpec, new: &ContainerSpec) -> String {

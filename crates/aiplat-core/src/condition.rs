@@ -67,7 +67,7 @@ enum ConditionType {
     NameTaken,
     /// systemd has read the unit's file, and nobody has forbidden it.
     UnitLoaded,
-    /// The unit's drop-in is as the file says, and systemd has read it.
+    /// What aiplatd writes for the unit is as the file says, and systemd has read it.
     DropInApplied,
     /// Somebody else's file has the last word on a variable of the unit (abnormal when True).
     Overridden,
@@ -193,9 +193,13 @@ reasons! {
     StartLimitHit,
     /// systemd restarts the unit by itself.
     RestartedBySystemd,
+    /// Its timer waits for the next run.
+    Scheduled,
+    /// The last run that its timer has started failed.
+    RunFailed,
     /// The unit was stopped by somebody else, or has ended by itself with success.
     StoppedByAdministrator,
-    /// A container, network or volume of the same name belongs to somebody else.
+    /// A container, network, volume or unit of the same name belongs to somebody else.
     NameTaken,
     /// Objects of this platform's name belong to another aiplatd instance.
     InstanceMismatch,

@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::spec::{
-    ContainerRuntime, EngineCheck, Mount, MountOptions, MountSource, NetworkSpec, Recursive, Subnet,
-    UnitSpec, VolumeSpec,
+    ContainerRuntime, EngineCheck, Hardening, Mount, MountOptions, MountSource, NetworkSpec, OwnUnit,
+    Recursive, Subnet, UnitSpec, VolumeSpec,
 };
 
 /// What has a fingerprint: a spec whose every change of these fields needs the object to be made anew.
@@ -141,6 +141,7 @@ impl Fingerprinted for UnitSpec {
             service: _,
             unit,
             management: _,
+            own,
             environment,
             restart: _,
             dependencies: _,
@@ -149,8 +150,30 @@ impl Fingerprinted for UnitSpec {
             liveness: _,
         } = self;
         let variable = |(name, value): (&String, &String)| (format!("environment.{name}"), value.clone());
-        std::iter::once(("unit".to_owned(), unit.clone())).chain(environment.iter().map(variable)).collect()
+        let program = own.iter().flat_map(program);
+        let unit = std::iter::once(("unit".to_owned(), unit.clone()));
+        unit.chain(environment.iter().map(variable)).chain(program).collect()
     }
+}
+
+/// What a process has from its start on. How it is stopped, and when it is started, is systemd's to know.
+fn program(own: &OwnUnit) -> Vec<(String, String)> {
+    let OwnUnit { command, user, group, working_dir, stop_signal: _, stop_grace: _, hardening, timer: _ } =
+        own;
+    let fields = [
+        ("command", Some(list(command))),
+        ("user", user.clone()),
+        ("group", group.clone()),
+        ("working_dir", working_dir.clone()),
+        ("hardening", (*hardening == Hardening::None).then(|| "none".to_owned())),
+    ];
+    fields.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect()
+}
+
+/// What a text is recognised by.
+#[must_use]
+pub fn of_text(text: &str) -> String {
+    digest(text, 24)
 }
 
 impl Fingerprinted for NetworkSpec {

@@ -63,12 +63,18 @@ pub struct UnitRecord {
     pub files_of: Option<String>,
     /// What they were last written from.
     pub written: Option<Fingerprint>,
+    /// The complete unit files that are ours, by unit, and what their text is recognised by.
+    pub owned: BTreeMap<String, String>,
     /// The run that had begun when they were last written, and has something that they no longer say.
     pub outdated: Option<Incarnation>,
+    /// Of systemd itself: the files of ours that it was last let read anew, by unit, as they then looked.
+    pub reread: BTreeMap<String, String>,
     /// What it was last started or restarted with.
     pub applied: Option<Fingerprint>,
     /// The last run that was seen active.
     pub active: Option<Incarnation>,
+    /// The unit whose run that was; `None`: the one that it always was.
+    pub active_of: Option<String>,
     /// The start of systemd that this was under.
     pub systemd: String,
 }

@@ -93,6 +93,8 @@ pub fn predict(
         }),
         Action::WriteUnitFiles(_)
         | Action::RemoveUnitFiles { .. }
+        | Action::WriteUnit(_)
+        | Action::RemoveUnit { .. }
         | Action::ReloadSystemd
         | Action::Unit { .. } => {
             units::predict(observed, desired, id, action, now);

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     Kind, ResourceId, Timestamp,
     condition::{ConditionType, Reason, Status},
-    ledger::Ledger,
+    ledger::{Ledger, UnitRecord},
     observed::{ContainerState, ObservedImage, ObservedState},
     plan::{Requeue, Step, Verdict, World, entries, notes, plan},
     predict::predict,
@@ -69,7 +69,8 @@ pub fn resources(desired: &Platform, observed: &ObservedState, ledger: &Ledger) 
     let owners = owners.chain(observed.volumes.values().map(|volume| &volume.owner));
     let ours = owners.flatten().filter(|owner| owner.instance == desired.instance);
     ids.extend(ours.map(|owner| owner.resource.clone()));
-    let written = ledger.records.iter().filter(|(_, record)| record.unit.files_of.is_some());
+    let is_written = |unit: &UnitRecord| unit.files_of.is_some() || !unit.owned.is_empty();
+    let written = ledger.records.iter().filter(|(_, record)| is_written(&record.unit));
     ids.extend(written.map(|(id, _)| id.clone()));
     if ids.iter().any(|id| id.kind == Kind::Unit) {
         ids.insert(ResourceId::systemd());
@@ -193,8 +194,9 @@ fn units_without_action(before: &Platform, after: &Platform) -> Vec<(ResourceId,
             service: _,
             unit,
             management,
-            // Written, and followed by a restart.
+            // Written, and followed by a reload or a restart.
             environment: _,
+            own: _,
             restart,
             dependencies,
             probe,
@@ -292,7 +294,7 @@ fn blocked(steps: &[(ResourceId, Step)]) -> Vec<(ResourceId, String)> {
             Some(gates.join("; "))
         }
         // It is as the file says, and does not do well: `why` says so, and no plan waits for it.
-        Verdict::Unsatisfied { reason: Reason::ProbeFailed | Reason::Failed, .. } => None,
+        Verdict::Unsatisfied { reason: Reason::ProbeFailed | Reason::Failed | Reason::RunFailed, .. } => None,
         Verdict::Unsatisfied { message, .. } | Verdict::Held { message, .. } => Some(message.clone()),
         Verdict::Converged | Verdict::Progressing => None,
     };

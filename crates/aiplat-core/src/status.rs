@@ -155,7 +155,7 @@ fn stopped_word(step: &Step) -> Word {
 
 fn is_alive(world: &World<'_>, id: &ResourceId) -> bool {
     match world.desired.units.get(id) {
-        Some(spec) => world.observed.units.get(&spec.unit).is_some_and(|unit| unit.active.is_alive()),
+        Some(spec) => world.observed.units.get(spec.main()).is_some_and(|unit| unit.active.is_alive()),
         None => current(world, id).is_some_and(|current| current.state.is_alive()),
     }
 }

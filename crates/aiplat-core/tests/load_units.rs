@@ -65,7 +65,8 @@ fn what_a_unit_cannot_be_told_is_refused_by_name() {
         ("ports: [\"80:80\"]", "not-for-a-unit"),
         ("networks: [default]", "not-for-a-unit"),
         ("volumes: [\"/srv:/srv\"]", "not-for-a-unit"),
-        ("command: [x]", "not-for-a-unit"),
+        ("entrypoint: [x]", "not-for-a-unit"),
+        ("user: nobody", "not-for-a-unit"),
         ("stop_grace_period: 3s", "not-for-a-unit"),
         ("restart: on-failure", "not-for-a-unit"),
         ("healthcheck: {test: [CMD, x]}", "not-for-a-unit"),
@@ -87,7 +88,8 @@ fn a_provider_that_is_not_whole_is_refused_by_name() {
         ("provider: {type: systemd, options: {unit: x.timer}}", "bad-value"),
         ("provider: {type: systemd, options: {unit: \"x@.service\"}}", "bad-value"),
         ("provider: {type: systemd, options: {unit: \"../x\"}}", "bad-value"),
-        ("provider: {type: systemd, options: {unit: x, on_calendar: daily}}", "not-supported"),
+        ("provider: {type: systemd, options: {unit: x, on_calendar: daily}}", "not-for-a-unit"),
+        ("provider: {type: systemd, options: {unit: x, hardening: none}}", "not-for-a-unit"),
         ("{image: x, management: full}", "not-for-a-container"),
     ] {
         let text = with_services(&format!(

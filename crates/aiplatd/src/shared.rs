@@ -1,7 +1,7 @@
 //! The daemon's parts, and how its tasks look, list, hint and remember. The lock is never held across an await.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     path::PathBuf,
     sync::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError,
@@ -229,7 +229,7 @@ impl Shared {
     }
 
     /// Looks at units that a file asks for which is not in force yet; one that cannot be looked at stays unknown.
-    pub async fn look_for_units(&self, names: Vec<String>) {
+    pub async fn look_for_units(&self, names: BTreeSet<String>) {
         let mut seen = Vec::with_capacity(names.len());
         for name in names {
             if let Ok(unit) = self.observe_unit(&name).await {
@@ -243,6 +243,10 @@ impl Shared {
     fn note_rewritten(&self, looked_at: &ResourceId, seen: &[(String, ObservedUnit)]) {
         let mut state = self.lock();
         for (name, unit) in seen {
+            // What we write ourselves is written anew by us.
+            if unit.fragment == unit.own.unit_path && state.owns(name) {
+                continue;
+            }
             let units = state.desired.iter().flat_map(|desired| &desired.units);
             let mut of = units.filter(|(_, spec)| spec.unit == *name).map(|(id, _)| id.clone());
             let id = of.next().unwrap_or_else(|| looked_at.clone());

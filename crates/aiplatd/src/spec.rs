@@ -2,7 +2,7 @@
 //! changes nothing.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -412,7 +412,9 @@ pub async fn diff(shared: &Shared, file: Option<(Option<Platform>, String)>) -> 
     desired.removals = Removals::From(Timestamp::ZERO);
     desired.settings.mode = aiplat_core::spec::Mode::Auto;
     look_for_images(shared, &desired).await;
-    shared.look_for_units(desired.units.values().map(|spec| spec.unit.clone()).collect()).await;
+    let units = desired.units.values().flat_map(|spec| [spec.unit.as_str(), spec.main()]);
+    let units: BTreeSet<String> = units.map(str::to_owned).collect();
+    shared.look_for_units(units).await;
     // A container of somebody else may have come a moment ago, and its event is still on its way.
     if let Err(error) = shared.relist().await {
         return Err(format!("the engine does not answer: {}", error.message));

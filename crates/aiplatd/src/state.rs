@@ -125,6 +125,12 @@ impl State {
         all.filter(|(_, of)| id.kind == Kind::Host || *of == id).map(|(name, _)| name.to_owned()).collect()
     }
 
+    /// Whether the file of the unit `name` is ours.
+    #[must_use]
+    pub fn owns(&self, name: &str) -> bool {
+        self.ledger.records.values().any(|record| record.unit.owned.contains_key(name))
+    }
+
     /// Whether `id` must be looked at before anything is decided.
     #[must_use]
     pub fn must_look(&self, id: &ResourceId) -> bool {
@@ -336,6 +342,7 @@ impl State {
             unit.active.is_alive().hash(&mut hasher);
             unit.own.loaded.hash(&mut hasher);
             unit.own.drop_in.is_some().hash(&mut hasher);
+            unit.needs_reload.hash(&mut hasher);
         }
         hasher.finish()
     }

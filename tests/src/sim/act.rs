@@ -36,6 +36,8 @@ impl Engine {
             | Action::HandBack { .. }
             | Action::WriteUnitFiles(_)
             | Action::RemoveUnitFiles { .. }
+            | Action::WriteUnit(_)
+            | Action::RemoveUnit { .. }
             | Action::ReloadSystemd
             | Action::Unit { .. }
             | Action::UpdateLimits { .. } => (Duration::from_millis(5), 0),
@@ -74,6 +76,8 @@ impl Engine {
             Action::PullImage { reference } => self.pull(reference).map_err(pull_error),
             Action::WriteUnitFiles(_)
             | Action::RemoveUnitFiles { .. }
+            | Action::WriteUnit(_)
+            | Action::RemoveUnit { .. }
             | Action::ReloadSystemd
             | Action::Unit { .. } => Err(HostError::misdirected(action, "the engine")),
             Action::CreateContainer(create) => self.make(instance, create),

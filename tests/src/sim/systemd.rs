@@ -1,6 +1,7 @@
 //! A simulated systemd: units with jobs, drop-ins, start limits and its own restarts, in paused time.
 
 mod files;
+mod own;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -50,6 +51,12 @@ pub struct Unit {
     pub others: BTreeMap<String, BTreeMap<String, String>>,
     /// When it was started of late.
     pub starts: Vec<tokio::time::Instant>,
+    /// The command line of its file, as it was last read; empty for one that somebody else brings.
+    pub command: String,
+    /// The command lines of all its runs.
+    pub runs: Vec<String>,
+    /// How often its file was written.
+    pub written: u32,
 }
 
 /// The machine's systemd.
@@ -69,6 +76,21 @@ struct Inner {
     calls: Vec<String>,
     looks: u64,
     runs: u32,
+    /// What programs do that units of ours run, by command line; any other serves.
+    programs: BTreeMap<String, Program>,
+}
+
+impl Inner {
+    fn reload(&mut self) {
+        for (name, unit) in &mut self.units {
+            unit.seen.own.loaded = unit.seen.own.drop_in.is_some();
+            unit.seen.needs_reload = false;
+            if unit.seen.load == LoadState::Masked && !unit.seen.file_state.starts_with("masked") {
+                unit.seen.load = LoadState::Loaded;
+            }
+            own::read(unit, name, &self.programs);
+        }
+    }
 }
 
 /// systemd's own defaults: five starts in ten seconds, 100 ms between them.
@@ -92,13 +114,37 @@ impl Systemd {
         let mut unit = unit;
         unit.seen.load = LoadState::Loaded;
         unit.seen.file_state = "enabled".to_owned();
-        unit.seen.own = OwnFiles {
-            drop_in_path: format!("/etc/systemd/system/{name}.d/50-aiplatd.conf"),
-            environment_path: format!("/var/lib/aiplatd/units/{name}.env"),
-            ..OwnFiles::default()
-        };
+        unit.seen.fragment = format!("/usr/lib/systemd/system/{name}");
+        unit.seen.own = paths(name);
         self.lock().units.insert(name.to_owned(), unit);
         self.hint(name);
+    }
+
+    /// What the program with the command line `command`, as it stands in a unit's file, does from now on.
+    pub fn program(&self, command: &str, program: Program) {
+        self.lock().programs.insert(command.to_owned(), program);
+    }
+
+    /// A timer's time has come.
+    pub fn fire(&self, timer: &str) {
+        let is_waiting = self.lock().units.get(timer).is_some_and(|it| it.seen.active == ActiveState::Active);
+        assert!(is_waiting, "{timer} does not wait");
+        self.queue(&timer.replace(".timer", ".service"), "start");
+    }
+
+    /// The file of a unit is written, or removed, by hand.
+    pub fn write_by_hand(&self, name: &str, text: Option<&str>) {
+        let mut inner = self.lock();
+        let programs = inner.programs.clone();
+        own::write(inner.units.entry(name.to_owned()).or_default(), name, text, &programs);
+        drop(inner);
+        self.hint(name);
+    }
+
+    /// `systemctl daemon-reload`, by somebody else.
+    pub fn reload_by_hand(&self) {
+        self.lock().reload();
+        drop(self.hints.send(UnitHint::Relist));
     }
 
     /// Changes a unit by hand, and says so.
@@ -243,6 +289,12 @@ impl Systemd {
         unit.seen.result = "success".to_owned();
         unit.seen.main_pid = 1_000 + run;
         unit.seen.invocation = Some(Incarnation(format!("{run:032x}")));
+        unit.runs.push(unit.command.clone());
+        if name.ends_with(".timer") {
+            unit.seen.sub = "waiting".to_owned();
+            unit.seen.main_pid = 0;
+            return;
+        }
         let mut environment = unit.seen.environment.clone();
         for (_, variables) in unit.files() {
             environment.extend(variables);
@@ -320,15 +372,19 @@ impl Systemd {
                 unit.seen.own.environment = None;
                 unit.seen.needs_reload = unit.seen.own.loaded;
             }
+        } else if let Action::WriteUnit(file) = action {
+            let programs = inner.programs.clone();
+            let unit = inner.units.entry(file.unit.clone()).or_default();
+            own::write(unit, &file.unit, Some(&file.text), &programs);
+            unit.seen.own.environment.clone_from(&file.environment);
+        } else if let Action::RemoveUnit { unit: name } = action {
+            if let Some(unit) = inner.units.get_mut(name) {
+                own::write(unit, name, None, &BTreeMap::new());
+                unit.seen.own.environment = None;
+            }
         } else if *action == Action::ReloadSystemd {
             inner.reloads += 1;
-            for unit in inner.units.values_mut() {
-                unit.seen.own.loaded = unit.seen.own.drop_in.is_some();
-                unit.seen.needs_reload = false;
-                if unit.seen.load == LoadState::Masked && !unit.seen.file_state.starts_with("masked") {
-                    unit.seen.load = LoadState::Loaded;
-                }
-            }
+            inner.reload();
             drop(self.hints.send(UnitHint::Relist));
         } else if let Action::Unit { unit: name, verb } = action {
             let unit = inner.units.get_mut(name).ok_or_else(|| refused(format!("no unit {name}")))?;
@@ -351,11 +407,22 @@ impl Systemd {
                     }
                 }
                 UnitVerb::Enable => unit.seen.file_state = "enabled".to_owned(),
+                UnitVerb::Disable => unit.seen.file_state = "disabled".to_owned(),
             }
         } else {
             return Err(HostError::misdirected(action, "systemd"));
         }
         Ok(())
+    }
+}
+
+/// Where what is ours of the unit `name` is, or would be.
+fn paths(name: &str) -> OwnFiles {
+    OwnFiles {
+        drop_in_path: format!("/etc/systemd/system/{name}.d/50-aiplatd.conf"),
+        environment_path: format!("/var/lib/aiplatd/units/{name}.env"),
+        unit_path: format!("/etc/systemd/system/{name}"),
+        ..OwnFiles::default()
     }
 }
 
@@ -374,9 +441,10 @@ impl Units for Systemd {
             }
             inner.looks += 1;
             let as_of = AsOf(inner.looks);
-            let unit = inner.units.get(unit);
-            let seen = unit.map(|unit| ObservedUnit { layers: unit.layers(), ..unit.seen.clone() });
-            Ok(ObservedUnit { as_of, ..seen.unwrap_or_default() })
+            let seen =
+                inner.units.get(unit).map(|it| ObservedUnit { layers: it.layers(), ..it.seen.clone() });
+            let seen = seen.unwrap_or_else(|| ObservedUnit { own: paths(unit), ..ObservedUnit::default() });
+            Ok(ObservedUnit { as_of, ..seen })
         }
         .boxed()
     }

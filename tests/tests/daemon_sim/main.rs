@@ -6,6 +6,7 @@ mod crash_points;
 mod engine;
 mod holds;
 mod moving_in;
+mod own_units;
 mod prune;
 mod shutdown;
 mod spec_file;

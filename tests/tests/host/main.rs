@@ -6,6 +6,7 @@
 mod harness;
 mod install;
 mod moving_in;
+mod own_units;
 mod power;
 mod removal;
 mod unit;

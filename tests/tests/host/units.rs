@@ -42,12 +42,18 @@ pub(crate) const KEEP: &str = "    environment: {OLLAMA_KEEP_ALIVE: 5m}";
 
 /// A host with the package, the program and its unit, which does not run; nothing in the file yet.
 pub(crate) fn host() -> Option<Host> {
+    let host = with_program("/usr/local/bin/ollama")?;
+    unit(&host, UNIT);
+    Some(host)
+}
+
+/// A host with the package, and the demo's program at `path`.
+pub(crate) fn with_program(path: &str) -> Option<Host> {
     let host = Host::boot()?;
     host.install("current.deb");
     let made = host.ok(&["docker", "create", "aiplat-demo:1"]);
-    host.ok(&["docker", "cp", &format!("{}:/app", made.trim()), "/usr/local/bin/ollama"]);
+    host.ok(&["docker", "cp", &format!("{}:/app", made.trim()), path]);
     host.ok(&["docker", "rm", made.trim()]);
-    unit(&host, UNIT);
     Some(host)
 }
 

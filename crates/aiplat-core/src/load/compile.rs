@@ -13,8 +13,8 @@ use crate::{
     Kind, ResourceId, Timestamp,
     spec::{
         Attachment, ContainerLive, ContainerPolicy, ContainerRuntime, ContainerSpec, Dependency, EngineCheck,
-        ImageSpec, InstanceId, Mount, MountSource, Namespace, NetworkSpec, Options, Platform, PortBinding,
-        PullPolicy, Removals, UnitSpec, VolumeSpec,
+        Hardening, ImageSpec, InstanceId, Mount, MountSource, Namespace, NetworkSpec, Options, OwnUnit,
+        Platform, PortBinding, PullPolicy, Removals, TimerSpec, UnitSpec, VolumeSpec,
     },
 };
 
@@ -93,6 +93,7 @@ fn unit(scene: &Scene<'_>, name: &str, service: &ServiceDraft, draft: &UnitDraft
         service: name.to_owned(),
         unit: draft.unit.value.clone(),
         management: draft.management,
+        own: own(service, draft),
         environment: service.environment.iter().map(|(name, it)| (name.clone(), it.value.clone())).collect(),
         restart,
         dependencies,
@@ -100,6 +101,35 @@ fn unit(scene: &Scene<'_>, name: &str, service: &ServiceDraft, draft: &UnitDraft
         startup,
         liveness,
     }
+}
+
+/// What the unit runs, if its file is ours.
+fn own(service: &ServiceDraft, draft: &UnitDraft) -> Option<OwnUnit> {
+    let command = service.command.clone()?;
+    let (user, group) = match service.user.as_deref().map(|user| user.split_once(':').ok_or(user)) {
+        None => (None, None),
+        Some(Ok((user, group))) => (Some(user.to_owned()), Some(group.to_owned())),
+        Some(Err(user)) => (Some(user.to_owned()), None),
+    };
+    let timer = draft.on_calendar.as_ref().map(|calendar| TimerSpec {
+        unit: timer_name(&draft.unit.value),
+        on_calendar: calendar.value.clone(),
+    });
+    Some(OwnUnit {
+        command,
+        user,
+        group,
+        working_dir: service.options.process.working_dir.clone(),
+        stop_signal: service.stop_signal.clone(),
+        stop_grace: service.stop_grace,
+        hardening: draft.hardening.as_ref().map_or(Hardening::default(), |hardening| hardening.value),
+        timer,
+    })
+}
+
+/// The timer of the unit `name`, as systemd would name it.
+pub(super) fn timer_name(name: &str) -> String {
+    format!("{}.timer", name.strip_suffix(".service").unwrap_or(name))
 }
 
 pub(super) fn container(scene: &Scene<'_>, name: &str, service: &ServiceDraft) -> ContainerSpec {

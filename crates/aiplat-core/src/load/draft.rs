@@ -10,8 +10,8 @@ use super::{
     tree::{Place, Spanned},
 };
 use crate::spec::{
-    DependencyCondition, EngineCheck, Limits, Management, MountOptions, Options, PortBinding, ProbeSpec,
-    PullPolicy, RestartMode, Settings, Subnet, UpdatePolicy,
+    DependencyCondition, EngineCheck, Hardening, Limits, Management, MountOptions, Options, PortBinding,
+    ProbeSpec, PullPolicy, RestartMode, Settings, Subnet, UpdatePolicy,
 };
 
 /// All of the file.
@@ -70,6 +70,10 @@ pub(super) struct ServiceDraft {
 pub(super) struct UnitDraft {
     pub(super) unit: Spanned<String>,
     pub(super) management: Management,
+    /// `options.hardening`.
+    pub(super) hardening: Option<Spanned<Hardening>>,
+    /// `options.on_calendar`.
+    pub(super) on_calendar: Option<Spanned<String>>,
 }
 
 /// The value of a variable.

@@ -119,6 +119,10 @@ pub struct ObservedUnit {
     /// The environment that its main process was started with, from `/proc`; `None` where it cannot be read, or where the
     /// process has written over it (it then lacks the `INVOCATION_ID` that systemd gives to every service).
     pub effective: Option<BTreeMap<String, String>>,
+    /// `NextElapseUSecRealtime` of a timer, in milliseconds since 1970.
+    pub next_wall_ms: Option<i64>,
+    /// `LastTriggerUSec` of a timer, in milliseconds since 1970.
+    pub last_wall_ms: Option<i64>,
     /// What aiplatd has written for it.
     pub own: OwnFiles,
     /// The last lines that its last run wrote to the journal, oldest first, 40 at most; only of one that has failed.
@@ -139,7 +143,7 @@ pub struct Layer {
     pub variables: BTreeMap<String, String>,
 }
 
-/// The two files that aiplatd writes for a unit, as found on disk.
+/// The files that aiplatd writes for a unit, as found on disk.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct OwnFiles {
     /// Where the drop-in is, or would be: `/etc/systemd/system/<unit>.d/50-aiplatd.conf`.
@@ -152,4 +156,8 @@ pub struct OwnFiles {
     pub environment: Option<String>,
     /// systemd has read the drop-in: its path is among `DropInPaths`.
     pub loaded: bool,
+    /// Where a complete unit file of ours is, or would be: `/etc/systemd/system/<unit>`.
+    pub unit_path: String,
+    /// The text of what is there; it may be somebody else's.
+    pub unit_file: Option<String>,
 }

@@ -10,7 +10,7 @@ mod liveness;
 mod mending;
 mod returning;
 
-pub(super) use leaving::removal_gate;
+pub(super) use leaving::{dependant, removal_gate};
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 

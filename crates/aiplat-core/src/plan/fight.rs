@@ -29,6 +29,7 @@ impl Cause {
             | Self::LimitsDiffer
             | Self::EngineRestarts
             | Self::FilesMeddledWith
+            | Self::UnitFileMeddledWith
             | Self::Paused => true,
             Self::Replacement { .. }
             | Self::Replaced { .. }
@@ -59,7 +60,9 @@ impl Cause {
             | Self::PullAlways
             | Self::UnitNotInFile { .. }
             | Self::FilesDiffer { .. }
+            | Self::UnitFileDiffers { .. }
             | Self::EnvironmentChanged { .. }
+            | Self::ProgramChanged { .. }
             | Self::DropInsUnread { .. }
             | Self::Masked
             | Self::Disabled

@@ -264,12 +264,24 @@ pub enum Cause {
     },
     /// A unit's drop-in or environment was changed or removed by somebody else.
     FilesMeddledWith,
+    /// The file of a unit of ours is not as platform.yaml says.
+    UnitFileDiffers {
+        /// Field names; empty when none is known, or nothing has been written yet.
+        changed: Vec<String>,
+    },
+    /// The file of a unit of ours was changed or removed by somebody else.
+    UnitFileMeddledWith,
     /// A unit runs with another environment than the file says.
     EnvironmentChanged {
         /// Field names.
         changed: Vec<String>,
     },
-    /// systemd has not read these units' drop-ins.
+    /// A unit of ours runs as an earlier file had it.
+    ProgramChanged {
+        /// Field names.
+        changed: Vec<String>,
+    },
+    /// systemd has not read these units' drop-ins, or the files of ours.
     DropInsUnread {
         /// Which units.
         units: Vec<String>,
@@ -391,11 +403,19 @@ impl fmt::Display for Cause {
             }
             Self::FilesDiffer { changed } => f.write_str(&Self::fields(changed)),
             Self::FilesMeddledWith => f.write_str("somebody has changed or removed them"),
+            Self::UnitFileDiffers { changed } if changed.is_empty() => {
+                f.write_str("it is not as platform.yaml says")
+            }
+            Self::UnitFileDiffers { changed } => f.write_str(&Self::fields(changed)),
+            Self::UnitFileMeddledWith => f.write_str("somebody has changed or removed it"),
             Self::EnvironmentChanged { changed } => {
                 write!(f, "{}; a unit reads its environment at its start", Self::fields(changed))
             }
+            Self::ProgramChanged { changed } => {
+                write!(f, "{}; it runs on as it was started until then", Self::fields(changed))
+            }
             Self::DropInsUnread { units, endangered } => {
-                write!(f, "files of {} came or went", units.join(", "))?;
+                write!(f, "files of {} came, went or changed", units.join(", "))?;
                 if endangered.is_empty() {
                     return Ok(());
                 }

@@ -62,7 +62,7 @@ fn is_released(orders: &Orders) -> bool {
 /// Whether `id` runs, and its present or last run.
 fn present_run(world: &World<'_>, id: &ResourceId) -> (bool, Option<Incarnation>) {
     if let Some(spec) = world.desired.units.get(id) {
-        let unit = world.observed.units.get(&spec.unit);
+        let unit = world.observed.units.get(spec.main());
         let is_alive = unit.is_some_and(|unit| unit.active.is_alive());
         let last = || world.ledger.get(id)?.unit.active.clone();
         return (is_alive, unit.and_then(|unit| unit.invocation.clone()).or_else(last));

@@ -65,6 +65,9 @@ pub fn entries(world: &World<'_>, id: &ResourceId, step: &Step) -> Vec<Entry> {
     if id.kind == Kind::Unit {
         return super::unit::entries(world, id, step);
     }
+    if id.kind == Kind::Host {
+        return super::systemd::entries(world, id, step);
+    }
     let mut entries: Vec<Entry> = proven(world, id).into_iter().chain(excused(world, id)).collect();
     let Some(planned) = &step.action else {
         entries.extend(adopt(world, id));
@@ -109,6 +112,8 @@ fn of_action(world: &World<'_>, id: &ResourceId, planned: &Planned) -> Vec<Entry
         | Action::HandBack { .. }
         | Action::WriteUnitFiles(_)
         | Action::RemoveUnitFiles { .. }
+        | Action::WriteUnit(_)
+        | Action::RemoveUnit { .. }
         | Action::ReloadSystemd
         | Action::Unit { .. }
         | Action::UpdateLimits { .. } => Vec::new(),

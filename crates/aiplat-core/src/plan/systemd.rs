@@ -3,22 +3,55 @@
 
 use std::collections::BTreeSet;
 
-use super::{Cause, Gate, Readiness, Step, World, unit};
+use super::{Cause, Entry, Gate, Readiness, Step, World, unit};
 use crate::{
     ResourceId,
     action::Action,
     condition::{Condition, ConditionType, Reason},
-    observed::LoadState,
+    ledger::UnitRecord,
+    observed::{LoadState, ObservedUnit},
     spec::Management,
 };
 
 /// The units that this platform has, or has written files for: name and service.
 #[must_use]
 pub fn units<'a>(world: &World<'a>) -> BTreeSet<(&'a str, &'a ResourceId)> {
-    let desired = world.desired.units.iter().map(|(id, spec)| (spec.unit.as_str(), id));
-    let written =
-        world.ledger.records.iter().filter_map(|(id, record)| Some((record.unit.files_of.as_deref()?, id)));
+    let units = world.desired.units.iter();
+    let desired = units.flat_map(|(id, spec)| [(spec.unit.as_str(), id), (spec.main(), id)]);
+    let written = world.ledger.records.iter().flat_map(|(id, record)| {
+        let names = record.unit.files_of.iter().chain(record.unit.owned.keys());
+        names.map(move |name| (name.as_str(), id))
+    });
     desired.chain(written).collect()
+}
+
+/// Whether systemd has yet to read the file of `name`, one of ours, as it is now. A reload that did not help is not made
+/// again for the same file.
+pub(super) fn is_unread(world: &World<'_>, name: &str) -> bool {
+    let read = world.ledger.get(&ResourceId::systemd()).and_then(|record| record.unit.reread.get(name));
+    world.observed.units.get(name).is_some_and(|unit| unit.needs_reload && read != Some(&stamp(unit)))
+}
+
+fn stamp(unit: &ObservedUnit) -> String {
+    unit.fragment_stamp.as_ref().map(|stamp| stamp.0.clone()).unwrap_or_default()
+}
+
+/// What must be remembered before systemd reads its files anew: which they were.
+pub(super) fn entries(world: &World<'_>, id: &ResourceId, step: &Step) -> Vec<Entry> {
+    if step.action.as_ref().is_none_or(|planned| planned.action != Action::ReloadSystemd) {
+        return Vec::new();
+    }
+    let reread = owned(world).into_iter().filter_map(|name| {
+        let unit = world.observed.units.get(name)?;
+        Some((name.to_owned(), stamp(unit)))
+    });
+    let before = world.ledger.get(id).map(|record| record.unit.clone()).unwrap_or_default();
+    vec![Entry::Unit(Box::new(UnitRecord { reread: reread.collect(), ..before }))]
+}
+
+/// The units whose files are ours.
+fn owned<'a>(world: &World<'a>) -> BTreeSet<&'a str> {
+    world.ledger.records.values().flat_map(|record| record.unit.owned.keys().map(String::as_str)).collect()
 }
 
 pub(super) fn plan(world: &World<'_>, id: &ResourceId) -> Step {
@@ -51,19 +84,21 @@ pub(super) fn readiness(world: &World<'_>) -> Readiness {
     match (&world.observed.systemd.away, unread(world).is_empty()) {
         (Some(reason), _) => Readiness::unknown(Reason::SystemdUnreachable, unit::away_sentence(reason)),
         (None, true) => Readiness::ready(Reason::AsDesired),
-        (None, false) => Readiness::progressing(Reason::ReloadPending, "systemd has drop-ins to read"),
+        (None, false) => Readiness::progressing(Reason::ReloadPending, "systemd has files to read"),
     }
 }
 
-/// Units whose drop-in or mask came or went without systemd having been told.
+/// Units whose drop-in or mask, or whose file of ours, came, went or changed without systemd having been told.
 fn unread(world: &World<'_>) -> Vec<String> {
     let is_ours_to_unmask =
         |id: &ResourceId| world.desired.units.get(id).is_some_and(|spec| spec.management == Management::Full);
+    let owned = owned(world);
     let is_unread = |(name, id): &(&str, &ResourceId)| {
-        world.observed.units.get(*name).is_some_and(|unit| {
+        let differs = world.observed.units.get(*name).is_some_and(|unit| {
             let drop_in = unit.own.drop_in.is_some() != unit.own.loaded && unit.load == LoadState::Loaded;
             drop_in || (unit::waits_for_unmasking(unit) && is_ours_to_unmask(id))
-        })
+        });
+        differs || (owned.contains(*name) && is_unread(world, name))
     };
     let names: BTreeSet<&str> = units(world).into_iter().filter(is_unread).map(|(name, _)| name).collect();
     names.into_iter().map(str::to_owned).collect()

@@ -9,9 +9,10 @@ mod environment;
 mod folders;
 mod leaving;
 mod life;
+mod own;
 mod record;
 
-use super::{Cause, Gate, Readiness, Step, World, gate, readiness::ready_incarnation, running};
+use super::{Cause, Readiness, Step, World, gate, readiness::ready_incarnation, running};
 use crate::{
     ResourceId,
     action::{Action, UnitFiles, UnitVerb},
@@ -34,8 +35,7 @@ pub(super) fn plan(world: &World<'_>, id: &ResourceId) -> Step {
         return conditions::away(world, reason);
     }
     let Some(spec) = world.desired.units.get(id) else { return leaving::undesired(world, id) };
-    let Some(unit) = world.observed.units.get(&spec.unit) else { return conditions::not_looked_at() };
-    let look = Look { world, id, spec, unit };
+    let Some(look) = Look::of(world, id, spec) else { return conditions::not_looked_at() };
     let step = look.step();
     let conditions = look.conditions(&step);
     step.with(conditions)
@@ -50,24 +50,23 @@ pub(super) fn readiness(world: &World<'_>, id: &ResourceId, condition: Dependenc
     let Some(spec) = world.desired.units.get(id) else {
         return Readiness::not_ready(Reason::NotInFile, format!("{name} is not in the file"));
     };
-    match world.observed.units.get(&spec.unit) {
+    match Look::of(world, id, spec) {
         None => Readiness::unknown(Reason::NotObserved, format!("{name} has not been looked at yet")),
-        Some(unit) => Look { world, id, spec, unit }.readiness(condition),
+        Some(look) => look.readiness(condition),
     }
 }
 
 /// Whether a change of its environment waits to be carried out, and nothing keeps it from being: dependants wait for it.
 pub(super) fn restart_pending(world: &World<'_>, id: &ResourceId) -> bool {
     let Some(spec) = world.desired.units.get(id) else { return false };
-    let Some(unit) = world.observed.units.get(&spec.unit) else { return false };
-    let look = Look { world, id, spec, unit };
+    let Some(look) = Look::of(world, id, spec) else { return false };
     let record = world.ledger.get(id);
     let hands_off = spec.management == Management::Observe
         || world.ledger.suspension(id, world.now).is_some()
         || record.is_some_and(|record| record.failure.is_some() || record.orders.stopped.is_some());
     !hands_off
-        && unit.load == LoadState::Loaded
-        && unit.active == ActiveState::Active
+        && look.trouble().is_none()
+        && look.unit.active == ActiveState::Active
         && (look.files_to_write().is_some() || look.is_outdated())
         && look.left_behind().is_none()
 }
@@ -75,16 +74,12 @@ pub(super) fn restart_pending(world: &World<'_>, id: &ResourceId) -> bool {
 /// Whether `id` has files that are not as they should be: systemd is told once, when nobody has any more.
 pub(super) fn has_pending_writes(world: &World<'_>, id: &ResourceId) -> bool {
     let Some(spec) = world.desired.units.get(id) else { return false };
-    let Some(unit) = world.observed.units.get(&spec.unit) else { return true };
+    let Some(look) = Look::of(world, id, spec) else { return true };
     let hands_off =
         spec.management == Management::Observe || world.ledger.suspension(id, world.now).is_some();
     let failed = world.ledger.get(id).is_some_and(|record| record.failure.is_some());
-    let look = Look { world, id, spec, unit };
-    !hands_off
-        && !failed
-        && unit.load == LoadState::Loaded
-        && look.files_to_write().is_some()
-        && look.left_behind().is_none()
+    let look_has = look.trouble().is_none() && look.files_to_write().is_some();
+    !hands_off && !failed && look_has && look.left_behind().is_none()
 }
 
 /// One service and its unit.
@@ -92,12 +87,23 @@ struct Look<'a> {
     world: &'a World<'a>,
     id: &'a ResourceId,
     spec: &'a UnitSpec,
+    /// What aiplatd starts and watches: the timer, where it has one.
     unit: &'a ObservedUnit,
+    /// What runs its program; the same without a timer.
+    service: &'a ObservedUnit,
+}
+
+impl<'a> Look<'a> {
+    /// `None` while one of its units has not been looked at.
+    fn of(world: &'a World<'a>, id: &'a ResourceId, spec: &'a UnitSpec) -> Option<Self> {
+        let units = &world.observed.units;
+        Some(Self { world, id, spec, unit: units.get(spec.main())?, service: units.get(&spec.unit)? })
+    }
 }
 
 impl Look<'_> {
     fn step(&self) -> Step {
-        if let Some(step) = self.renamed().or_else(|| self.unusable()) {
+        if let Some(step) = self.retiring().or_else(|| self.renamed()).or_else(|| self.unusable()) {
             return step;
         }
         if self.spec.management == Management::Observe {
@@ -134,7 +140,7 @@ impl Look<'_> {
     }
 
     fn verb(&self, verb: UnitVerb, cause: Cause) -> Step {
-        Step::act(Action::Unit { unit: self.spec.unit.clone(), verb }, cause)
+        Step::act(Action::Unit { unit: self.spec.main().to_owned(), verb }, cause)
     }
 
     /// The service was another unit in an earlier file: what was written for that one goes first.
@@ -150,15 +156,17 @@ impl Look<'_> {
 
     /// Nothing can be done with a unit that systemd cannot read, or may not start.
     fn unusable(&self) -> Option<Step> {
-        if self.unit.load == LoadState::Masked && self.spec.management == Management::Full {
+        let masked = self.parts().into_iter().find(|(_, seen)| seen.load == LoadState::Masked);
+        if let Some((name, seen)) = masked.filter(|_| self.spec.management == Management::Full) {
             // systemd does not look at the files of a unit that runs before it is told to.
-            return Some(if life::waits_for_unmasking(self.unit) {
-                self.reload_pending("systemd has seen that it is not masked any more")
-            } else {
-                self.verb(UnitVerb::Unmask, Cause::Masked)
-            });
+            if life::waits_for_unmasking(seen) {
+                let gate = own::unread_gate("seen that it is not masked any more");
+                return Some(Step::blocked(self.world, vec![gate]));
+            }
+            let unmask = Action::Unit { unit: name.to_owned(), verb: UnitVerb::Unmask };
+            return Some(Step::act(unmask, Cause::Masked));
         }
-        let (reason, message) = life::unusable(self.spec, self.unit)?;
+        let (reason, message) = self.trouble()?;
         Some(Step::unsatisfied(reason, message))
     }
 
@@ -175,15 +183,16 @@ impl Look<'_> {
     /// What a person has ordered comes before what the file says of running.
     fn ordered(&self) -> Option<Step> {
         let orders = &self.record()?.orders;
-        let alive = self.unit.active.is_alive();
         if let Some(order) = &orders.stopped {
-            if self.unit.active == ActiveState::Deactivating {
-                return Some(Step::progressing());
-            }
-            return Some(if alive {
-                self.verb(UnitVerb::Stop, Cause::StopOrdered)
-            } else {
-                Step::unsatisfied(Reason::StoppedByHand, running::stopped_by_hand(self.id, order))
+            // Its timer first, and what that has started after it.
+            let alive = self.parts().into_iter().find(|(_, seen)| seen.active.is_alive());
+            return Some(match alive {
+                Some((_, seen)) if seen.active == ActiveState::Deactivating => Step::progressing(),
+                Some((name, _)) => Step::act(
+                    Action::Unit { unit: name.to_owned(), verb: UnitVerb::Stop },
+                    Cause::StopOrdered,
+                ),
+                None => Step::unsatisfied(Reason::StoppedByHand, running::stopped_by_hand(self.id, order)),
             });
         }
         let same_run = orders.restart.is_some() && orders.restart == self.unit.invocation;
@@ -192,37 +201,33 @@ impl Look<'_> {
             .then(|| self.verb(UnitVerb::Restart, Cause::RestartOrdered))
     }
 
-    /// The drop-in and the environment that it names are as the file says, and systemd has read the drop-in.
+    /// Our files are as the file says, and systemd has read those that it reads.
     fn files(&self) -> Option<Step> {
-        if let Some((files, cause)) = self.files_to_write() {
-            if let Some(message) = self.left_behind() {
-                return Some(Step::held(Reason::DataLeftBehind, message));
-            }
-            return Some(match files {
-                Some(files) => Step::act(Action::WriteUnitFiles(Box::new(files)), cause),
-                None => Step::act(Action::RemoveUnitFiles { unit: self.spec.unit.clone() }, cause),
+        if let Some((action, cause)) = self.files_to_write() {
+            return Some(match self.left_behind() {
+                Some(message) => Step::held(Reason::DataLeftBehind, message),
+                None => Step::act(action, cause),
             });
         }
-        if self.unit.own.drop_in.is_some() != self.unit.own.loaded {
-            return Some(self.reload_pending("systemd has read its drop-in"));
-        }
-        None
+        let gate = || own::unread_gate(&format!("read its {}", self.what_is_read()));
+        self.is_unread().then(|| Step::blocked(self.world, vec![gate()]))
     }
 
-    fn reload_pending(&self, until: &str) -> Step {
-        let message = format!("waits until {until}");
-        let gate = Gate::Resource { id: ResourceId::systemd(), reason: Reason::ReloadPending, message };
-        Step::blocked(self.world, vec![gate])
+    fn what_is_read(&self) -> &'static str {
+        if self.spec.own.is_some() { "unit file" } else { "drop-in" }
     }
 
-    /// What is to be written, or removed (`None`), and why; nothing where the files are as the file says.
-    fn files_to_write(&self) -> Option<(Option<UnitFiles>, Cause)> {
-        let own = &self.unit.own;
-        let is_there = own.drop_in.is_some() || own.environment.is_some();
-        if self.spec.environment.is_empty() {
+    /// What is to be written or removed, and why; nothing where the files are as the file says.
+    fn files_to_write(&self) -> Option<(Action, Cause)> {
+        let own = &self.service.own;
+        let is_whole = self.spec.own.is_some();
+        let is_there = own.drop_in.is_some() || (own.environment.is_some() && !is_whole);
+        if is_whole || self.spec.environment.is_empty() {
             // Somebody else's file under our name is left alone.
-            let is_ours = self.remembered().files_of.is_some();
-            return (is_there && is_ours).then(|| (None, self.files_cause()));
+            let is_ours = is_there && self.remembered().files_of.is_some();
+            let remove = || Action::RemoveUnitFiles { unit: self.spec.unit.clone() };
+            let removal = is_ours.then(|| (remove(), self.files_cause()));
+            return removal.or_else(|| self.own_file_to_write());
         }
         // Where its own files say the same there is nothing to add to them.
         if !is_there && self.says_the_same() {
@@ -233,7 +238,7 @@ impl Look<'_> {
             return None;
         }
         let files = UnitFiles { unit: self.spec.unit.clone(), drop_in, environment };
-        Some((Some(files), self.files_cause()))
+        Some((Action::WriteUnitFiles(Box::new(files)), self.files_cause()))
     }
 
     fn files_cause(&self) -> Cause {
@@ -280,7 +285,13 @@ impl Look<'_> {
             if let Some(message) = self.left_behind() {
                 return Step::held(Reason::DataLeftBehind, message);
             }
-            return self.disrupt(Cause::EnvironmentChanged { changed: self.changed() });
+            let changed = self.changed();
+            let is_ours = self.spec.own.is_some();
+            return self.disrupt(if is_ours {
+                Cause::ProgramChanged { changed }
+            } else {
+                Cause::EnvironmentChanged { changed }
+            });
         }
         if let Some(dependency) = self.restarted_dependency() {
             return self.disrupt(Cause::DependencyRestarted { dependency });
@@ -331,7 +342,7 @@ impl Look<'_> {
 
 /// What `id` runs as, if it runs.
 pub(super) fn incarnation(world: &World<'_>, id: &ResourceId) -> Option<crate::observed::Incarnation> {
-    let unit = world.observed.units.get(&world.desired.units.get(id)?.unit)?;
+    let unit = world.observed.units.get(world.desired.units.get(id)?.main())?;
     let is_up = matches!(unit.active, ActiveState::Active | ActiveState::Reloading);
     unit.invocation.clone().filter(|_| is_up)
 }

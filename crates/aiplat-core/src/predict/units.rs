@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::{AFTER_APPLY, becomes_ready};
 use crate::{
     ResourceId, Timestamp,
-    action::{Action, UnitVerb},
+    action::{Action, UnitFile, UnitVerb},
     observed::{ActiveState, Incarnation, LoadState, ObservedState, ObservedUnit},
     spec::Platform,
 };
@@ -27,16 +27,20 @@ pub(super) fn predict(
             unit.own.drop_in = None;
             unit.own.environment = None;
         });
+    } else if let Action::WriteUnit(file) = action {
+        change(observed, &file.unit, |unit| written(unit, file));
+    } else if let Action::RemoveUnit { unit } = action {
+        change(observed, unit, |unit| {
+            unit.own.unit_file = None;
+            unit.own.environment = None;
+            unit.needs_reload = true;
+            unit.fragment_stamp = None;
+        });
     } else if let Action::ReloadSystemd = action {
-        for unit in observed.units.values_mut() {
-            unit.own.loaded = unit.own.drop_in.is_some();
-            unit.needs_reload = false;
-            if unit.load == LoadState::Masked && !unit.file_state.starts_with("masked") {
-                unit.load = LoadState::Loaded;
-            }
-        }
+        observed.units.values_mut().for_each(reloaded);
     } else if let Action::Unit { unit, verb } = action {
-        let environment = desired.units.get(id).map(|spec| spec.environment.clone()).unwrap_or_default();
+        let spec = desired.units.get(id).filter(|spec| spec.timer().is_none());
+        let environment = spec.map(|spec| spec.environment.clone());
         let mut run = None;
         change(observed, unit, |unit| run = queued(unit, *verb, environment));
         if let Some(run) = run {
@@ -45,11 +49,38 @@ pub(super) fn predict(
     }
 }
 
+/// systemd reads a file that is new to it when it is first asked for the unit, and any other with a reload.
+fn written(unit: &mut ObservedUnit, file: &UnitFile) {
+    let is_another = unit.own.unit_file.as_ref() != Some(&file.text);
+    unit.own.unit_file = Some(file.text.clone());
+    unit.own.environment.clone_from(&file.environment);
+    if unit.fragment.is_empty() {
+        unit.load = LoadState::Loaded;
+        unit.fragment.clone_from(&unit.own.unit_path);
+        unit.file_state = "disabled".to_owned();
+    } else if is_another {
+        unit.needs_reload = true;
+        unit.fragment_stamp = None;
+    }
+}
+
+fn reloaded(unit: &mut ObservedUnit) {
+    unit.own.loaded = unit.own.drop_in.is_some();
+    unit.needs_reload = false;
+    if unit.load == LoadState::Masked && !unit.file_state.starts_with("masked") {
+        unit.load = LoadState::Loaded;
+    }
+    if unit.own.unit_file.is_none() && unit.fragment == unit.own.unit_path {
+        unit.load = LoadState::NotFound;
+        unit.fragment.clear();
+    }
+}
+
 /// What comes of a job, and the run that it begins.
 fn queued(
     unit: &mut ObservedUnit,
     verb: UnitVerb,
-    environment: BTreeMap<String, String>,
+    environment: Option<BTreeMap<String, String>>,
 ) -> Option<Incarnation> {
     match verb {
         UnitVerb::Start | UnitVerb::Restart => {
@@ -59,7 +90,8 @@ fn queued(
             unit.active = ActiveState::Active;
             unit.sub = "running".to_owned();
             unit.result = "success".to_owned();
-            unit.effective = Some(environment);
+            // A timer has no process.
+            unit.effective = environment;
             return Some(run);
         }
         UnitVerb::Stop => unit.active = ActiveState::Inactive,
@@ -71,6 +103,7 @@ fn queued(
         UnitVerb::Unmask if unit.active.is_alive() => unit.file_state = "enabled".to_owned(),
         UnitVerb::Unmask => unit.load = LoadState::Loaded,
         UnitVerb::Enable => unit.file_state = "enabled".to_owned(),
+        UnitVerb::Disable => unit.file_state = "disabled".to_owned(),
     }
     None
 }

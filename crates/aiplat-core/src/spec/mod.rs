@@ -21,7 +21,7 @@ pub use options::{
 pub use probe::{
     HttpProbe, Password, PostgresProbe, ProbeKind, ProbeSpec, RedisProbe, Role, Scheme, Trust, Via,
 };
-pub use unit::{Management, UnitSpec};
+pub use unit::{Hardening, Management, OwnUnit, SANDBOX, TimerSpec, UnitSpec};
 
 use crate::{
     Kind, ResourceId, Timestamp,

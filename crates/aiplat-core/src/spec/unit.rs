@@ -1,6 +1,10 @@
 //! A service that is a systemd unit.
 
+mod own;
+
 use std::collections::BTreeMap;
+
+pub use own::{Hardening, OwnUnit, SANDBOX, TimerSpec};
 
 use super::{Dependency, ProbeSpec, RestartMode, Role};
 use crate::ResourceId;
@@ -14,9 +18,12 @@ pub struct UnitSpec {
     pub unit: String,
     /// How far our hands reach.
     pub management: Management,
+    /// The program of a unit whose file is ours; `None`: somebody else brings the unit.
+    pub own: Option<OwnUnit>,
     /// Complete: `env_file` and `environment` merged. Empty: no drop-in.
     pub environment: BTreeMap<String, String>,
-    /// What follows a failure that systemd leaves as it is: `No` leaves it too, anything else starts it again.
+    /// What follows a failure that systemd leaves as it is: `No` leaves it too, anything else starts it again. Of a unit
+    /// of ours it is also what systemd itself does.
     pub restart: RestartMode,
     /// What must be ready first.
     pub dependencies: BTreeMap<ResourceId, Dependency>,

@@ -61,6 +61,8 @@ impl DockerBackend {
             Action::UpdateLimits { id: container, limits } => self.update(id, container, limits).await,
             Action::WriteUnitFiles(_)
             | Action::RemoveUnitFiles { .. }
+            | Action::WriteUnit(_)
+            | Action::RemoveUnit { .. }
             | Action::ReloadSystemd
             | Action::Unit { .. } => Err(HostError::misdirected(action, "the engine")),
         }

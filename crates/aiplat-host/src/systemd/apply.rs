@@ -35,6 +35,14 @@ impl Systemd {
                 names::check(unit, "remove the drop-in of")?;
                 files::remove(files::Paths::of(&self.options, unit)).await
             }
+            Action::WriteUnit(file) => {
+                names::check(&file.unit, "write the file of")?;
+                files::write_unit(files::Paths::of(&self.options, &file.unit), file.as_ref().clone()).await
+            }
+            Action::RemoveUnit { unit } => {
+                names::check(unit, "remove the file of")?;
+                files::remove_unit(files::Paths::of(&self.options, unit)).await
+            }
             Action::ReloadSystemd => self
                 .reload()
                 .await
@@ -99,6 +107,9 @@ impl Systemd {
                 for runtime in [false, true] {
                     within(CALL_DEADLINE, manager.unmask_unit_files(&[unit], runtime)).await?;
                 }
+            }
+            UnitVerb::Disable => {
+                within(CALL_DEADLINE, manager.disable_unit_files(&[unit], false)).await?;
             }
             UnitVerb::Enable => {
                 let units = [unit];

@@ -67,6 +67,8 @@ impl Properties {
             exit_status: self.get("ExecMainStatus").unwrap_or_default(),
             killed: self.is_killed(),
             restarts: self.get("NRestarts").unwrap_or_default(),
+            next_wall_ms: self.moment("NextElapseUSecRealtime"),
+            last_wall_ms: self.moment("LastTriggerUSec"),
             since_wall_ms: (since > 0).then(|| i64::try_from(since / 1000).unwrap_or(i64::MAX)),
             environment: self.environment(),
             environment_files: self.environment_files(),
@@ -75,6 +77,12 @@ impl Properties {
             program: self.program(),
             ..ObservedUnit::default()
         }
+    }
+
+    /// A time in milliseconds since 1970; `None` where it is none: 0, or the largest number for one that never comes.
+    fn moment(&self, name: &str) -> Option<i64> {
+        let micros: u64 = self.get(name)?;
+        (micros != 0 && micros != u64::MAX).then(|| i64::try_from(micros / 1000).unwrap_or(i64::MAX))
     }
 
     /// Whether systemd would have started it again after `result`, and had done so before. That it then has failed means that

@@ -1,4 +1,5 @@
-//! The two files of a unit that are ours: the drop-in, which systemd reads, and the environment that it names.
+//! The files of a unit that are ours: the drop-in, or the whole unit, which systemd reads, and the environment that this
+//! names.
 
 use std::{
     fs,
@@ -9,7 +10,7 @@ use std::{
 };
 
 use aiplat_core::{
-    action::UnitFiles,
+    action::{UnitFile, UnitFiles},
     condition::{ErrorClass, Reason},
     observed::OwnFiles,
 };
@@ -21,6 +22,8 @@ use crate::port::{HostError, HostErrorKind};
 const DROP_IN: &str = "50-aiplatd.conf";
 /// systemd reads it as root; anybody may.
 const DROP_IN_MODE: u32 = 0o644;
+/// So is a whole unit.
+const UNIT_MODE: u32 = 0o644;
 /// It holds secrets.
 const ENVIRONMENT_MODE: u32 = 0o600;
 /// More than we ever write.
@@ -31,6 +34,7 @@ const DEADLINE: Duration = Duration::from_secs(5);
 /// Where the two files of one unit are. Its name has been checked.
 #[derive(Debug, Clone)]
 pub(super) struct Paths {
+    unit: PathBuf,
     drop_in: PathBuf,
     environment: PathBuf,
 }
@@ -38,6 +42,7 @@ pub(super) struct Paths {
 impl Paths {
     pub(super) fn of(options: &SystemdOptions, unit: &str) -> Self {
         Self {
+            unit: options.units.join(unit),
             drop_in: options.units.join(format!("{unit}.d")).join(DROP_IN),
             environment: options.environment.join(format!("{unit}.env")),
         }
@@ -52,7 +57,7 @@ struct Failed {
     source: io::Error,
 }
 
-/// What the two files hold; `loaded` is not known here.
+/// What the files hold; `loaded` is not known here.
 pub(super) async fn read(paths: Paths) -> Result<OwnFiles, HostError> {
     blocking(move || {
         Ok(OwnFiles {
@@ -60,6 +65,8 @@ pub(super) async fn read(paths: Paths) -> Result<OwnFiles, HostError> {
             environment: content(&paths.environment)?,
             drop_in_path: paths.drop_in.display().to_string(),
             environment_path: paths.environment.display().to_string(),
+            unit_file: content(&paths.unit)?,
+            unit_path: paths.unit.display().to_string(),
             loaded: false,
         })
     })
@@ -73,6 +80,28 @@ pub(super) async fn write(paths: Paths, files: UnitFiles) -> Result<(), HostErro
         let UnitFiles { unit: _, drop_in, environment } = files;
         replace(&paths.environment, &environment, ENVIRONMENT_MODE, 0o700)?;
         replace(&paths.drop_in, &drop_in, DROP_IN_MODE, 0o755)
+    })
+    .await
+}
+
+/// Writes the whole file of a unit, the environment first. One that is as it should be is not touched.
+pub(super) async fn write_unit(paths: Paths, file: UnitFile) -> Result<(), HostError> {
+    blocking(move || {
+        let UnitFile { unit: _, text, environment } = file;
+        if let Some(environment) = &environment {
+            replace(&paths.environment, environment, ENVIRONMENT_MODE, 0o700)?;
+        }
+        replace(&paths.unit, &text, UNIT_MODE, 0o755)?;
+        if environment.is_none() { unlink(&paths.environment) } else { Ok(()) }
+    })
+    .await
+}
+
+/// Removes the whole file of a unit, and its environment. What is gone already is a success.
+pub(super) async fn remove_unit(paths: Paths) -> Result<(), HostError> {
+    blocking(move || {
+        unlink(&paths.unit)?;
+        unlink(&paths.environment)
     })
     .await
 }
@@ -289,6 +318,33 @@ mod tests {
         remove(folder.paths()).await.unwrap();
         assert!(!other.parent().unwrap().exists());
         remove(folder.paths()).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_whole_unit_is_written_and_removed_with_its_environment() {
+        let folder = Folder::new();
+        let unit = folder.0.path().join("system/web.service");
+        let file = |text: &str, environment: Option<&str>| UnitFile {
+            unit: "web.service".to_owned(),
+            text: text.to_owned(),
+            environment: environment.map(str::to_owned),
+        };
+        write_unit(folder.paths(), file("[Service]\n", Some("A=\"1\"\n"))).await.unwrap();
+        let seen = read(folder.paths()).await.unwrap();
+        assert_eq!(
+            (seen.unit_file.as_deref(), seen.environment.as_deref()),
+            (Some("[Service]\n"), Some("A=\"1\"\n"))
+        );
+        assert_eq!(seen.unit_path, unit.display().to_string());
+        assert_eq!((mode(&unit), mode(&folder.environment())), (0o644, 0o600));
+        assert_eq!(names(unit.parent().unwrap()), ["web.service"], "nothing is left over");
+        let before = fs::metadata(&unit).unwrap().ino();
+        write_unit(folder.paths(), file("[Service]\n", None)).await.unwrap();
+        assert_eq!(fs::metadata(&unit).unwrap().ino(), before, "systemd would have to read it again");
+        assert!(!folder.environment().exists());
+        remove_unit(folder.paths()).await.unwrap();
+        remove_unit(folder.paths()).await.unwrap();
+        assert_eq!(read(folder.paths()).await.unwrap().unit_file, None);
     }
 
     #[tokio::test]

@@ -39,6 +39,8 @@ pub(super) trait Manager {
         runtime: bool,
         force: bool,
     ) -> zbus::Result<(bool, Vec<FileChange>)>;
+    #[zbus(no_autostart)]
+    fn disable_unit_files(&self, files: &[&str], runtime: bool) -> zbus::Result<Vec<FileChange>>;
     /// From the files as they are now; the unit's property of the same meaning is of the last reload.
     #[zbus(no_autostart)]
     fn get_unit_file_state(&self, file: &str) -> zbus::Result<String>;

@@ -14,4 +14,5 @@ mod hints;
 mod image;
 mod journal;
 mod machine;
+mod own;
 mod states;

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use aiplat_api::v1::{
     CheckDetail, Event, GateStatus, ResourceStatus, ServiceDetail, ServiceStatus, StatusCondition, StatusDoc,
-    UnitDetail, UnitVariable,
+    TimerDetail, UnitDetail, UnitVariable,
 };
 use aiplat_core::{observed::ProbeOutcome, spec::Role};
 
@@ -13,7 +13,7 @@ use super::{
     style::paint,
     table::{Table, cell, column, message},
     text::{self, clean, count},
-    time::age_of,
+    time::{age_of, due, second},
     why,
 };
 
@@ -153,12 +153,21 @@ fn unit_facts(out: &mut String, view: View, unit: &UnitDetail, state: Option<&st
         other_drop_ins,
         environment: _,
         journal: _,
+        written,
+        timer,
     } = unit;
     let pid = pid.map(|pid| format!("pid {pid}"));
     let parts = [state, Some(enabled.as_str()).filter(|word| !word.is_empty()), pid.as_deref()];
     let parts = parts.into_iter().flatten().collect::<Vec<_>>().join(", ");
     fact(out, view, "Unit", &clean(&format!("{name} ({parts})")));
-    fact(out, view, "Unit file", &clean(file));
+    let by = if *written { " (written by aiplatd)" } else { "" };
+    fact(out, view, "Unit file", &format!("{}{by}", clean(file)));
+    if let Some(TimerDetail { name, on_calendar, next, last }) = timer {
+        fact(out, view, "Timer", &clean(&format!("{name} ({on_calendar})")));
+        let next = next.as_deref().map(|next| due(view.now, next));
+        fact(out, view, "Next run", &clean(&next.unwrap_or_default()));
+        fact(out, view, "Last run", &clean(&last.as_deref().map(second).unwrap_or_default()));
+    }
     fact(out, view, "Management", &clean(management));
     fact(out, view, "Drop-in", &clean(drop_in.as_deref().unwrap_or_default()));
     list(out, view, "Others", other_drop_ins);

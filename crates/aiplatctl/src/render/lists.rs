@@ -1,6 +1,6 @@
 //! What `get` lists.
 
-use aiplat_api::v1::{ResourceStatus, ServiceStatus, StatusDoc};
+use aiplat_api::v1::{ResourceStatus, ServiceDetail, ServiceStatus, StatusDoc};
 use aiplat_core::{
     Kind,
     condition::{Status, Word},
@@ -11,7 +11,7 @@ use super::{
     View, style,
     table::{Table, cell, column, message},
     text,
-    time::age_of,
+    time::{age_of, due},
 };
 
 /// `get services`.
@@ -43,7 +43,7 @@ pub fn services<'a>(services: impl IntoIterator<Item = &'a ServiceStatus>, view:
         if view.wide {
             row.extend([(&it.detail.container).into(), (&it.detail.image).into()]);
         }
-        row.push(message(said));
+        row.push(message(&next_run(&it.detail, view).filter(|_| said.is_empty()).unwrap_or(said.clone())));
         table.push(row);
     }
     table
@@ -97,10 +97,17 @@ pub fn units(doc: &StatusDoc, names: &[String], view: View) -> Table {
             row.push(unit.and_then(|unit| unit.pid).map(|pid| pid.to_string()).unwrap_or_default().into());
             row.push(unit.and_then(|unit| unit.drop_in.as_deref()).unwrap_or_default().into());
         }
-        row.push(resource_message(it));
+        let next = detail.and_then(|detail| next_run(detail, view)).filter(|_| it.message.is_empty());
+        row.push(next.map_or_else(|| resource_message(it), |next| message(&next)));
         table.push(row);
     }
     table
+}
+
+/// What there is to say of a unit that waits for its timer.
+fn next_run(detail: &ServiceDetail, view: View) -> Option<String> {
+    let next = detail.unit.as_ref()?.timer.as_ref()?.next.as_deref()?;
+    Some(format!("runs next at {}", due(view.now, next)))
 }
 
 /// `get images`.

@@ -17,6 +17,15 @@ pub fn age_of(now: Timestamp, moment: Option<&str>) -> String {
     moment.map_or_else(|| "-".to_owned(), |moment| age(now, moment))
 }
 
+/// When something is to happen: `2026-11-20T08:00:00Z (in 3h)`.
+#[must_use]
+pub fn due(now: Timestamp, moment: &str) -> String {
+    let Ok(due) = moment.parse::<Timestamp>() else { return moment.to_owned() };
+    let left = std::time::Duration::try_from(due.duration_since(now)).unwrap_or_default();
+    let left = std::time::Duration::from_secs(left.as_secs());
+    format!("{} (in {})", second(moment), aiplat_core::time::human(left))
+}
+
 /// Whether `moment` is at or after `start`. What cannot be read is not left out.
 #[must_use]
 pub fn is_since(moment: &str, start: Timestamp) -> bool {

@@ -90,6 +90,28 @@ fn config_leaves_secrets_out_and_is_a_valid_file_itself() {
 }
 
 #[test]
+fn config_of_a_unit_that_aiplatd_writes_says_the_same_of_itself() {
+    let folder = Folder::with(
+        "apiVersion: aiplat/v1\nname: home\nservices:\n  agent:\n    provider: {type: systemd, options: {hardening: none, \
+         on_calendar: daily}}\n    command: /bin/agent --token hunter2 '100%' '$$HOME'\n    user: a:b\n    working_dir: /srv\n",
+    );
+    let run = folder.run(&["config"]);
+    assert_eq!(run.code, Some(0), "{run:#?}");
+    assert!(!run.out.contains("hunter2"), "{}", run.out);
+    for part in [
+        "unit: aiplat-agent.service",
+        "hardening: none",
+        "on_calendar: daily",
+        "user: a:b",
+        "stop_grace_period: 10s",
+    ] {
+        assert!(run.out.contains(part), "{part}: {}", run.out);
+    }
+    let again = Folder::with(&run.out);
+    assert_eq!(again.run(&["config"]).out, run.out, "it says the same of itself");
+}
+
+#[test]
 fn origin_shows_the_file_and_the_line_of_each_value() {
     let folder = Folder::with(&format!("{PLATFORM}include: [more/compose.yaml]\n"));
     let write = |path: &str, text: &str| {

@@ -1,6 +1,6 @@
 //! Documents to text, at the widths that terminals have.
 
-use aiplat_api::v1::{DiffReply, LogRecord};
+use aiplat_api::v1::{DiffReply, LogRecord, TimerDetail, UnitDetail};
 use aiplat_core::{
     ResourceId,
     preview::{Preview, PreviewedAction, Wave},
@@ -43,6 +43,40 @@ fn wide_has_every_column() {
 fn every_word_has_its_colour() {
     let text = lists::services(&docs::every_word().services, view(100)).render(Some(100));
     insta::assert_snapshot!("every_word", text.replace('\u{1b}', "ESC"));
+}
+
+#[test]
+fn what_waits_for_its_timer_says_when_it_runs_next() {
+    let mut doc = docs::well();
+    let backup = &mut doc.services[1];
+    backup.name = "backup".to_owned();
+    backup.kind = "unit".to_owned();
+    backup.detail.state = Some("active (waiting)".to_owned());
+    backup.detail.unit = Some(UnitDetail {
+        name: "backup.service".to_owned(),
+        management: "configure".to_owned(),
+        file: "/etc/systemd/system/backup.service".to_owned(),
+        enabled: "disabled".to_owned(),
+        written: true,
+        timer: Some(TimerDetail {
+            name: "backup.timer".to_owned(),
+            on_calendar: "daily".to_owned(),
+            next: Some("2099-11-21T03:00:00.5Z".to_owned()),
+            last: Some("2026-11-19T03:00:00.5Z".to_owned()),
+        }),
+        ..UnitDetail::default()
+    });
+    let listed = plain(&lists::services(&doc.services, view(200)).render(Some(200)));
+    assert!(listed.contains("runs next at 2099-11-21T03:00:00Z (in "), "{listed}");
+    let described = plain(&describe::service(&doc, &doc.services[1], view(100)));
+    for part in [
+        "backup.service (active (waiting), disabled)",
+        "backup.service (written by aiplatd)",
+        "backup.timer (daily)",
+        "2026-11-19T03:00:00Z",
+    ] {
+        assert!(described.contains(part), "{part}: {described}");
+    }
 }
 
 #[test]

@@ -79,9 +79,15 @@ pub(super) async fn order(
 
 /// What makes no sense for a unit, in a sentence.
 fn refuse_for_unit(spec: &UnitSpec, command: Command, away: Option<&str>) -> Result<(), Problem> {
-    let UnitSpec { service, unit, management, .. } = spec;
+    let UnitSpec { service, unit, management, own, .. } = spec;
     let message = match command {
         Command::Update => format!("{service} is the unit {unit}: it has no image to update"),
+        Command::Release if own.is_some() => {
+            format!(
+                "{service} is the unit {unit}, which systemd restarts anyway: `management: full` lets it start with the \
+                 machine; `suspend` takes our hands off it"
+            )
+        }
         Command::Release => {
             format!(
                 "{service} is the unit {unit}, which systemd restarts anyway; `suspend` takes our hands off it"

@@ -1,6 +1,6 @@
 //! What there is to say of services that are units of systemd.
 
-use aiplat_api::v1::{ServiceDetail, UnitDetail, UnitVariable};
+use aiplat_api::v1::{ServiceDetail, TimerDetail, UnitDetail, UnitVariable};
 use aiplat_core::{
     ResourceId,
     condition::{Condition, ConditionType, Reason, Status},
@@ -9,7 +9,7 @@ use aiplat_core::{
 };
 
 use super::{condition, service::of_any};
-use crate::state::State;
+use crate::{events::rfc3339, state::State};
 
 /// Whether systemd answers; nothing where no service is a unit.
 pub(super) fn systemd_reachable(state: &State) -> Option<Condition> {
@@ -48,7 +48,7 @@ fn variable(variable: Variable) -> UnitVariable {
 
 /// Restarts that systemd itself has made since the unit was last started by a job.
 pub(super) fn restarts(world: &World<'_>, id: &ResourceId) -> u32 {
-    let unit = world.desired.units.get(id).and_then(|spec| world.observed.units.get(&spec.unit));
+    let unit = world.desired.units.get(id).and_then(|spec| world.observed.units.get(spec.main()));
     unit.map_or(0, |unit| unit.restarts)
 }
 
@@ -60,15 +60,16 @@ pub(super) fn detail(
     step: &Step,
 ) -> ServiceDetail {
     let any = of_any(state, world, id, ServiceSpec::Unit(spec), step);
-    let Some(unit) = world.observed.units.get(&spec.unit) else { return any };
+    let units = &world.observed.units;
+    let (Some(main), Some(unit)) = (units.get(spec.main()), units.get(&spec.unit)) else { return any };
     let own = &unit.own;
     let others = unit.drop_ins.iter().filter(|path| **path != own.drop_in_path).cloned().collect();
-    let state_words = match unit.sub.as_str() {
-        "" => format!("{:?}", unit.active).to_lowercase(),
-        sub => format!("{} ({sub})", format!("{:?}", unit.active).to_lowercase()),
+    let state_words = match main.sub.as_str() {
+        "" => format!("{:?}", main.active).to_lowercase(),
+        sub => format!("{} ({sub})", format!("{:?}", main.active).to_lowercase()),
     };
     ServiceDetail {
-        run: unit.invocation.as_ref().map(|run| run.0.clone()),
+        run: main.invocation.as_ref().map(|run| run.0.clone()),
         state: Some(state_words),
         unit: Some(UnitDetail {
             name: spec.unit.clone(),
@@ -79,12 +80,22 @@ pub(super) fn detail(
             }
             .to_owned(),
             file: unit.fragment.clone(),
-            enabled: unit.file_state.clone(),
+            enabled: main.file_state.clone(),
             pid: Some(unit.main_pid).filter(|pid| *pid != 0),
             drop_in: own.drop_in.is_some().then(|| own.drop_in_path.clone()),
             other_drop_ins: others,
             environment: plan::variables(spec, unit).into_iter().map(variable).collect(),
             journal: unit.tail.clone(),
+            written: spec.own.is_some(),
+            timer: spec.timer().and_then(|timer| {
+                let seen = world.observed.units.get(&timer.unit)?;
+                Some(TimerDetail {
+                    name: timer.unit.clone(),
+                    on_calendar: timer.on_calendar.clone(),
+                    next: seen.next_wall_ms.filter(|_| seen.active.is_alive()).map(rfc3339),
+                    last: seen.last_wall_ms.map(rfc3339),
+                })
+            }),
         }),
         ..any
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use aiplat_core::observed::{Layer, OwnFiles};
 
-use super::Unit;
+use super::{Unit, own};
 
 impl Unit {
     /// The files with variables that its drop-ins name, in the order in which systemd reads them: by drop-in, and what each
@@ -12,7 +12,7 @@ impl Unit {
     pub(super) fn files(&self) -> Vec<(String, BTreeMap<String, String>)> {
         let OwnFiles { drop_in_path, environment, loaded, .. } = &self.seen.own;
         let mut files = self.others.clone();
-        if *loaded {
+        if *loaded || own::is_ours(self) {
             files.insert(drop_in_path.clone(), variables(environment.as_deref().unwrap_or_default()));
         }
         let mut files: Vec<_> = files.into_iter().collect();

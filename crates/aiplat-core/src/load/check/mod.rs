@@ -6,6 +6,7 @@ mod host;
 mod lint;
 mod names;
 mod options;
+mod own_units;
 mod powers;
 mod probes;
 mod references;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::Scene;
+use super::{Scene, own_units};
 use crate::{
     load::{
         diagnostic::{Problem, Sink},
@@ -31,7 +31,10 @@ pub(super) fn check(scene: &Scene<'_>, sink: &mut Sink) {
         let Some(unit) = &service.unit else { continue };
         keys(name, &unit.unit.value, service, sink);
         probes(name, service, sink);
-        restart(name, service, sink);
+        if service.command.is_none() {
+            restart(name, service, sink);
+        }
+        own_units::check(name, service, unit, sink);
         if unit.management == Management::Observe && !service.environment.is_empty() {
             let place = service.places.get("environment").or(service.places.get("env_file"));
             sink.add(
@@ -62,7 +65,9 @@ pub(super) fn check(scene: &Scene<'_>, sink: &mut Sink) {
 }
 
 fn keys(name: &str, unit: &str, service: &ServiceDraft, sink: &mut Sink) {
-    for (key, place) in service.places.iter().filter(|(key, _)| !KEYS.contains(key)) {
+    let is_ours = service.command.is_some();
+    let has_meaning = |key: &str| KEYS.contains(&key) || (is_ours && own_units::KEYS.contains(&key));
+    for (key, place) in service.places.iter().filter(|(key, _)| !has_meaning(key)) {
         let help = match *key {
             "image" => "one service is either a container or a unit: remove `image`, or `provider`",
             "ports" => {
@@ -72,10 +77,14 @@ fn keys(name: &str, unit: &str, service: &ServiceDraft, sink: &mut Sink) {
                 "a unit is on the host's network; containers that depend on it find it by its service name"
             }
             "volumes" => "a unit sees the host's folders: name them in its `environment`",
-            "command" | "entrypoint" | "user" | "working_dir" => {
-                "its own file says what it runs: `systemctl edit --full` changes that"
+            "command" => "write what it runs, as in `command: [/usr/local/bin/agent]`, or remove it",
+            "entrypoint" if is_ours => "write the whole command line as `command`",
+            "entrypoint" | "user" | "working_dir" => {
+                "its own file says what it runs: `systemctl edit --full` changes that; with `command` aiplatd writes that file"
             }
-            "stop_grace_period" => "systemd waits as long as `TimeoutStopSec` in the unit's file says",
+            "stop_grace_period" | "stop_signal" => {
+                "its own file says how it stops, as `TimeoutStopSec=` and `KillSignal=`"
+            }
             _ => "remove it",
         };
         let message = format!("`{key}` has no meaning for `{name}`, which is the systemd unit `{unit}`");

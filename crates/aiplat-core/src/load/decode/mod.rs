@@ -1,5 +1,6 @@
 //! Tree to draft: every section on its own, all of its problems at once, and what could be read of it.
 
+mod calendar;
 mod declared;
 mod environment;
 mod files;

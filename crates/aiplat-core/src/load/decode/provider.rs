@@ -1,6 +1,6 @@
 //! `provider:`, who runs a service when that is not the engine.
 
-use super::{Cx, Fields};
+use super::{Cx, Fields, Item, calendar::calendar};
 use crate::{
     load::{
         diagnostic::Problem,
@@ -8,11 +8,17 @@ use crate::{
         keys::{PROVIDER, PROVIDER_OPTIONS},
         tree::Spanned,
     },
-    spec::Management,
+    spec::{Hardening, Management},
 };
 
 /// The unit that a service is, if it is one. `Err`: it has a provider, which could not be read.
-pub(super) fn provider(cx: &mut Cx<'_>, fields: &mut Fields<'_>) -> Option<Result<UnitDraft, ()>> {
+pub(super) fn provider(
+    cx: &mut Cx<'_>,
+    fields: &mut Fields<'_>,
+    service: &str,
+) -> Option<Result<UnitDraft, ()>> {
+    // It is one of ours, then, which may go without a name.
+    let has_program = fields.has("command");
     let management = management(cx, fields);
     let provider = fields.take("provider");
     let Some(item) = provider else {
@@ -30,15 +36,9 @@ pub(super) fn provider(cx: &mut Cx<'_>, fields: &mut Fields<'_>) -> Option<Resul
     let mut fields = cx.fields(&item, &PROVIDER);
     let says_type = fields.has("type");
     let kind = fields.take("type").and_then(|item| cx.word(&item, &[("systemd", ())]));
-    let mut says_unit = false;
-    let unit = fields.take("options").and_then(|item| {
-        let mut fields = cx.fields(&item, &PROVIDER_OPTIONS);
-        says_unit = fields.has("unit");
-        let unit = fields.take("unit").and_then(|item| cx.parsed(&item, unit_name));
-        fields.done();
-        unit
-    });
+    let options = fields.take("options").map(|item| options(cx, &item)).unwrap_or_default();
     fields.done();
+    let says_unit = options.says_unit || has_program;
     if !says_type || !says_unit {
         let what = if says_type { "which unit" } else { "of which type it is" };
         cx.sink.add(
@@ -47,7 +47,35 @@ pub(super) fn provider(cx: &mut Cx<'_>, fields: &mut Fields<'_>) -> Option<Resul
         );
     }
     let management = management.map_or(Management::default(), |it| it.value);
-    Some(kind.zip(unit).map(|((), unit)| UnitDraft { unit, management }).ok_or(()))
+    let own_name = Spanned { value: format!("aiplat-{service}.service"), place: item.place() };
+    let unit = options.unit.or((has_program && !options.says_unit).then_some(own_name));
+    let (hardening, on_calendar) = (options.hardening, options.on_calendar);
+    let draft = |((), unit)| UnitDraft { unit, management, hardening, on_calendar };
+    Some(kind.zip(unit).map(draft).ok_or(()))
+}
+
+/// `options:`, as far as it could be read.
+#[derive(Default)]
+struct Told {
+    says_unit: bool,
+    unit: Option<Spanned<String>>,
+    hardening: Option<Spanned<Hardening>>,
+    on_calendar: Option<Spanned<String>>,
+}
+
+fn options(cx: &mut Cx<'_>, item: &Item<'_>) -> Told {
+    let mut fields = cx.fields(item, &PROVIDER_OPTIONS);
+    let words = [("default", Hardening::Default), ("none", Hardening::None)];
+    let told = Told {
+        says_unit: fields.has("unit"),
+        unit: fields.take("unit").and_then(|item| cx.parsed(&item, unit_name)),
+        hardening: fields
+            .take("hardening")
+            .and_then(|item| Some(Spanned { value: cx.word(&item, &words)?, place: item.place() })),
+        on_calendar: fields.take("on_calendar").and_then(|item| cx.parsed(&item, calendar)),
+    };
+    fields.done();
+    told
 }
 
 fn management(cx: &mut Cx<'_>, fields: &mut Fields<'_>) -> Option<Spanned<Management>> {

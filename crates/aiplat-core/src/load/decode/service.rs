@@ -36,7 +36,7 @@ pub(super) fn service(cx: &mut Cx<'_>, name: &str, place: Place, item: &Item<'_>
     // With `network_mode` it is on none of them.
     let is_provided = places.contains_key("provider");
     let has_networks = is_mapping && !places.contains_key("network_mode") && !is_provided;
-    let provided = provider(cx, &mut fields);
+    let provided = provider(cx, &mut fields, name);
     let (reserved, update) = fields.take("deploy").map(|item| deploy(cx, &item)).unwrap_or_default();
     let limits = limits(cx, &mut fields, &reserved);
     let draft = ServiceDraft {

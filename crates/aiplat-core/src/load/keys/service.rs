@@ -256,9 +256,21 @@ pub(in crate::load) static PROVIDER: Shape = Shape {
 pub(in crate::load) static PROVIDER_OPTIONS: Shape = Shape {
     name: "`options`",
     keys: &[
-        key("unit", "The unit, as in `ollama.service`.", Text),
-        later_but("hardening", "write it in the unit's own file"),
-        later_but("on_calendar", "write a timer of systemd"),
+        key(
+            "unit",
+            "The unit, as in `ollama.service`. With `command` it may be left out: then it is `aiplat-<service>.service`.",
+            Text,
+        ),
+        key(
+            "hardening",
+            "What the unit that aiplatd writes for `command` may not do: `default` is a sandbox that ordinary programs do not              notice, `none` is none.",
+            OneOf(&["default", "none"]),
+        ),
+        key(
+            "on_calendar",
+            "`command` runs at these times, by a timer of systemd, as in `daily` or `Mon..Fri 03:00`.",
+            Text,
+        ),
     ],
 };
 

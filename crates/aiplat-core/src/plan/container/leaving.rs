@@ -65,7 +65,7 @@ pub(in crate::plan) fn removal_gate(world: &World<'_>) -> Option<Gate> {
 }
 
 /// Another service that is to be removed, still has a container, and depended on `id` when that was made.
-fn dependant<'a>(world: &World<'a>, id: &ResourceId) -> Option<&'a ResourceId> {
+pub(in crate::plan) fn dependant<'a>(world: &World<'a>, id: &ResourceId) -> Option<&'a ResourceId> {
     let leaving =
         world.observed.owned.iter().filter(|(other, _)| !world.desired.wants(other) && *other != id);
     let needs = |set: &[ObservedContainer]| {

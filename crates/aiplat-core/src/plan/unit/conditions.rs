@@ -39,6 +39,9 @@ impl Look<'_> {
         let health = self.readiness(DependencyCondition::Healthy);
         let Readiness { status, reason, message, .. } = health;
         let healthy = Condition { kind: ConditionType::Healthy, status, reason, message };
+        if let Some((Reason::NameTaken, message)) = self.trouble() {
+            conditions.insert(1, Condition::abnormal(ConditionType::NameTaken, Reason::NameTaken, message));
+        }
         let drifted = self.drifted();
         let ready = match (healthy.status, drifted.status, drifted.reason) {
             // It serves its dependants, but it is not what the file says.
@@ -53,7 +56,7 @@ impl Look<'_> {
     }
 
     fn loaded(&self) -> Condition {
-        match life::unusable(self.spec, self.unit) {
+        match self.trouble() {
             Some((reason, message)) => Condition::abnormal(ConditionType::UnitLoaded, reason, message),
             None => Condition::normal(ConditionType::UnitLoaded, Reason::AsDesired),
         }
@@ -67,8 +70,8 @@ impl Look<'_> {
         if let Some((_, cause)) = self.files_to_write() {
             return Condition::abnormal(kind, Reason::FingerprintDiffers, cause.to_string());
         }
-        if self.unit.own.drop_in.is_some() != self.unit.own.loaded {
-            let message = "systemd has not read its drop-in yet";
+        if self.is_unread() {
+            let message = format!("systemd has not read its {} yet", self.what_is_read());
             return Condition::abnormal(kind, Reason::ReloadPending, message);
         }
         Condition::normal(kind, Reason::AsDesired)
@@ -86,7 +89,7 @@ impl Look<'_> {
                 Condition::unknown(kind, Reason::NotObserved, format!("it is in systemd's state `{word}`"))
             }
             ActiveState::Inactive | ActiveState::Failed => {
-                if let Some((reason, message)) = life::unusable(self.spec, self.unit) {
+                if let Some((reason, message)) = self.trouble() {
                     return Condition::abnormal(kind, reason, message);
                 }
                 if let Some(order) = self.record().and_then(|record| record.orders.stopped.as_ref()) {

@@ -131,17 +131,16 @@ impl Contested<'_> {
 impl Look<'_> {
     /// The files as they will be once ours are as the file says. Owned: ours is not there yet.
     fn layers_to_be(&self) -> Vec<Cow<'_, Layer>> {
-        let own = &self.unit.own;
-        let mut layers = layers(self.unit);
+        let own = &self.service.own;
+        let mut layers = layers(self.service);
         layers.retain(|layer| layer.path != own.environment_path);
         if self.spec.environment.is_empty() || self.spec.management == Management::Observe {
             return layers;
         }
         let is_later = |layer: &Cow<'_, Layer>| {
-            layer
-                .named_in
-                .as_ref()
-                .is_some_and(|by| *by != self.unit.fragment && file_name(by) > file_name(&own.drop_in_path))
+            layer.named_in.as_ref().is_some_and(|by| {
+                *by != self.service.fragment && file_name(by) > file_name(&own.drop_in_path)
+            })
         };
         let place = layers.iter().position(is_later).unwrap_or(layers.len());
         let ours = Layer {
@@ -156,14 +155,14 @@ impl Look<'_> {
     /// What its process will be started with once our files are as the file says.
     pub(super) fn environment_to_be(&self) -> BTreeMap<String, String> {
         let layers = self.layers_to_be();
-        let given = given(layers.iter().map(AsRef::as_ref), self.unit);
+        let given = given(layers.iter().map(AsRef::as_ref), self.service);
         given.into_iter().map(|(name, (value, _))| (name.to_owned(), value.to_owned())).collect()
     }
 
     /// What its process would be started with now.
     pub(super) fn environment_now(&self) -> BTreeMap<String, String> {
-        let layers = layers(self.unit);
-        let given = given(layers.iter().map(AsRef::as_ref), self.unit);
+        let layers = layers(self.service);
+        let given = given(layers.iter().map(AsRef::as_ref), self.service);
         given.into_iter().map(|(name, (value, _))| (name.to_owned(), value.to_owned())).collect()
     }
 
@@ -172,17 +171,17 @@ impl Look<'_> {
         if self.spec.management == Management::Observe {
             return Vec::new();
         }
-        let own = &self.unit.own.environment_path;
+        let own = &self.service.own.environment_path;
         let is_ours = |layer: &Layer| layer.path == *own;
         let to_be = self.layers_to_be();
-        let winners = given(to_be.iter().map(AsRef::as_ref), self.unit);
+        let winners = given(to_be.iter().map(AsRef::as_ref), self.service);
         let contested = self.spec.environment.iter().filter_map(|(name, ours)| {
-            if self.unit.unset.contains(name) {
+            if self.service.unset.contains(name) {
                 let by = "`UnsetEnvironment=` of the unit".to_owned();
                 return Some(Contested { name, ours, theirs: None, by, wins: true });
             }
             let wins = !winners.get(name.as_str()).is_some_and(|(_, layer)| is_ours(layer));
-            let others = self.unit.layers.iter().filter(|layer| !is_ours(layer));
+            let others = self.service.layers.iter().filter(|layer| !is_ours(layer));
             let (theirs, layer) =
                 others.filter_map(|layer| Some((layer.variables.get(name)?, layer))).next_back()?;
             (theirs != ours).then(|| Contested { name, ours, theirs: Some(theirs), by: said(layer), wins })
@@ -192,7 +191,7 @@ impl Look<'_> {
 
     /// A restart with our files as they should be would change what the process has of `name`.
     pub(super) fn is_curable(&self, name: &str, to_be: &BTreeMap<String, String>) -> bool {
-        let has = self.unit.effective.as_ref().and_then(|effective| effective.get(name));
+        let has = self.service.effective.as_ref().and_then(|effective| effective.get(name));
         to_be.get(name) != has
     }
 
@@ -211,10 +210,9 @@ impl Look<'_> {
 /// What a person should know of the variables of `id` before anything is done: who else sets them. Who wins over us is said as
 /// long as it is so, who loses only until our files are written.
 pub(in crate::plan) fn notes(world: &World<'_>, id: &crate::ResourceId) -> Vec<String> {
-    let seen =
-        world.desired.units.get(id).and_then(|spec| Some((spec, world.observed.units.get(&spec.unit)?)));
-    let Some((spec, unit)) = seen else { return Vec::new() };
-    let look = Look { world, id, spec, unit };
+    let Some(look) = world.desired.units.get(id).and_then(|spec| Look::of(world, id, spec)) else {
+        return Vec::new();
+    };
     let is_news = look.files_to_write().is_some();
     let contested = look.contested();
     contested.iter().filter(|it| it.wins || is_news).map(Contested::sentence).collect()

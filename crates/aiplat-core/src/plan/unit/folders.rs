@@ -48,10 +48,10 @@ struct Move {
 /// The folders of the machine that have to be looked at before anything is done to the unit `id`.
 #[must_use]
 pub fn folders_in_doubt(world: &World<'_>, id: &ResourceId) -> Vec<String> {
-    let seen =
-        world.desired.units.get(id).and_then(|spec| Some((spec, world.observed.units.get(&spec.unit)?)));
-    let Some((spec, unit)) = seen else { return Vec::new() };
-    let moves = Look { world, id, spec, unit }.moves();
+    let Some(look) = world.desired.units.get(id).and_then(|spec| Look::of(world, id, spec)) else {
+        return Vec::new();
+    };
+    let moves = look.moves();
     let paths = moves.iter().flat_map(|it| {
         let both = it.folder.parts.iter().flat_map(|part| [path(&it.from, part), path(&it.to, part)]);
         both.collect::<Vec<_>>()
@@ -70,11 +70,11 @@ impl Look<'_> {
             return Vec::new();
         }
         // What does not run would be started with what its files say now.
-        let runs = self.unit.effective.as_ref().filter(|_| self.unit.active.is_alive());
+        let runs = self.service.effective.as_ref().filter(|_| self.service.active.is_alive());
         let now = runs.cloned().unwrap_or_else(|| self.environment_now());
         let to_be = self.environment_to_be();
         let moves = FOLDERS.iter().filter_map(|folder| {
-            let home = now.get("HOME").or(self.unit.home.as_ref()).map(String::as_str);
+            let home = now.get("HOME").or(self.service.home.as_ref()).map(String::as_str);
             let (from, to) = (place(folder, &now, home)?, place(folder, &to_be, home)?);
             (from != to).then_some(Move { folder, from, to })
         });
@@ -100,7 +100,7 @@ impl Look<'_> {
         }
         let example = example?;
         let (old, new) = (quoted(from), quoted(to));
-        let user = if self.unit.user.is_empty() { "root" } else { &self.unit.user };
+        let user = if self.service.user.is_empty() { "root" } else { &self.service.user };
         let files = if missing == 1 { "file".to_owned() } else { format!("{missing} files") };
         Some(format!(
             "{variable} is to be {to}, which lacks {of} that {} has in {from} ({files}, {example} among them): copy them with \

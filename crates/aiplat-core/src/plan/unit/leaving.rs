@@ -1,38 +1,75 @@
-//! A service that was a unit and is no longer in the file: what we wrote goes, and the unit runs on.
+//! A service that was a unit and is no longer in the file: what we wrote goes. A unit of somebody else's runs on; one of ours
+//! is stopped first.
 
+use super::own;
 use crate::{
     ResourceId,
     action::Action,
     condition::{Condition, ConditionType, Reason},
-    plan::{Cause, Gate, Step, World, container::removal_gate},
+    ledger::UnitRecord,
+    plan::{
+        Cause, Gate, Step, World,
+        container::{dependant, removal_gate},
+        systemd,
+    },
 };
 
 pub(super) fn undesired(world: &World<'_>, id: &ResourceId) -> Step {
-    let Some(name) = world.ledger.get(id).and_then(|record| record.unit.files_of.clone()) else {
-        return Step::converged();
+    let Some(record) = world.ledger.get(id).map(|record| &record.unit) else { return Step::converged() };
+    let names: Vec<&str> = record.owned.keys().map(String::as_str).collect();
+    let step = if names.is_empty() { None } else { retiring(world, id, &names) };
+    let step = step.or_else(|| bare(world, record.files_of.as_deref()?));
+    let Some(step) = step else { return Step::converged() };
+    let message = match (&record.files_of, names.as_slice()) {
+        (Some(name), []) => {
+            let is_alive = world.observed.units.get(name).is_some_and(|unit| unit.active.is_alive());
+            let stays = if is_alive { "runs on" } else { "stays as it is" };
+            format!(
+                "it is no longer in the file: what aiplatd wrote for {name} is removed, and {name} {stays}"
+            )
+        }
+        (_, names) => {
+            format!("it is no longer in the file: {} is stopped, and its file removed", names.join(", "))
+        }
     };
-    let Some(unit) = world.observed.units.get(&name) else { return Step::progressing() };
-    let stays = if unit.active.is_alive() { "runs on" } else { "stays as it is" };
-    let message =
-        format!("it is no longer in the file: what aiplatd wrote for {name} is removed, and {name} {stays}");
-    let conditions = vec![
+    step.with(vec![
         Condition::abnormal(ConditionType::Accepted, Reason::NotInFile, "it is no longer in the file"),
         Condition::abnormal(ConditionType::Ready, Reason::NotInFile, message),
-    ];
-    if let Some(gate) = removal_gate(world) {
-        return Step::blocked(world, vec![gate]).with(conditions);
+    ])
+}
+
+/// Units of ours: nothing of them stays.
+fn retiring(world: &World<'_>, id: &ResourceId, names: &[&str]) -> Option<Step> {
+    let step = own::retire(world, names);
+    if let (Some(by), Some(_)) = (dependant(world, id), step.as_ref().and_then(|step| step.action.as_ref())) {
+        return Some(Step::blocked(world, vec![Gate::StillUsed { by: by.to_string() }]));
     }
+    let unread = names.iter().any(|name| systemd::is_unread(world, name));
+    let waiting = || Step::blocked(world, vec![own::unread_gate("let go of its unit file")]);
+    step.or_else(|| unread.then(waiting))
+}
+
+/// The unit of somebody else's loses what we wrote for it.
+fn bare(world: &World<'_>, name: &str) -> Option<Step> {
+    let Some(unit) = world.observed.units.get(name) else { return Some(Step::progressing()) };
     let own = &unit.own;
-    if own.drop_in.is_some() || own.environment.is_some() {
-        let cause = Cause::UnitNotInFile { unit: name.clone() };
-        return Step::act(Action::RemoveUnitFiles { unit: name }, cause).with(conditions);
+    let is_written = own.drop_in.is_some() || own.environment.is_some();
+    if let Some(gate) = removal_gate(world).filter(|_| is_written) {
+        return Some(Step::blocked(world, vec![gate]));
     }
-    if own.loaded {
-        let message = "waits until systemd has let go of its drop-in".to_owned();
-        let gate = Gate::Resource { id: ResourceId::systemd(), reason: Reason::ReloadPending, message };
-        return Step::blocked(world, vec![gate]).with(conditions);
+    if is_written {
+        let cause = Cause::UnitNotInFile { unit: name.to_owned() };
+        return Some(Step::act(Action::RemoveUnitFiles { unit: name.to_owned() }, cause));
     }
-    Step::converged()
+    own.loaded.then(|| Step::blocked(world, vec![own::unread_gate("let go of its drop-in")]))
+}
+
+/// Whether `record` has something of ours, and none of that is left.
+pub(super) fn has_left(world: &World<'_>, record: &UnitRecord) -> bool {
+    let is_written = record.files_of.is_some() || !record.owned.is_empty();
+    is_written
+        && record.files_of.as_deref().is_none_or(|name| is_gone(world, name))
+        && record.owned.keys().all(|name| own::is_removed(world, name))
 }
 
 /// Whether nothing of ours is left on a unit that the file does not ask anything of any more.

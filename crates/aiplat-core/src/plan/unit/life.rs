@@ -49,7 +49,7 @@ pub(in crate::plan) fn waits_for_unmasking(unit: &ObservedUnit) -> bool {
 
 /// Why a unit cannot be started at all, with the cure. One that runs already runs on.
 pub(super) fn unusable(spec: &UnitSpec, unit: &ObservedUnit) -> Option<(Reason, String)> {
-    let (reason, message) = not_startable(spec, unit)?;
+    let (reason, message) = unloaded(&spec.unit, &spec.service, unit)?;
     if !unit.active.is_alive() {
         return Some((reason, message));
     }
@@ -57,8 +57,8 @@ pub(super) fn unusable(spec: &UnitSpec, unit: &ObservedUnit) -> Option<(Reason, 
     Some((reason, format!("{message}; {runs_on}")))
 }
 
-fn not_startable(spec: &UnitSpec, unit: &ObservedUnit) -> Option<(Reason, String)> {
-    let UnitSpec { unit: name, service, .. } = spec;
+/// Why the unit `name` of the entry `service` cannot be started.
+pub(super) fn unloaded(name: &str, service: &str, unit: &ObservedUnit) -> Option<(Reason, String)> {
     let why = if unit.load_error.is_empty() { String::new() } else { format!(" ({})", unit.load_error) };
     match &unit.load {
         LoadState::Loaded => None,
@@ -139,7 +139,11 @@ impl Look<'_> {
     pub(super) fn next(&self) -> Next {
         let record = self.record();
         let unit = self.unit;
-        let remembered = self.remembered();
+        let mut remembered = self.remembered();
+        // The service was another unit then, which tells nothing of this one.
+        if remembered.active_of.as_deref().is_some_and(|of| of != self.spec.main()) {
+            remembered.active = None;
+        }
         // systemd forgets a unit that has ended and that nobody asks for: its last run is then the one that we remember.
         let forgotten = remembered.active.as_ref().filter(|_| remembered.systemd == unit.systemd);
         let run = unit.invocation.as_ref().or(forgotten);
@@ -165,7 +169,7 @@ impl Look<'_> {
 
     /// It is inactive, and nothing went wrong: it has not been started since the machine was, or somebody has stopped it.
     fn after_stop(&self, ran: bool) -> Next {
-        let name = &self.spec.unit;
+        let name = self.spec.main();
         if ran {
             let message = format!(
                 "{name} was stopped by somebody else, or has ended by itself with success; it is left so: \
@@ -241,7 +245,7 @@ impl Look<'_> {
     }
 
     pub(super) fn sighting(&self) -> Sighting {
-        self.world.observed.unit_sightings.get(&self.spec.unit).cloned().unwrap_or_default()
+        self.world.observed.unit_sightings.get(self.spec.main()).cloned().unwrap_or_default()
     }
 
     pub(super) fn run_length(&self) -> Duration {
@@ -294,6 +298,9 @@ impl Look<'_> {
 
     /// Whether a unit that is active does what it is there for.
     pub(super) fn health(&self) -> Readiness {
+        if self.spec.timer().is_some() {
+            return self.job_health();
+        }
         let run = self.unit.invocation.as_ref();
         if let Some(why) = self.failed_liveness() {
             let message = format!("{} does not answer: {why}", self.id.key());
@@ -310,9 +317,7 @@ impl Look<'_> {
     pub(super) fn readiness(&self, condition: DependencyCondition) -> Readiness {
         let name = self.id.key();
         // What cannot be started and runs serves as before.
-        if let Some((reason, message)) =
-            unusable(self.spec, self.unit).filter(|_| !self.unit.active.is_alive())
-        {
+        if let Some((reason, message)) = self.trouble().filter(|_| !self.unit.active.is_alive()) {
             return Readiness::not_ready(reason, format!("{name}: {message}"));
         }
         match &self.unit.active {

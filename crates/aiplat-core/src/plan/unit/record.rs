@@ -14,14 +14,12 @@ use crate::{
 /// What `step` changes in the record of the unit `id`.
 pub(in crate::plan) fn entries(world: &World<'_>, id: &ResourceId, step: &Step) -> Vec<Entry> {
     let before = world.ledger.get(id).map(|record| record.unit.clone()).unwrap_or_default();
-    let seen =
-        world.desired.units.get(id).and_then(|spec| Some((spec, world.observed.units.get(&spec.unit)?)));
-    let Some((spec, unit)) = seen else {
+    let spec = world.desired.units.get(id);
+    let Some(look) = spec.and_then(|spec| Look::of(world, id, spec)) else {
         // Nothing of ours is left of a service that the file no longer has.
-        let gone = before.files_of.as_deref().is_some_and(|name| leaving::is_gone(world, name));
+        let gone = spec.is_none() && leaving::has_left(world, &before);
         return if gone { vec![Entry::Unit(Box::default())] } else { Vec::new() };
     };
-    let look = Look { world, id, spec, unit };
     let mut after = look.seen(before.clone());
     let mut entries = Vec::new();
     match &step.action {
@@ -40,14 +38,16 @@ impl Look<'_> {
     fn seen(&self, mut unit: UnitRecord) -> UnitRecord {
         if matches!(self.unit.active, ActiveState::Active | ActiveState::Reloading) {
             unit.active.clone_from(&self.unit.invocation);
+            unit.active_of = Some(self.spec.main().to_owned());
             unit.systemd.clone_from(&self.unit.systemd);
         }
-        let is_asked_for =
-            unit.files_of.as_ref() == Some(&self.spec.unit) && !self.spec.environment.is_empty();
+        let has_drop_in = self.spec.own.is_none() && !self.spec.environment.is_empty();
+        let is_asked_for = unit.files_of.as_ref() == Some(&self.spec.unit) && has_drop_in;
         if !is_asked_for && unit.files_of.as_deref().is_some_and(|name| leaving::is_gone(self.world, name)) {
             unit.files_of = None;
             unit.written = None;
         }
+        self.own_seen(&mut unit);
         unit
     }
 
@@ -58,16 +58,25 @@ impl Look<'_> {
         } else if let Action::RemoveUnitFiles { unit } = action {
             let runs_on = *unit == self.spec.unit && self.unit.active.is_alive();
             after.outdated = self.unit.invocation.clone().filter(|_| runs_on).or(after.outdated.take());
-        } else if let Action::Unit { verb, .. } = action {
+        } else if let Action::WriteUnit(file) = action {
+            self.own_writing(file, planned, after);
+            self.written(after, entries);
+        } else if let Action::Unit { unit, verb } = action
+            && unit == self.spec.main()
+        {
             self.queueing(*verb, &planned.cause, after, entries);
         }
     }
 
     fn writing(&self, files: &UnitFiles, after: &mut UnitRecord, entries: &mut Vec<Entry>) {
-        if self.loses_something(files) {
+        if self.loses_something(&files.environment) {
             after.outdated.clone_from(&self.unit.invocation);
         }
         after.files_of = Some(files.unit.clone());
+        self.written(after, entries);
+    }
+
+    fn written(&self, after: &mut UnitRecord, entries: &mut Vec<Entry>) {
         after.written = Some(self.print());
         // What it was last started with is still compared with.
         let mut fields = self.record().map(|record| record.fields.clone()).unwrap_or_default();
@@ -83,7 +92,11 @@ impl Look<'_> {
                 after.applied = Some(self.print());
                 entries.extend(record::started_for(self.world, self.id, &self.spec.dependencies));
             }
-            UnitVerb::Stop | UnitVerb::ResetFailed | UnitVerb::Unmask | UnitVerb::Enable => {}
+            UnitVerb::Stop
+            | UnitVerb::ResetFailed
+            | UnitVerb::Unmask
+            | UnitVerb::Enable
+            | UnitVerb::Disable => {}
         }
         let counted = if let Cause::Ended { how, .. } = cause {
             Some((how.clone(), self.diagnose().class))
@@ -105,16 +118,16 @@ impl Look<'_> {
         }
     }
 
-    /// The run that goes on has a variable that `files` no longer give it, or nobody can see what it has.
-    fn loses_something(&self, files: &UnitFiles) -> bool {
+    /// The run that goes on has a variable that `environment` no longer gives it, or nobody can see what it has.
+    pub(super) fn loses_something(&self, environment: &str) -> bool {
         if !self.unit.active.is_alive() {
             return false;
         }
         let Some(effective) = &self.unit.effective else { return true };
-        let earlier = self.unit.own.environment.as_deref().unwrap_or_default();
+        let earlier = self.service.own.environment.as_deref().unwrap_or_default();
         let named = earlier.lines().filter_map(|line| line.split_once('=')).map(|(name, _)| name);
         let kept = |name: &str| {
-            files.environment.lines().any(|line| line.split_once('=').is_some_and(|(it, _)| it == name))
+            environment.lines().any(|line| line.split_once('=').is_some_and(|(it, _)| it == name))
         };
         named.filter(|name| effective.contains_key(*name)).any(|name| !kept(name))
     }

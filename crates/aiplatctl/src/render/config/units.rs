@@ -2,17 +2,19 @@
 
 use std::collections::BTreeMap;
 
-use aiplat_core::spec::{Management, ServiceSpec, UnitSpec};
+use aiplat_core::spec::{Hardening, Management, OwnUnit, ServiceSpec, UnitSpec};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::{dependency, redacted, restart_word};
+use super::{dependency, duration, redacted, restart_word, without_secrets};
 use crate::render::probe::healthcheck;
 
 #[derive(Debug, Serialize)]
 pub(super) struct Unit {
     provider: Value,
     management: &'static str,
+    #[serde(flatten)]
+    own: Option<Own>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     environment: BTreeMap<String, String>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
@@ -23,11 +25,49 @@ pub(super) struct Unit {
     restart: Option<String>,
 }
 
+/// What a unit runs whose file aiplatd writes.
+#[derive(Debug, Serialize)]
+struct Own {
+    command: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    working_dir: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stop_signal: Option<String>,
+    stop_grace_period: String,
+}
+
+fn own(own: &OwnUnit) -> Own {
+    let OwnUnit { command, user, group, working_dir, stop_signal, stop_grace, hardening: _, timer: _ } = own;
+    let group = group.as_ref().map(|group| format!(":{group}")).unwrap_or_default();
+    Own {
+        command: without_secrets(command),
+        user: user.as_ref().map(|user| format!("{user}{group}")),
+        working_dir: working_dir.clone(),
+        stop_signal: stop_signal.clone(),
+        stop_grace_period: duration(*stop_grace),
+    }
+}
+
+/// What the provider is told.
+fn options(spec: &UnitSpec) -> Value {
+    let mut options = json!({"unit": spec.unit});
+    if spec.own.as_ref().is_some_and(|own| own.hardening == Hardening::None) {
+        options["hardening"] = json!("none");
+    }
+    if let Some(timer) = spec.timer() {
+        options["on_calendar"] = json!(timer.on_calendar);
+    }
+    options
+}
+
 pub(super) fn unit(spec: &UnitSpec) -> Unit {
     let UnitSpec {
         service: _,
-        unit,
+        unit: _,
         management,
+        own: program,
         environment,
         restart,
         dependencies,
@@ -36,7 +76,8 @@ pub(super) fn unit(spec: &UnitSpec) -> Unit {
         liveness: _,
     } = spec;
     Unit {
-        provider: json!({"type": "systemd", "options": {"unit": unit}}),
+        provider: json!({"type": "systemd", "options": options(spec)}),
+        own: program.as_ref().map(own),
         management: match management {
             Management::Observe => "observe",
             Management::Configure => "configure",

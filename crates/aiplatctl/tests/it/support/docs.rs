@@ -178,6 +178,8 @@ fn ollama_detail() -> ServiceDetail {
                 variable("OLLAMA_ORIGINS", "*", "/etc/systemd/system/ollama.service.d/90-local.conf", false),
             ],
             journal: Vec::new(),
+            written: false,
+            timer: None,
         }),
         ..ServiceDetail::default()
     }
