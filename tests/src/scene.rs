@@ -12,7 +12,7 @@ use aiplat_core::{
     fingerprint,
     ledger::{Failure, Ledger},
     observed::{Incarnation, ObservedState, ProbeFacts, ProbeOutcome},
-    plan::{Command, Planned, Requeue, Step, Verdict, World, entries, plan, waits_for},
+    plan::{Command, Planned, Requeue, Step, Verdict, World, entries, plan, ports_in_doubt, waits_for},
     preview::resources,
     spec::{Platform, ProbeSpec, Role},
     watch::{ProbeSchedule, watch},
@@ -143,6 +143,8 @@ impl Scene {
         let observed = self.engine.look(&target, &instance());
         let now = self.now();
         self.observed.record(observed, &instance(), now);
+        let held = self.engine.held_by_processes(&ports_in_doubt(&self.world(), id));
+        self.observed.held_ports.insert(id.clone(), held);
     }
 
     /// Lets time pass.

@@ -11,7 +11,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-pub use machine::{FolderFacts, Instance, InstanceOwner};
+pub use machine::{FolderFacts, HeldPort, Instance, InstanceOwner};
 pub use unit::{ActiveState, Layer, LoadState, ObservedUnit, OwnFiles, SystemdFacts};
 
 use crate::{
@@ -79,6 +79,8 @@ pub struct ObservedState {
     pub unit_sightings: BTreeMap<String, Sighting>,
     /// Folders of data that a unit is about to leave, and those that it is about to use. Absent: not looked at.
     pub folders: BTreeMap<String, FolderFacts>,
+    /// Host ports that a service is about to take and that processes hold. Absent: not looked at.
+    pub held_ports: BTreeMap<ResourceId, Vec<HeldPort>>,
     /// Processes that run the program of a service ([`crate::plan::programs`]), as of the last listing.
     pub instances: Vec<Instance>,
 }

@@ -289,8 +289,14 @@ fn cause(id: &ResourceId, step: &Step, verdict: &Verdict) -> Option<String> {
     }
     if let Some(condition) = first_abnormal(step) {
         let Condition { kind, status, message, reason } = condition;
+        let looping = message_of(step, ConditionType::CrashLoop);
         let said = if *kind == ConditionType::Suspended {
             suspended(step)
+        } else if !looping.is_empty() && *kind != ConditionType::CrashLoop {
+            return Some(format!(
+                "{name} CrashLoop=True: {}",
+                with_edit(step, format!("{looping}; {message}"))
+            ));
         } else if message.is_empty() {
             reason.to_string()
         } else {

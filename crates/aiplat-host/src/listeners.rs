@@ -11,7 +11,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use aiplat_core::{observed::ContainerId, spec::Protocol};
+use aiplat_core::{
+    observed::{ContainerId, HeldPort},
+    spec::Protocol,
+};
 
 /// Thousands of processes with thousands of files each are not searched to the end.
 const DEADLINE: Duration = Duration::from_secs(2);
@@ -60,6 +63,36 @@ pub enum Owner {
 pub async fn port_holders(proc: PathBuf, protocol: Protocol, port: u16) -> Vec<Listener> {
     let search = move || search(&proc, protocol, port, Instant::now() + DEADLINE);
     tokio::task::spawn_blocking(search).await.unwrap_or_default()
+}
+
+/// What holds a published port for the engine: as if nobody did, for whose it is is known from the listing.
+const PROXIES: [&str; 2] = ["docker-proxy", "rootlesskit"];
+
+/// The processes that listen on `ports`, as far as they can be seen.
+pub async fn on_ports(proc: PathBuf, ports: Vec<(u16, Protocol)>) -> Vec<HeldPort> {
+    let search = move || {
+        let deadline = Instant::now() + DEADLINE;
+        let held = ports.into_iter().flat_map(|(port, protocol)| {
+            let listeners = search(&proc, protocol, port, deadline);
+            listeners.into_iter().filter_map(move |it| held_port(port, protocol, it))
+        });
+        held.collect()
+    };
+    tokio::task::spawn_blocking(search).await.unwrap_or_default()
+}
+
+fn held_port(port: u16, protocol: Protocol, listener: Listener) -> Option<HeldPort> {
+    let Listener { address, holder } = listener;
+    let Holder::Process { pid, name, owner } = holder else { return None };
+    if PROXIES.contains(&name.as_str()) {
+        return None;
+    }
+    let (of, container) = match owner {
+        Owner::Unit(unit) => (format!(" of {unit}"), None),
+        Owner::Container(id) => (format!(" in container {}", id.short()), Some(id)),
+        Owner::Nothing => (String::new(), None),
+    };
+    Some(HeldPort { port, protocol, address, by: format!("process `{name}` (pid {pid}){of}"), container })
 }
 
 fn search(proc: &Path, protocol: Protocol, port: u16, deadline: Instant) -> Vec<Listener> {

@@ -13,10 +13,10 @@ use aiplat_core::{
     action::Action,
     condition::{ErrorClass, Reason},
     observed::{
-        ContainerId, FileStamp, FolderFacts, Instance, Listing, Observed, ObservedContainer, ObservedUnit,
-        PullProgress,
+        ContainerId, FileStamp, FolderFacts, HeldPort, Instance, Listing, Observed, ObservedContainer,
+        ObservedUnit, PullProgress,
     },
-    spec::{InstanceId, ProbeKind},
+    spec::{InstanceId, ProbeKind, Protocol},
 };
 use futures_util::{future::BoxFuture, stream::BoxStream};
 use tokio_util::sync::CancellationToken;
@@ -172,6 +172,10 @@ pub trait Backend: Send + Sync + 'static {
 
     /// What these paths of the host look like now; a path that cannot be looked at in time is left out.
     fn stamps(&self, paths: Vec<String>) -> BoxFuture<'_, BTreeMap<String, FileStamp>>;
+
+    /// Which processes listen on these ports of the host, besides the engine's own proxies; those that cannot be found out are
+    /// left out.
+    fn port_holders(&self, ports: Vec<(u16, Protocol)>) -> BoxFuture<'_, Vec<HeldPort>>;
 
     /// What a running container uses. Takes a second or two: the engine measures.
     fn usage<'a>(&'a self, container: &'a ContainerId) -> BoxFuture<'a, Result<Usage, HostError>>;

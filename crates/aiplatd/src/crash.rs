@@ -10,8 +10,8 @@ use std::{
 use aiplat_core::{
     ResourceId,
     action::Action,
-    observed::{ContainerId, FileStamp, Listing, Observed},
-    spec::{InstanceId, ProbeKind},
+    observed::{ContainerId, FileStamp, HeldPort, Listing, Observed},
+    spec::{InstanceId, ProbeKind, Protocol},
 };
 use aiplat_host::{Backend, Hint, HostError, LogOptions, LogStream, Progress, Target, Usage};
 use futures_util::{future::BoxFuture, stream::BoxStream};
@@ -91,6 +91,10 @@ impl<B: Backend> Backend for CrashAt<B> {
         options: &'a LogOptions,
     ) -> BoxFuture<'a, Result<LogStream, HostError>> {
         self.inner.logs(container, options)
+    }
+
+    fn port_holders(&self, ports: Vec<(u16, Protocol)>) -> BoxFuture<'_, Vec<HeldPort>> {
+        self.inner.port_holders(ports)
     }
 
     fn stamps(&self, paths: Vec<String>) -> BoxFuture<'_, BTreeMap<String, FileStamp>> {

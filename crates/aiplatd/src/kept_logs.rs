@@ -73,6 +73,15 @@ pub async fn until(
     lines.into_iter().skip(skip).map(|line| to_json(&record(service, line))).collect()
 }
 
+/// Of the lines of two runs those of the later one.
+#[must_use]
+pub fn later(one: Vec<Vec<u8>>, other: Vec<Vec<u8>>) -> Vec<Vec<u8>> {
+    let end = |lines: &[Vec<u8>]| -> Option<Timestamp> {
+        serde_json::from_slice::<LogRecord>(lines.last()?).ok()?.time.parse().ok()
+    };
+    if end(&one) >= end(&other) { one } else { other }
+}
+
 /// A line as the API gives it.
 #[must_use]
 pub fn record(service: &str, line: LogLine) -> LogRecord {

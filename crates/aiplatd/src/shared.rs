@@ -160,6 +160,7 @@ impl Shared {
                 let waiting = self.lock().record(observed, &self.instance, self.clock.now());
                 self.schedule(waiting);
                 self.look_at_files(id).await;
+                self.look_at_ports(id).await;
                 Ok(())
             }
             Err(error) => {
@@ -325,7 +326,10 @@ impl Shared {
             tokio::time::sleep(FILES_EVERY).await;
             let waiting: Vec<ResourceId> = self.lock().waiting.iter().cloned().collect();
             for id in waiting {
-                if self.look_at_files(&id).await || self.look_at_folders(&id).await {
+                if self.look_at_files(&id).await
+                    || self.look_at_folders(&id).await
+                    || self.look_at_ports(&id).await
+                {
                     self.schedule([id]);
                 }
             }

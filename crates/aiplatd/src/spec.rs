@@ -420,6 +420,7 @@ pub async fn diff(shared: &Shared, file: Option<(Option<Platform>, String)>) -> 
         return Err(format!("the engine does not answer: {}", error.message));
     }
     shared.look_for_folders(&desired).await;
+    shared.look_for_ports(&desired).await;
     let instances = shared.second_instances(&desired).await;
     let now = shared.now();
     let (mut observed, ledger) = {

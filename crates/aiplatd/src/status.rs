@@ -7,7 +7,7 @@ use aiplat_api::v1::{GateStatus, PlatformStatus, ResourceStatus, ServiceStatus, 
 use aiplat_core::{
     Kind, ResourceId,
     condition::{Condition, ConditionType, Reason, Status, Word},
-    plan::{self, Step, World},
+    plan::{self, Requeue, Step, Verdict, World},
     spec::{Mode, Platform, Removals},
     status,
 };
@@ -184,14 +184,16 @@ fn in_file(services: &[ServiceStatus]) -> impl Iterator<Item = &ServiceStatus> {
     services.iter().filter(|service| service.desired)
 }
 
-/// Whether a service does what it is there for. One that is suspended may, or may not.
+/// Whether a service does what the file says. One that is suspended may, or may not; one that serves as of an earlier file, or
+/// whose edit was taken back, does not.
 #[must_use]
 pub fn is_well(service: &ServiceStatus) -> bool {
     let is_ready = |it: &StatusCondition| {
         it.condition.kind == ConditionType::Ready && it.condition.status == Status::True
     };
-    let serves = service.status == Word::Suspended && service.conditions.iter().any(is_ready);
-    serves || matches!(service.status, Word::Ready | Word::Completed | Word::Degraded)
+    let serves = matches!(service.status, Word::Suspended | Word::Degraded);
+    (serves && service.conditions.iter().any(is_ready))
+        || matches!(service.status, Word::Ready | Word::Completed)
 }
 
 /// One sentence for `systemctl status` and the head of `aiplatctl status`.
@@ -275,8 +277,13 @@ fn resource(state: &State, world: &World<'_>, id: &ResourceId) -> ResourceStatus
         conditions: with_times(state, world.desired, id, &step),
         used_by: users.map(|(_, spec)| spec.name().to_owned()).collect(),
         pull: state.observed.pulls.get(id).copied(),
-        moving: status::is_moving(world, id),
+        moving: status::is_moving(world, id) || is_on_trial(&step),
     }
+}
+
+/// It does what the file says, and only time can tell whether it goes on doing so.
+fn is_on_trial(step: &Step) -> bool {
+    step.verdict == Verdict::Converged && matches!(step.requeue, Requeue::After(_))
 }
 
 fn with_times(state: &State, desired: &Platform, id: &ResourceId, step: &Step) -> Vec<StatusCondition> {

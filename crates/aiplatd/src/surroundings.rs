@@ -7,7 +7,7 @@ use aiplat_core::{
     Kind, ResourceId, Timestamp,
     observed::Instance,
     plan::{self, World},
-    spec::Platform,
+    spec::{Platform, Protocol},
 };
 
 use crate::shared::Shared;
@@ -88,6 +88,39 @@ impl Shared {
             desired.units.keys().flat_map(|id| plan::folders_in_doubt(&world, id)).collect()
         };
         self.take_in_folders(paths).await;
+    }
+
+    /// Looks who holds the ports that the service `id` is about to take; answers whether that is another than it was.
+    pub(crate) async fn look_at_ports(&self, id: &ResourceId) -> bool {
+        if id.kind != Kind::Container {
+            return false;
+        }
+        let ports = {
+            let state = self.lock();
+            state.world(self.now()).map(|world| plan::ports_in_doubt(&world, id)).unwrap_or_default()
+        };
+        self.take_in_ports(id, ports).await
+    }
+
+    /// The same for all services of a file that is not in force yet.
+    pub(crate) async fn look_for_ports(&self, desired: &Platform) {
+        let all: Vec<_> = {
+            let state = self.lock();
+            let world =
+                World { desired, observed: &state.observed, ledger: &state.ledger, now: Timestamp::ZERO };
+            desired.containers.keys().map(|id| (id.clone(), plan::ports_in_doubt(&world, id))).collect()
+        };
+        for (id, ports) in all {
+            self.take_in_ports(&id, ports).await;
+        }
+    }
+
+    async fn take_in_ports(&self, id: &ResourceId, ports: Vec<(u16, Protocol)>) -> bool {
+        let held = if ports.is_empty() { Vec::new() } else { self.host.port_holders(ports).await };
+        let mut state = self.lock();
+        let known = &mut state.observed.held_ports;
+        let before = if held.is_empty() { known.remove(id) } else { known.insert(id.clone(), held) };
+        before.unwrap_or_default() != known.get(id).cloned().unwrap_or_default()
     }
 
     async fn take_in_folders(&self, paths: Vec<String>) -> bool {

@@ -6,8 +6,8 @@ use aiplat_core::{
     Kind, ResourceId,
     action::Action,
     condition::{ErrorClass, Reason},
-    observed::{ContainerId, FileStamp, Listing, Observed},
-    spec::{InstanceId, ProbeKind},
+    observed::{ContainerId, FileStamp, HeldPort, Listing, Observed},
+    spec::{InstanceId, ProbeKind, Protocol},
 };
 use aiplat_host::{
     Backend, Hint, HostError, HostErrorKind, LogLine, LogOptions, LogStream, Progress, Target, Usage,
@@ -112,6 +112,11 @@ impl Backend for SimPort {
         };
         let stamps = paths.into_iter().map(stamp).collect();
         async move { stamps }.boxed()
+    }
+
+    fn port_holders(&self, ports: Vec<(u16, Protocol)>) -> BoxFuture<'_, Vec<HeldPort>> {
+        let held = self.host.settle().engine.held_by_processes(&ports);
+        async move { held }.boxed()
     }
 
     fn hints(&self) -> BoxStream<'static, Hint> {

@@ -10,7 +10,11 @@ use std::{
     time::Duration,
 };
 
-use aiplat_core::{Timestamp, observed::PublishedPort, spec::PortBinding};
+use aiplat_core::{
+    Timestamp,
+    observed::{HeldPort, PublishedPort},
+    spec::{PortBinding, Protocol},
+};
 
 pub use super::objects::{
     Connection, Container, Event, Image, Mounted, Network, NewContainer, State, Subject, Volume, Written,
@@ -361,6 +365,22 @@ impl Engine {
             connection.ip = Some(address(network, container.serial));
         }
         Ok(networks)
+    }
+}
+
+impl Engine {
+    /// What a look at the machine's sockets shows of `ports`.
+    #[must_use]
+    pub fn held_by_processes(&self, ports: &[(u16, Protocol)]) -> Vec<HeldPort> {
+        let asked = self.processes.iter().filter(|it| ports.contains(&(it.host_port, it.protocol)));
+        let held = asked.map(|it| HeldPort {
+            port: it.host_port,
+            protocol: it.protocol,
+            address: it.host_ip,
+            by: "process `python3` (pid 7)".to_owned(),
+            container: None,
+        });
+        held.collect()
     }
 }
 

@@ -10,7 +10,7 @@ use aiplat_tests::{
 };
 use insta::assert_snapshot;
 
-use crate::{check, of};
+use crate::{check, edited, of, outcome};
 
 fn foreign(name: &str) -> Foreign {
     Foreign { name: name.to_owned(), ..Foreign::default() }
@@ -175,5 +175,24 @@ fn a_network_that_is_removed_by_hand_is_waited_for() {
     assert_snapshot!(check(&scene), @r"
     network/default: create network demo-default because it does not exist
     container/web: blocked: waits for network/default: it does not exist yet
+    ");
+}
+
+#[test]
+fn what_serves_is_not_stopped_for_a_port_that_a_process_holds() {
+    let web = |port| sketch([service("web").port(port)]);
+    let mut scene = edited(&web(8_080), &web(9_090));
+    scene.by_hand(|engine| engine.listen(9_090));
+    scene.settle(Duration::from_secs(20));
+    assert_snapshot!(outcome(&scene), @r"
+    container/web: blocked: host port 0.0.0.0:9090 is held by process `python3` (pid 7): stop that, or publish another port
+    demo-web Running exit=0
+    demo-web--42550462 Created exit=0
+    ");
+    scene.by_hand(|engine| engine.processes.clear());
+    scene.converge();
+    assert_snapshot!(outcome(&scene), @r"
+    converged
+    demo-web Running exit=0
     ");
 }

@@ -189,7 +189,7 @@ fn what_has_never_served_is_not_gone_back_to() {
     scene.settle(Duration::from_secs(20));
     assert_snapshot!(said(&scene), @r"
     CrashLoop: restarted 6 times within 10m (last end: exit 3); it ended with exit 3, restart 7 in 10s
-    why: web Started=False: it ended with exit 3, restart 7 in 10s
+    why: web CrashLoop=True: restarted 6 times within 10m (last end: exit 3); it ended with exit 3, restart 7 in 10s
     ");
 }
 
@@ -213,4 +213,15 @@ fn said(scene: &Scene) -> String {
     let summary = status::summary(&scene.world(), &id, &scene.plan(&id));
     let why: Vec<String> = status::why(&scene.world(), &id).into_iter().map(|link| link.sentence).collect();
     scene.named(&format!("{}: {}\nwhy: {}", summary.word, summary.message, why.join("; ")))
+}
+
+#[test]
+fn what_is_back_does_not_pay_for_the_ends_of_the_edit() {
+    let mut scene = second(&App::crashing(Duration::from_millis(300), 3));
+    scene.settle(Duration::from_secs(60));
+    scene.by_hand(|engine| {
+        let id = engine.find("demo-web").expect("it is back").id.clone();
+        engine.end(&id, 1, false);
+    });
+    assert_snapshot!(of(&scene, "web"), @"start container <demo-web> because it ended with exit 1, restart 1");
 }

@@ -1,8 +1,9 @@
 //! What the machine has besides containers and units: folders with data, and processes that nobody has asked for.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, net::IpAddr};
 
 use super::ContainerId;
+use crate::spec::Protocol;
 
 /// The files below one folder of the machine.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -35,4 +36,19 @@ pub enum InstanceOwner {
     Container(ContainerId),
     /// Neither: somebody has started it by hand.
     Nobody,
+}
+
+/// A host port that a process listens on, which is none of the engine's own proxies.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HeldPort {
+    /// The port.
+    pub port: u16,
+    /// TCP or UDP.
+    pub protocol: Protocol,
+    /// Where the process listens; unspecified: on all addresses of its family.
+    pub address: IpAddr,
+    /// Who that is, for a person: "process `python3` (pid 812)".
+    pub by: String,
+    /// The container that the process belongs to, if it does: one on the host's own network.
+    pub container: Option<ContainerId>,
 }

@@ -127,11 +127,17 @@ pub(super) fn count(
     let run = current.incarnation();
     let counted = record.zip(run).is_some_and(|(record, run)| record.restarts.has_counted(&run));
     let sighting = world.observed.sightings.get(&current.id).cloned().unwrap_or_default();
-    let print = fingerprint::of(&spec.runtime);
+    let print = print_of(spec, current);
     let settings = &world.desired.settings.restart;
     let in_a_row =
         record.map_or(0, |record| record.restarts.in_a_row(settings, &print, run_length(&sighting)));
     Count { attempt: in_a_row.saturating_sub(u32::from(counted)), counted }
+}
+
+/// What restarts of `current` are counted under. What serves again after an edit was taken back does not pay for that.
+pub(super) fn print_of(spec: &ContainerSpec, current: &ObservedContainer) -> Fingerprint {
+    let own = current.fingerprint().filter(|own| !own.matches(&spec.runtime));
+    own.cloned().unwrap_or_else(|| fingerprint::of(&spec.runtime))
 }
 
 /// What is thought to have ended `current`.

@@ -23,7 +23,7 @@ mod volume;
 use std::{fmt, time::Duration};
 
 pub use ended::paths_in_doubt;
-pub use gate::Gate;
+pub use gate::{Gate, ports_in_doubt};
 pub use instances::programs;
 pub use members::Members;
 pub use moved::{Moved, image_now, moved};

@@ -145,7 +145,10 @@ fn counted(
     let ran = sighting.map(ended::run_length).unwrap_or_default();
     let restart = Restart { of: run, at: world.now, ran, ending, class };
     let basis = ended::basis(world, id, spec);
-    Some(Entry::Restart { restart, fingerprint: fingerprint::of(&spec.runtime), basis })
+    let members = world.observed.owned.get(id).map(Vec::as_slice).unwrap_or_default();
+    let print = members.iter().find(|it| it.id == *container).map(|it| ended::print_of(spec, it));
+    let fingerprint = print.unwrap_or_else(|| fingerprint::of(&spec.runtime));
+    Some(Entry::Restart { restart, fingerprint, basis })
 }
 
 /// What serves as the file asks, if that is news.

@@ -30,8 +30,8 @@ use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 use aiplat_core::{
     ResourceId,
     action::Action,
-    observed::{ContainerId, FileStamp, Listing, Observed, ObservedContainer},
-    spec::{InstanceId, ProbeKind},
+    observed::{ContainerId, FileStamp, HeldPort, Listing, Observed, ObservedContainer},
+    spec::{InstanceId, ProbeKind, Protocol},
 };
 use futures_util::{future::BoxFuture, stream::BoxStream};
 use tokio_util::sync::CancellationToken;
@@ -39,7 +39,7 @@ use tokio_util::sync::CancellationToken;
 pub use calls::{CallKind, Calls};
 
 use crate::{
-    files, lock,
+    files, listeners, lock,
     port::{Backend, Hint, HostError, LogOptions, LogStream, Progress, Target, Usage},
 };
 
@@ -136,6 +136,10 @@ impl Backend for DockerBackend {
 
     fn stamps(&self, paths: Vec<String>) -> BoxFuture<'_, BTreeMap<String, FileStamp>> {
         Box::pin(files::stamps(paths))
+    }
+
+    fn port_holders(&self, ports: Vec<(u16, Protocol)>) -> BoxFuture<'_, Vec<HeldPort>> {
+        Box::pin(listeners::on_ports("/proc".into(), ports))
     }
 
     fn hints(&self) -> BoxStream<'static, Hint> {

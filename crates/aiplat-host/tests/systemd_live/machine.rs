@@ -178,6 +178,7 @@ pub fn wanted(unit: &str, environment: &[(&str, &str)]) -> UnitSpec {
         service: "web".to_owned(),
         unit: unit.to_owned(),
         management: Management::Configure,
+        own: None,
         environment: environment.collect(),
         restart: RestartMode::No,
         dependencies: Default::default(),

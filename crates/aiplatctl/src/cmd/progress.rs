@@ -3,10 +3,7 @@
 use std::time::Duration;
 
 use aiplat_api::v1::{ServiceStatus, StatusDoc};
-use aiplat_core::{
-    ResourceId,
-    condition::{ConditionType, Reason, Word},
-};
+use aiplat_core::{ResourceId, condition::ConditionType};
 use tokio::time::{Instant, timeout_at};
 
 use super::{
@@ -68,34 +65,14 @@ enum Outlook {
 }
 
 fn outlook(doc: &StatusDoc, generation: u64) -> Outlook {
-    let unready: Vec<&ServiceStatus> = in_file(doc).filter(|it| !is_ready(it, generation)).collect();
-    if unready.is_empty() {
-        return if doc.resources.iter().any(|it| it.moving) { Outlook::Underway } else { Outlook::Done };
+    // What aiplatd is at work on, or waits for, is its own to say.
+    if doc.resources.iter().any(|it| it.moving) {
+        Outlook::Underway
+    } else if in_file(doc).all(|it| is_ready(it, generation)) {
+        Outlook::Done
+    } else {
+        Outlook::Hopeless
     }
-    let is_over = |word: Word| match word {
-        // A loop is tried again for ever; nobody should wait for that.
-        Word::Held | Word::Failed | Word::Stopped | Word::Suspended | Word::CrashLoop => true,
-        Word::Pending
-        | Word::Unknown
-        | Word::BackOff
-        | Word::Pulling
-        | Word::Starting
-        | Word::NotReady
-        | Word::Degraded
-        | Word::Completed
-        | Word::Ready => false,
-    };
-    let waits = |it: &&&ServiceStatus| it.status == Word::Pending;
-    // An edit that was taken back is not tried again.
-    let is_taken_back = |it: &ServiceStatus| {
-        let mut ready = it.conditions.iter().filter(|it| it.condition.kind == ConditionType::Ready);
-        ready.any(|it| it.condition.reason == Reason::TakenBack)
-    };
-    let over = unready.iter().filter(|it| is_over(it.status) || is_taken_back(it)).count();
-    if over > 0 && over + unready.iter().filter(waits).count() == unready.len() {
-        return Outlook::Hopeless;
-    }
-    Outlook::Underway
 }
 
 /// What has left the file is nobody's edit to wait for.

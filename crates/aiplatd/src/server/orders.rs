@@ -74,6 +74,13 @@ pub(super) async fn order(
     );
     shared.changed();
     shared.schedule([id]);
+    let failing = shared.lock().store_failing.clone();
+    if let Some(why) = failing {
+        let message = format!(
+            "{service}: `{word}` is carried out, and forgotten when aiplatd is restarted: its state cannot be written ({why})"
+        );
+        return problem(StatusCode::INSUFFICIENT_STORAGE, message).into_response();
+    }
     Json(Done { message: format!("{service}: {word} is noted") }).into_response()
 }
 

@@ -226,7 +226,7 @@ pub(super) async fn logs(
         })
     };
     if query.previous {
-        return previous_log(&shared, &service, container).await;
+        return previous_log(&shared, &service, container, query.tail).await;
     }
     let container = container.map(|(container, _)| container);
     let Some(container) = container else {
@@ -281,18 +281,23 @@ async fn previous_log(
     shared: &Shared,
     service: &str,
     current: Option<(ContainerId, Option<Timestamp>)>,
+    tail: Option<u32>,
 ) -> Response {
     let earlier = match current {
         Some((container, Some(ended))) => kept_logs::until(shared, service, &container, ended).await,
         Some((_, None)) | None => Vec::new(),
     };
-    let lines = if earlier.is_empty() { shared.store.kept_log(service).await } else { Ok(earlier) };
+    // What ran in between may have been another container: an edit that was taken back.
+    let lines = shared.store.kept_log(service).await.map(|kept| kept_logs::later(earlier, kept));
     match lines {
         Ok(lines) if lines.is_empty() => {
             let message = format!("{service} has had no earlier run that is known; leave `--previous` out");
             problem(StatusCode::NOT_FOUND, message).into_response()
         }
-        Ok(lines) => ([(header::CONTENT_TYPE, "application/x-ndjson")], lines.concat()).into_response(),
+        Ok(lines) => {
+            let skip = tail.map_or(0, |tail| lines.len().saturating_sub(tail as usize));
+            ([(header::CONTENT_TYPE, "application/x-ndjson")], lines[skip..].concat()).into_response()
+        }
         Err(error) => {
             problem(StatusCode::INTERNAL_SERVER_ERROR, format!("its kept lines cannot be read: {error}"))
                 .into_response()

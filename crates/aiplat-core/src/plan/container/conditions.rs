@@ -148,14 +148,22 @@ impl Look<'_> {
         let sightings = &self.world.observed.sightings;
         let sighting = self.members.current.and_then(|current| sightings.get(&current.id));
         let ran = sighting.map(ended::run_length).unwrap_or_default();
-        ended::crash_loop(self.world, self.id, &fingerprint::of(&self.spec.runtime), ran)
+        let wanted = || fingerprint::of(&self.spec.runtime);
+        let print = self.members.current.map_or_else(wanted, |current| ended::print_of(self.spec, current));
+        ended::crash_loop(self.world, self.id, &print, ran)
     }
 
     /// Whether it is what the file says; what it is instead `serves` or does not.
     fn drifted(&self, serves: bool) -> Condition {
         let kind = ConditionType::Drifted;
         if let Some(edit) = self.members.taken_back {
-            let message = returning::taken_back(self.id, edit, serves);
+            let stopped = self.world.ledger.get(self.id).is_some_and(|it| it.orders.stopped.is_some());
+            let does = match (serves, stopped) {
+                (true, _) => "serves",
+                (false, true) => "is there",
+                (false, false) => "is not ready either",
+            };
+            let message = returning::taken_back(self.id, edit, does);
             return Condition::abnormal(kind, Reason::TakenBack, message);
         }
         if self.serves_beside().is_some() {

@@ -77,7 +77,7 @@ impl Look<'_> {
     pub(super) fn bring_back(&self, current: &ObservedContainer, edit: &TakenBack) -> Step {
         let step = self.take_name(current).unwrap_or_else(|| self.run(current));
         match step.verdict {
-            Verdict::Converged => Step::held(Reason::TakenBack, taken_back(self.id, edit, true)),
+            Verdict::Converged => Step::held(Reason::TakenBack, taken_back(self.id, edit, "serves")),
             Verdict::Progressing
             | Verdict::Blocked { .. }
             | Verdict::Unsatisfied { .. }
@@ -86,12 +86,11 @@ impl Look<'_> {
     }
 }
 
-/// The sentence of an edit that was taken back; whether what it replaced `serves` again.
-pub(super) fn taken_back(id: &ResourceId, edit: &TakenBack, serves: bool) -> String {
+/// The sentence of an edit that was taken back; what it replaced `does`: serve again, or not.
+pub(super) fn taken_back(id: &ResourceId, edit: &TakenBack, does: &str) -> String {
     let what = if edit.image.is_some() { "update" } else { "edit" };
-    let before = if serves { "what served before serves" } else { "what served before is not ready either" };
     format!(
-        "the last {what} was taken back, {before}: {}; edit its entry, or run `aiplatctl reset-failed {}`, to try again",
+        "the last {what} was taken back, what served before {does}: {}; edit its entry, or run `aiplatctl reset-failed {}`, to try again",
         edit.why,
         id.key()
     )

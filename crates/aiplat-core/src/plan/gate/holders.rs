@@ -1,11 +1,11 @@
-//! Gates that another container closes: it writes to our volume, or holds our port.
+//! Gates that another container closes, or a process: it writes to our volume, or holds our port.
 
 use super::{Gate, in_folder};
 use crate::{
     ResourceId,
-    observed::{ObservedContainer, Ownership},
+    observed::{HeldPort, ObservedContainer, Ownership, PublishedPort},
     plan::World,
-    spec::{ContainerSpec, MountSource, PortBinding},
+    spec::{ContainerSpec, MountSource, PortBinding, Protocol},
 };
 
 /// Two writers on one volume destroy it. Services of one file share by choice; a foreign container, or one of
@@ -62,9 +62,36 @@ pub(in crate::plan) fn ports_taken(world: &World<'_>, id: &ResourceId, spec: &Co
                     }
                 ),
             });
+        } else if let Some(HeldPort { by, .. }) = held_by_process(world, id, binding) {
+            let message = format!("host port {binding} is held by {by}: stop that, or publish another port");
+            gates.push(Gate::PortTaken { message });
         }
     }
     gates
+}
+
+/// The host ports that the service `id` is about to take: whether a process holds one has to be looked at first.
+#[must_use]
+pub fn ports_in_doubt(world: &World<'_>, id: &ResourceId) -> Vec<(u16, Protocol)> {
+    let Some(spec) = world.desired.containers.get(id) else { return Vec::new() };
+    let has = |binding: &PortBinding| {
+        let mut members = world.observed.owned.get(id).into_iter().flatten();
+        members.any(|it| it.state.is_alive() && it.ports.iter().any(|port| overlaps(binding, port)))
+    };
+    let wanted = spec.runtime.ports.iter().filter(|binding| !has(binding));
+    wanted.filter_map(|binding| Some((binding.host_port?, binding.protocol))).collect()
+}
+
+/// The process that keeps `id` from taking the port; not one of its own containers on the host's network, which makes way.
+fn held_by_process<'a>(world: &World<'a>, id: &ResourceId, binding: &PortBinding) -> Option<&'a HeldPort> {
+    let own = world.observed.owned.get(id).map(Vec::as_slice).unwrap_or_default();
+    world.observed.held_ports.get(id)?.iter().find(|held| {
+        let HeldPort { port, protocol, address, by: _, container } = held;
+        let held =
+            PublishedPort { host_ip: *address, host_port: *port, container_port: *port, protocol: *protocol };
+        let is_own = container.as_ref().is_some_and(|container| own.iter().any(|it| it.id == *container));
+        overlaps(binding, &held) && !is_own
+    })
 }
 
 /// Whether somebody else's container holds one of the ports.
@@ -77,7 +104,7 @@ pub(in crate::plan) fn is_port_foreign(world: &World<'_>, spec: &ContainerSpec) 
     world.observed.foreign.iter().any(holds)
 }
 
-pub(in crate::plan) fn overlaps(binding: &PortBinding, port: &crate::observed::PublishedPort) -> bool {
+pub(in crate::plan) fn overlaps(binding: &PortBinding, port: &PublishedPort) -> bool {
     binding.host_port == Some(port.host_port)
         && binding.protocol == port.protocol
         && binding.host_ip.is_ipv4() == port.host_ip.is_ipv4()
