@@ -1,6 +1,6 @@
 //! Documents to text, at the widths that terminals have.
 
-use aiplat_api::v1::{DiffReply, LogRecord, TimerDetail, UnitDetail};
+use aiplat_api::v1::{DiffReply, LogRecord, ServiceStatus, TimerDetail, UnitDetail};
 use aiplat_core::{
     ResourceId,
     preview::{Preview, PreviewedAction, Wave},
@@ -96,10 +96,13 @@ fn the_other_lists() {
 #[test]
 fn a_service_is_described() {
     let doc = docs::broken();
-    for (name, width) in [("litellm", 80), ("litellm", 140), ("redis", 100), ("ollama", 120)] {
+    for (name, width) in [("litellm", 80), ("litellm", 140), ("redis", 100)] {
         let service = doc.services.iter().find(|service| service.name == name).expect("it is there");
         check(&format!("describe_{name}_{width}"), &describe::service(&doc, service, view(width)));
     }
+    let found = doc.services.iter().find(|service| service.name == "ollama").expect("it is there");
+    let unit = ServiceStatus { detail: docs::ollama_detail(), ..found.clone() };
+    check("describe_ollama_120", &describe::service(&doc, &unit, view(120)));
     let image = doc.resources.last().expect("there are some");
     check("describe_image", &describe::resource(&doc, image, view(100)));
     check("describe_gate", &describe::gate(&doc, &doc.gates[0], view(100)));

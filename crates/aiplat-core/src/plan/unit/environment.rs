@@ -65,7 +65,8 @@ pub fn variables(spec: &UnitSpec, unit: &ObservedUnit) -> Vec<Variable> {
     let names: Vec<&str> = given.keys().copied().chain(spec.environment.keys().map(String::as_str)).collect();
     for name in names {
         let has = effective.get(name);
-        if given.get(name).map(|(value, _)| *value) == has.map(String::as_str) {
+        // One that the file asks for and nobody sets in the end (`UnsetEnvironment=`) is worth a line.
+        if has.is_some() && given.get(name).map(|(value, _)| *value) == has.map(String::as_str) {
             continue;
         }
         let (value, from) = match has {

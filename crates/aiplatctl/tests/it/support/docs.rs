@@ -124,7 +124,6 @@ pub(crate) fn broken() -> StatusDoc {
     webui.endpoint = "0.0.0.0:3000".to_owned();
     let mut ollama = service("ollama", Word::Degraded, 120, "on CPU: GPU-8f3a lost (driver mismatch)", &[]);
     ollama.restarts = 1;
-    ollama.detail = ollama_detail();
     ollama.endpoint = "127.0.0.1:11434".to_owned();
     let held =
         service("postgres", Word::Held, 3, "/srv/ai/postgres is owned by 0:0, needs 999:999", &[postgres]);
@@ -144,7 +143,7 @@ pub(crate) fn broken() -> StatusDoc {
 }
 
 /// A unit with a drop-in of somebody else's.
-fn ollama_detail() -> ServiceDetail {
+pub(crate) fn ollama_detail() -> ServiceDetail {
     let variable = |name: &str, value: &str, from: &str, ours: bool| UnitVariable {
         name: name.to_owned(),
         value: value.to_owned(),
