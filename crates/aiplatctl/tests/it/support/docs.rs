@@ -180,6 +180,7 @@ fn ollama_detail() -> ServiceDetail {
             journal: Vec::new(),
             written: false,
             timer: None,
+            diagnosis: None,
         }),
         ..ServiceDetail::default()
     }
