@@ -58,6 +58,7 @@ impl Lab {
             folder: Folder::default(),
             running: None,
         };
+        lab.host.settle().units = Some(lab.systemd.clone());
         lab.write(sketch);
         lab
     }

@@ -176,12 +176,19 @@ impl Scene {
             let found = check::blamed(&self.engine, &self.desired, id, cause);
             assert_eq!(found, None, "{id}: {}", self.text());
         }
-        let outcome = step.action.as_ref().map(|planned| self.apply(id, &planned.action));
-        if let (Some(planned), Some(outcome)) = (&step.action, &outcome) {
-            self.remember(id, &planned.action, outcome);
-            self.look(id);
-        }
+        let outcome = step.action.as_ref().map(|planned| self.attempt(id, &planned.action));
         Pass { step, outcome }
+    }
+
+    /// Does `action`, and looks at what has come of it. An error is remembered as the daemon would.
+    ///
+    /// # Errors
+    /// As the host.
+    pub fn attempt(&mut self, id: &ResourceId, action: &Action) -> Result<(), HostError> {
+        let outcome = self.apply(id, action);
+        self.remember(id, action, &outcome);
+        self.look(id);
+        outcome
     }
 
     /// Does `action`, in its time. Panics where a safety checker objects.

@@ -31,7 +31,7 @@ use aiplat_core::{
 };
 use serde::{Deserialize, Serialize};
 
-pub use unit::{TimerDetail, UnitDetail, UnitVariable};
+pub use unit::{DiagnosisDetail, TimerDetail, UnitDetail, UnitVariable};
 
 /// The state of everything at one moment: what every read verb renders, and what `status.json` holds.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -83,6 +83,10 @@ enum ConditionType {
     Started,
     /// The unit is active.
     Active,
+    /// The unit listens on the port that it is asked at.
+    Listening,
+    /// Containers that depend on the unit reach it; it is no part of Ready, and nobody is kept from starting by it.
+    Reachable,
     /// Its probe passes.
     Healthy,
     /// It restarts again and again (abnormal when True).
@@ -119,6 +123,8 @@ impl ConditionType {
             | Self::UnitLoaded
             | Self::DropInApplied
             | Self::Active
+            | Self::Listening
+            | Self::Reachable
             | Self::SpecValid
             | Self::Accepted
             | Self::ImageAvailable
@@ -199,6 +205,32 @@ reasons! {
     RunFailed,
     /// The unit was stopped by somebody else, or has ended by itself with success.
     StoppedByAdministrator,
+    /// systemd does not start the unit with the machine.
+    UnitDisabled,
+    /// The unit is being started, for longer than it may take.
+    ActivatingTooLong,
+    /// It is not judged before an earlier stage of readiness is reached.
+    WaitingForStage,
+    /// The unit listens where it is asked.
+    Listens,
+    /// Nobody listens on the port that the unit is asked at.
+    NobodyListens,
+    /// The unit listens, and not where it is asked.
+    ListensElsewhere,
+    /// Somebody else listens on the port that the unit is asked at.
+    PortHeldByOther,
+    /// The unit listens on an address that containers may reach; no container has tried yet.
+    ListensForContainers,
+    /// The unit listens on loopback addresses only, where no container reaches it.
+    ListensOnLoopback,
+    /// A connection from inside each container that depends on it was taken.
+    Reached,
+    /// A connection from inside a container that depends on it was refused.
+    ConnectionRefused,
+    /// A connection from inside a container that depends on it had no answer: as a rule a firewall.
+    ConnectionTimedOut,
+    /// A container that depends on it has no way to the host.
+    NoRoute,
     /// A container, network, volume or unit of the same name belongs to somebody else.
     NameTaken,
     /// Objects of this platform's name belong to another aiplatd instance.

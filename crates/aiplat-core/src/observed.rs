@@ -1,5 +1,7 @@
 //! What the hosts were last seen to be like: plain values, merged from listings and single looks.
 
+mod diagnosis;
+mod listening;
 mod machine;
 mod unit;
 
@@ -11,6 +13,8 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
+pub use diagnosis::{UnitDiagnosis, UnitEvidence};
+pub use listening::{ASKED_AT, Holder, Listener, Listening, Owner, Reach, Reached, elsewhere, stranger, who};
 pub use machine::{FolderFacts, HeldPort, Instance, InstanceOwner};
 pub use unit::{ActiveState, Layer, LoadState, ObservedUnit, OwnFiles, SystemdFacts};
 
@@ -83,6 +87,12 @@ pub struct ObservedState {
     pub held_ports: BTreeMap<ResourceId, Vec<HeldPort>>,
     /// Processes that run the program of a service ([`crate::plan::programs`]), as of the last listing.
     pub instances: Vec<Instance>,
+    /// Who listens on the port that a unit is asked at. Absent: not looked up.
+    pub listening: BTreeMap<ResourceId, Listening>,
+    /// Whether a unit, the first, was reached from inside a container, the second. Absent: not tried.
+    pub reached: BTreeMap<(ResourceId, ResourceId), Reached>,
+    /// What was found out when a unit last failed, or lost a stage of its readiness.
+    pub diagnoses: BTreeMap<ResourceId, UnitDiagnosis>,
 }
 
 /// What a path of the host was like: another stamp is another content, owner or mode. Opaque; only compared.

@@ -108,7 +108,10 @@ fn running_word(step: &Step, ready: Option<Status>) -> Word {
     match ready {
         Some(Status::True) => {
             let settled = [ConditionType::CrashLoop, ConditionType::PortsFree, ConditionType::SecondInstance];
-            let wrong = step.conditions.iter().any(|c| !c.is_normal() && !settled.contains(&c.kind));
+            // Whether containers reach it may never be known, as where none of them runs.
+            let unknown = |c: &Condition| c.kind == ConditionType::Reachable && c.status == Status::Unknown;
+            let mut conditions = step.conditions.iter().filter(|c| !settled.contains(&c.kind) && !unknown(c));
+            let wrong = conditions.any(|c| !c.is_normal());
             if wrong { Word::Degraded } else { Word::Ready }
         }
         // It serves, as of an earlier file.

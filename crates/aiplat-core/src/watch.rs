@@ -1,13 +1,10 @@
 //! What to probe and when: decided here, beside `plan`; the host only executes.
 
-use std::{
-    net::{IpAddr, Ipv4Addr},
-    time::Duration,
-};
+use std::{net::IpAddr, time::Duration};
 
 use crate::{
     ResourceId,
-    observed::{ContainerId, ContainerState, Incarnation, ObservedContainer, ProbeFacts},
+    observed::{ASKED_AT, ContainerId, ContainerState, Incarnation, ObservedContainer, ProbeFacts},
     plan::{self, Members, World},
     spec::{ProbeKind, ProbeSpec, Role, UnitSpec, Via},
 };
@@ -94,7 +91,7 @@ fn watch_unit(world: &World<'_>, id: &ResourceId, spec: &UnitSpec, role: Role) -
         role,
         after: due_in(world, id, probe, facts(role)),
         incarnation: incarnation.clone(),
-        address: Some(IpAddr::V4(Ipv4Addr::LOCALHOST)),
+        address: Some(ASKED_AT),
         probe: probe.clone(),
     })
 }

@@ -14,8 +14,8 @@ pub mod systemd;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 pub use port::{
-    Backend, Hint, HostError, HostErrorKind, LogLine, LogOptions, LogStream, Progress, Target, UnitHint,
-    Units, Usage,
+    Backend, Hint, HostError, HostErrorKind, LogLine, LogOptions, LogStream, Progress, Target, UnitAnswer,
+    UnitHint, Units, Usage,
 };
 
 /// What these locks guard is whole between any two statements, so a panic elsewhere does not spoil it.

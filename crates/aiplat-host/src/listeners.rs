@@ -11,6 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+pub use aiplat_core::observed::{Holder, Listener, Owner};
 use aiplat_core::{
     observed::{ContainerId, HeldPort},
     spec::Protocol,
@@ -22,42 +23,6 @@ const DEADLINE: Duration = Duration::from_secs(2);
 const TCP_LISTENS: &str = "0A";
 /// A UDP socket that is bound and not connected is in `TCP_CLOSE`.
 const UDP_BOUND: &str = "07";
-
-/// One socket that listens.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Listener {
-    /// Where it listens; unspecified (`0.0.0.0`, `::`): on all addresses, and `::` as a rule on those of IPv4 as well.
-    pub address: IpAddr,
-    /// Who has it.
-    pub holder: Holder,
-}
-
-/// Who has a socket.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Holder {
-    /// The process with the lowest number of those that share it.
-    Process {
-        /// Its number.
-        pid: u32,
-        /// Its name, of 15 bytes at most.
-        name: String,
-        /// What it belongs to.
-        owner: Owner,
-    },
-    /// The files of other users' processes may not be read, it is the kernel's, or there was no time to find it.
-    Unknown,
-}
-
-/// What a process belongs to, by its control group.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Owner {
-    /// A unit of systemd: `ollama.service`, `session-3.scope`.
-    Unit(String),
-    /// A container of Docker, Podman or containerd.
-    Container(ContainerId),
-    /// Neither.
-    Nothing,
-}
 
 /// The sockets that listen on `port`, by address. `proc` is the process file system: `/proc`.
 pub async fn port_holders(proc: PathBuf, protocol: Protocol, port: u16) -> Vec<Listener> {

@@ -13,8 +13,8 @@ use aiplat_core::{
     action::Action,
     condition::{ErrorClass, Reason},
     observed::{
-        ContainerId, FileStamp, FolderFacts, HeldPort, Instance, Listing, Observed, ObservedContainer,
-        ObservedUnit, PullProgress,
+        ContainerId, FileStamp, FolderFacts, HeldPort, Instance, Listener, Listing, Observed,
+        ObservedContainer, ObservedUnit, PullProgress, Reach, UnitEvidence,
     },
     spec::{InstanceId, ProbeKind, Protocol},
 };
@@ -163,6 +163,15 @@ pub trait Backend: Send + Sync + 'static {
         timeout: Duration,
     ) -> BoxFuture<'a, Result<String, String>>;
 
+    /// Connects from inside a running container to `port` at the address that the name `host` has in there.
+    fn reach<'a>(
+        &'a self,
+        container: &'a ContainerId,
+        host: &'a str,
+        port: u16,
+        timeout: Duration,
+    ) -> BoxFuture<'a, Reach>;
+
     /// A container's log.
     fn logs<'a>(
         &'a self,
@@ -203,6 +212,24 @@ pub enum UnitHint {
     Changed(String),
 }
 
+/// The answer to a probe of a unit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnitAnswer {
+    /// The transcript for a person on both sides, `Ok` when it passed and it was the unit that answered, as far as that can
+    /// be seen.
+    pub said: Result<String, String>,
+    /// Who listens on the port that was asked; `None`: not looked up this time.
+    pub listeners: Option<Vec<Listener>>,
+}
+
+impl UnitAnswer {
+    /// An answer of which it was not looked up who gave it.
+    #[must_use]
+    pub fn unseen(said: Result<String, String>) -> Self {
+        Self { said, listeners: None }
+    }
+}
+
 /// The port to systemd. A real adapter and a simulated one implement it.
 pub trait Units: Send + Sync + 'static {
     /// Looks at one unit now, and at what aiplatd has written for it.
@@ -214,15 +241,17 @@ pub trait Units: Send + Sync + 'static {
     /// Hints, from now on, for ever: it reconnects by itself. Connects to nothing before it is read.
     fn hints(&self) -> BoxStream<'static, UnitHint>;
 
-    /// Makes one probe of a unit from the host: the transcript for a person on both sides, `Ok` when it passed and it was
-    /// the unit that answered, as far as that can be seen.
+    /// Makes one probe of a unit from the host, and looks up who listens there where it fails, or it is time to.
     fn probe<'a>(
         &'a self,
         unit: &'a str,
         address: IpAddr,
         kind: &'a ProbeKind,
         timeout: Duration,
-    ) -> BoxFuture<'a, Result<String, String>>;
+    ) -> BoxFuture<'a, UnitAnswer>;
+
+    /// What the present run of a unit has left behind; what could be read of it.
+    fn evidence<'a>(&'a self, unit: &'a str) -> BoxFuture<'a, UnitEvidence>;
 
     /// What a unit has written to the journal.
     fn logs<'a>(

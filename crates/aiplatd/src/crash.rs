@@ -10,7 +10,7 @@ use std::{
 use aiplat_core::{
     ResourceId,
     action::Action,
-    observed::{ContainerId, FileStamp, HeldPort, Listing, Observed},
+    observed::{ContainerId, FileStamp, HeldPort, Listing, Observed, Reach},
     spec::{InstanceId, ProbeKind, Protocol},
 };
 use aiplat_host::{Backend, Hint, HostError, LogOptions, LogStream, Progress, Target, Usage};
@@ -73,6 +73,16 @@ impl<B: Backend> Backend for CrashAt<B> {
 
     fn hints(&self) -> BoxStream<'static, Hint> {
         self.inner.hints()
+    }
+
+    fn reach<'a>(
+        &'a self,
+        container: &'a ContainerId,
+        host: &'a str,
+        port: u16,
+        timeout: Duration,
+    ) -> BoxFuture<'a, Reach> {
+        self.inner.reach(container, host, port, timeout)
     }
 
     fn probe<'a>(

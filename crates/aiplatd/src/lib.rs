@@ -8,6 +8,7 @@ pub mod clock;
 #[cfg(debug_assertions)]
 pub mod crash;
 pub mod daemon;
+mod diagnosis;
 pub mod events;
 pub mod failure;
 pub mod files;
@@ -20,6 +21,7 @@ pub mod notify;
 pub mod ports;
 pub mod probes;
 pub mod prune;
+mod reaching;
 pub mod reconcile;
 pub mod server;
 pub mod shared;

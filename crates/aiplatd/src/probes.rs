@@ -2,29 +2,31 @@
 
 use std::{
     collections::BTreeMap,
-    net::{IpAddr, Ipv4Addr},
+    net::IpAddr,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
 use aiplat_core::{
     ResourceId,
-    observed::{Incarnation, ProbeFacts, ProbeOutcome},
+    observed::{ASKED_AT, ContainerId, Incarnation, Listening, ProbeFacts, ProbeOutcome},
     plan,
     spec::{ProbeSpec, Role},
     watch::{ProbeSchedule, watch},
 };
+use aiplat_host::UnitAnswer;
 use tokio::{
     sync::Notify,
     task::{AbortHandle, JoinSet},
 };
 
-use crate::shared::Shared;
+use crate::{reaching::Reacher, shared::Shared};
 
 /// The probing tasks.
 #[derive(Clone)]
 pub struct Prober {
     shared: Arc<Shared>,
+    reacher: Reacher,
     tasks: Arc<Mutex<Tasks>>,
 }
 
@@ -47,7 +49,7 @@ impl Prober {
     /// A prober that follows nothing yet. Its tasks end with it.
     #[must_use]
     pub fn new(shared: Arc<Shared>) -> Self {
-        Self { shared, tasks: Arc::default() }
+        Self { reacher: Reacher::new(Arc::clone(&shared)), shared, tasks: Arc::default() }
     }
 
     /// Probes `id` from now on as `watch` says, where it says so.
@@ -55,6 +57,7 @@ impl Prober {
         for role in Role::ALL {
             self.follow_one(&(id.clone(), role));
         }
+        self.reacher.follow(id);
     }
 
     fn follow_one(&self, key: &Key) {
@@ -78,7 +81,12 @@ impl Prober {
             return;
         }
         let again = Arc::new(Notify::new());
-        let task = tasks.set.spawn(run(Arc::clone(&self.shared), key.clone(), Arc::clone(&again)));
+        let task = tasks.set.spawn(run(
+            Arc::clone(&self.shared),
+            self.reacher.clone(),
+            key.clone(),
+            Arc::clone(&again),
+        ));
         let following = Following { incarnation: schedule.incarnation, probe: schedule.probe, task, again };
         if let Some(old) = tasks.running.insert(key.clone(), following) {
             old.task.abort();
@@ -101,7 +109,7 @@ fn suspend(shared: &Shared, (id, role): &Key) {
     }
 }
 
-async fn run(shared: Arc<Shared>, key: Key, again: Arc<Notify>) {
+async fn run(shared: Arc<Shared>, reacher: Reacher, key: Key, again: Arc<Notify>) {
     let Some(first) = next(&shared, &key) else { return };
     let following = first.incarnation.clone();
     begin(&shared, &key, &following);
@@ -115,20 +123,38 @@ async fn run(shared: Arc<Shared>, key: Key, again: Arc<Notify>) {
         }
         let ProbeSchedule { container, role: _, incarnation: _, address, probe, after: _ } = schedule;
         let asked = shared.now();
+        let call = ask(&shared, &key.0, container.as_ref(), address, &probe);
         // The adapter bounds itself; this bound is for an adapter that does not.
-        let unit = if container.is_none() { shared.lock().host_name(&key.0) } else { String::new() };
-        let call = match (&container, address) {
-            (Some(container), address) => shared.host.probe(container, address, &probe.kind, probe.timeout),
-            (None, address) => {
-                let address = address.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
-                shared.units.probe(&unit, address, &probe.kind, probe.timeout)
+        let answer = match tokio::time::timeout(probe.timeout + Duration::from_secs(5), call).await {
+            Ok(answer) => answer,
+            Err(_elapsed) => {
+                UnitAnswer::unseen(Err(format!("{}: no answer within {:?}", probe.kind, probe.timeout)))
             }
         };
-        let result = match tokio::time::timeout(probe.timeout + Duration::from_secs(5), call).await {
-            Ok(result) => result,
-            Err(_elapsed) => Err(format!("{}: no answer within {:?}", probe.kind, probe.timeout)),
-        };
-        record(&shared, &key, &following, &probe, asked, result);
+        if let (Some(listeners), Some(port)) = (answer.listeners, probe.kind.port()) {
+            let listening = Listening { incarnation: following.clone(), port, listeners };
+            shared.lock().observed.listening.insert(key.0.clone(), listening);
+        }
+        record(&shared, &key, &following, &probe, asked, answer.said);
+        reacher.follow(&key.0);
+    }
+}
+
+async fn ask(
+    shared: &Shared,
+    id: &ResourceId,
+    container: Option<&ContainerId>,
+    address: Option<IpAddr>,
+    probe: &ProbeSpec,
+) -> UnitAnswer {
+    match container {
+        Some(container) => {
+            UnitAnswer::unseen(shared.host.probe(container, address, &probe.kind, probe.timeout).await)
+        }
+        None => {
+            let unit = shared.lock().host_name(id);
+            shared.units.probe(&unit, address.unwrap_or(ASKED_AT), &probe.kind, probe.timeout).await
+        }
     }
 }
 

@@ -18,7 +18,7 @@ use futures_util::future::{BoxFuture, FutureExt};
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, info, info_span, warn};
 
-use crate::{failure::failure, kept_logs, probes::Prober, shared::Shared};
+use crate::{diagnosis, failure::failure, kept_logs, probes::Prober, shared::Shared};
 
 /// Places for starts.
 pub const STARTS: Class = Class("starts");
@@ -65,6 +65,8 @@ impl Passes {
         // that a crash in between over-counts a restart, which only makes us more careful.
         let mut wake = self.say(id, &decision.step);
         self.remember(id, decision.entries).await;
+        // Before anything is done about it: a restart would take the evidence away.
+        diagnosis::take_down(&self.shared, id, &decision.step).await;
 
         let requeue = match &decision.step.action {
             Some(planned) => {

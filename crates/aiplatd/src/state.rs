@@ -236,6 +236,8 @@ impl State {
         let wanted = self.desired.as_deref().is_none_or(|desired| desired.wants(id));
         if !wanted && step.verdict == Verdict::Converged && self.ledger.records.remove(id).is_some() {
             self.seen.remove(id);
+            self.observed.diagnoses.remove(id);
+            self.observed.listening.remove(id);
             self.unsaved.insert(id.clone());
         }
     }

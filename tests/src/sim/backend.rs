@@ -6,7 +6,7 @@ use aiplat_core::{
     Kind, ResourceId,
     action::Action,
     condition::{ErrorClass, Reason},
-    observed::{ContainerId, FileStamp, HeldPort, Listing, Observed},
+    observed::{ContainerId, FileStamp, HeldPort, Listing, Observed, Reach},
     spec::{InstanceId, ProbeKind, Protocol},
 };
 use aiplat_host::{
@@ -147,6 +147,23 @@ impl Backend for SimPort {
             }
         };
         self.unless_dead(probe).boxed()
+    }
+
+    fn reach<'a>(
+        &'a self,
+        _container: &'a ContainerId,
+        _host: &'a str,
+        _port: u16,
+        _timeout: Duration,
+    ) -> BoxFuture<'a, Reach> {
+        let connection = async move {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+            let inner = self.host.settle();
+            let beyond = || inner.units.as_ref().map(super::Systemd::reach);
+            let reach = inner.firewall.clone().or_else(beyond);
+            reach.unwrap_or_else(|| Reach::Untried("this machine has no units".to_owned()))
+        };
+        self.unless_dead(connection).boxed()
     }
 
     fn logs<'a>(

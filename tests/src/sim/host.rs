@@ -13,7 +13,7 @@ use aiplat_core::{
     ResourceId, Timestamp,
     action::Action,
     condition::{ErrorClass, Reason},
-    observed::PullProgress,
+    observed::{PullProgress, Reach},
     spec::{InstanceId, Platform},
 };
 use aiplat_host::{HostError, HostErrorKind, Progress};
@@ -65,6 +65,10 @@ pub struct Inner {
     ready: BTreeMap<ResourceId, Timestamp>,
     pub(super) hints: Hints,
     pub(super) away: bool,
+    /// What containers reach at the host's address.
+    pub units: Option<super::Systemd>,
+    /// What becomes of a connection from a container to the host instead.
+    pub firewall: Option<Reach>,
 }
 
 /// A mutating call.
@@ -110,6 +114,8 @@ impl SimHost {
             ready: BTreeMap::new(),
             hints: Hints::default(),
             away: false,
+            units: None,
+            firewall: None,
         };
         let host = Self {
             inner: Arc::new(Mutex::new(inner)),

@@ -8,6 +8,7 @@ pub mod faults;
 pub mod hints;
 pub mod host;
 pub mod human;
+pub mod listening;
 pub mod look;
 pub mod objects;
 pub mod operations;

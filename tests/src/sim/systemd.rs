@@ -13,10 +13,13 @@ use std::{
 use aiplat_core::{
     action::{Action, UnitVerb},
     condition::{ErrorClass, Reason},
-    observed::{ActiveState, AsOf, FolderFacts, Incarnation, Instance, LoadState, ObservedUnit, OwnFiles},
+    observed::{
+        ActiveState, AsOf, FolderFacts, Incarnation, Instance, Listener, LoadState, ObservedUnit, OwnFiles,
+        UnitEvidence, elsewhere, stranger,
+    },
     spec::ProbeKind,
 };
-use aiplat_host::{HostError, HostErrorKind, LogOptions, LogStream, UnitHint, Units, Usage};
+use aiplat_host::{HostError, HostErrorKind, LogOptions, LogStream, UnitAnswer, UnitHint, Units, Usage};
 use futures_util::{
     FutureExt, StreamExt,
     future::BoxFuture,
@@ -57,6 +60,12 @@ pub struct Unit {
     pub runs: Vec<String>,
     /// How often its file was written.
     pub written: u32,
+    /// It is being started for this long before it is active: `Type=notify`.
+    pub activates_for: Duration,
+    /// Who listens on its port in its place.
+    pub imposter: Option<Listener>,
+    /// What AppArmor denies it.
+    pub denials: Vec<String>,
 }
 
 /// The machine's systemd.
@@ -67,8 +76,8 @@ pub struct Systemd {
 }
 
 #[derive(Default)]
-struct Inner {
-    units: BTreeMap<String, Unit>,
+pub(super) struct Inner {
+    pub(super) units: BTreeMap<String, Unit>,
     folders: BTreeMap<String, FolderFacts>,
     instances: Vec<Instance>,
     away: Option<String>,
@@ -76,6 +85,7 @@ struct Inner {
     calls: Vec<String>,
     looks: u64,
     runs: u32,
+    fetched: u32,
     /// What programs do that units of ours run, by command line; any other serves.
     programs: BTreeMap<String, Program>,
 }
@@ -105,7 +115,7 @@ impl Default for Systemd {
 }
 
 impl Systemd {
-    fn lock(&self) -> MutexGuard<'_, Inner> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -113,7 +123,9 @@ impl Systemd {
     pub fn install(&self, name: &str, unit: Unit) {
         let mut unit = unit;
         unit.seen.load = LoadState::Loaded;
-        unit.seen.file_state = "enabled".to_owned();
+        if unit.seen.file_state.is_empty() {
+            unit.seen.file_state = "enabled".to_owned();
+        }
         unit.seen.fragment = format!("/usr/lib/systemd/system/{name}");
         unit.seen.own = paths(name);
         self.lock().units.insert(name.to_owned(), unit);
@@ -232,6 +244,12 @@ impl Systemd {
         self.lock().reloads
     }
 
+    /// How often a journal was fetched of a unit that runs.
+    #[must_use]
+    pub fn fetched(&self) -> u32 {
+        self.lock().fetched
+    }
+
     fn hint(&self, name: &str) {
         drop(self.hints.send(UnitHint::Changed(name.to_owned())));
     }
@@ -284,8 +302,9 @@ impl Systemd {
             return;
         }
         unit.starts.push(now);
-        unit.seen.active = ActiveState::Active;
-        unit.seen.sub = "running".to_owned();
+        let slow = unit.activates_for;
+        unit.seen.active = if slow.is_zero() { ActiveState::Active } else { ActiveState::Activating };
+        unit.seen.sub = if slow.is_zero() { "running" } else { "start" }.to_owned();
         unit.seen.result = "success".to_owned();
         unit.seen.main_pid = 1_000 + run;
         unit.seen.invocation = Some(Incarnation(format!("{run:032x}")));
@@ -302,6 +321,21 @@ impl Systemd {
         environment.retain(|name, _| !unit.seen.unset.contains(name));
         environment.extend(unit.wrapped.clone());
         unit.seen.effective = Some(environment);
+        // What it said is in the journal of its last run; this one has said nothing yet.
+        unit.seen.tail.clear();
+        if !slow.is_zero() {
+            let (systemd, name, of) = (self.clone(), name.to_owned(), unit.seen.invocation.clone());
+            drop(tokio::spawn(async move {
+                sleep(slow).await;
+                if let Some(unit) =
+                    systemd.lock().units.get_mut(&name).filter(|unit| unit.seen.invocation == of)
+                {
+                    unit.seen.active = ActiveState::Active;
+                    unit.seen.sub = "running".to_owned();
+                }
+                systemd.hint(&name);
+            }));
+        }
         if let Program::Ends(after, code, words) = unit.program {
             let (systemd, name, of) = (self.clone(), name.to_owned(), unit.seen.invocation.clone());
             drop(tokio::spawn(async move {
@@ -332,6 +366,7 @@ impl Systemd {
                 "exit-code".to_owned()
             };
             unit.seen.tail = if words.is_empty() { Vec::new() } else { vec![words.to_owned()] };
+            unit.seen.denials = unit.denials.clone();
             unit.seen.active = match (unit.restarts, status) {
                 (true, _) => ActiveState::Activating,
                 (false, 0) => ActiveState::Inactive,
@@ -472,20 +507,38 @@ impl Units for Systemd {
     fn probe<'a>(
         &'a self,
         unit: &'a str,
-        _address: IpAddr,
+        address: IpAddr,
         kind: &'a ProbeKind,
         _timeout: Duration,
-    ) -> BoxFuture<'a, Result<String, String>> {
+    ) -> BoxFuture<'a, UnitAnswer> {
         async move {
             sleep(Duration::from_millis(1)).await;
             let inner = self.lock();
-            let answers =
-                |unit: &Unit| unit.seen.active == ActiveState::Active && unit.program == Program::Serves;
-            if inner.units.get(unit).is_some_and(answers) {
-                Ok(format!("{kind}: 200"))
-            } else {
-                Err(format!("{kind}: refused"))
-            }
+            let port = kind.port().unwrap_or_default();
+            let found = inner.units.get(unit);
+            let listeners = found.map(|found| found.listeners(unit)).unwrap_or_default();
+            let who = stranger(&listeners, address, unit);
+            let said = match who {
+                Some(who) => Err(format!("{kind}: 200; but that was {who}")),
+                None if found.is_some_and(|found| found.answers(unit, address)) => Ok(format!("{kind}: 200")),
+                None if listeners.is_empty() => {
+                    Err(format!("{kind}: refused; {}", elsewhere(&listeners, port)))
+                }
+                None => Err(format!("{kind}: refused")),
+            };
+            UnitAnswer { said, listeners: Some(listeners) }
+        }
+        .boxed()
+    }
+
+    fn evidence<'a>(&'a self, unit: &'a str) -> BoxFuture<'a, UnitEvidence> {
+        async move {
+            sleep(Duration::from_millis(1)).await;
+            let mut inner = self.lock();
+            inner.fetched += 1;
+            let found = inner.units.get(unit);
+            let denials = found.map(|found| found.denials.clone()).unwrap_or_default();
+            UnitEvidence { journal: vec![format!("{unit} is up")], denials }
         }
         .boxed()
     }

@@ -10,6 +10,7 @@ mod own_units;
 mod prune;
 mod shutdown;
 mod spec_file;
+mod stages;
 mod units;
 
 use std::time::Duration;

@@ -81,7 +81,7 @@ fn order(lab: &Lab, command: Command) {
     shared.schedule([id]);
 }
 
-fn web_runs(lab: &Lab) -> u32 {
+pub(crate) fn web_runs(lab: &Lab) -> u32 {
     lab.host.settle().engine.runs.get("web").copied().unwrap_or_default()
 }
 

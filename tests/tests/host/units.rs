@@ -146,7 +146,7 @@ fn a_unit_that_is_missing_masked_invalid_or_stopped_says_so_and_comes_back() {
     unit(&host, "[Service]\nType=simple\n");
     becomes(&host, ConditionType::UnitLoaded, Status::False, Reason::UnitInvalid);
     unit(&host, UNIT);
-    becomes(&host, ConditionType::UnitLoaded, Status::True, Reason::AsDesired);
+    becomes(&host, ConditionType::UnitLoaded, Status::True, Reason::UnitDisabled);
     host.ok(&["aiplatctl", "start", "ollama"]);
     host.wait_ready();
 }
@@ -194,18 +194,22 @@ fn the_stages_of_readiness_are_told_apart() {
     // Active, and nobody listens.
     unit(&host, &UNIT.replace("PORT=11434", "PORT=11999"));
     host.write(FILE, &platform(""));
-    host.wait("nobody listens", |host| {
-        host.service("ollama").message.contains("nobody listens on port 11434")
-    });
+    becomes(&host, ConditionType::Listening, Status::False, Reason::NobodyListens);
     becomes(&host, ConditionType::Active, Status::True, Reason::Running);
+    let said = host.ok(&["aiplatctl", "describe", "ollama"]);
+    for part in ["Diagnosis:", "Listening, ", "active (running)", "ollama: started"] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
     // Somebody else answers.
     host.ok(&["systemd-run", "--unit=imposter", "/usr/local/bin/ollama", "serve", "PORT=11434"]);
+    becomes(&host, ConditionType::Listening, Status::False, Reason::PortHeldByOther);
     host.wait("the other one is named", |host| host.service("ollama").message.contains("imposter.service"));
     assert_ne!(host.service("ollama").status, Word::Ready);
     host.ok(&["systemctl", "stop", "imposter"]);
     // It listens where nobody asks.
     unit(&host, &UNIT.replace("PORT=11434", "PORT=11434 BIND=127.0.0.2"));
     host.ok(&["systemctl", "restart", "ollama"]);
+    becomes(&host, ConditionType::Listening, Status::False, Reason::ListensElsewhere);
     host.wait("the other address is named", |host| {
         host.service("ollama").message.contains("at 127.0.0.2 only")
     });
@@ -214,9 +218,53 @@ fn the_stages_of_readiness_are_told_apart() {
     host.ok(&["systemctl", "restart", "ollama"]);
     becomes(&host, ConditionType::Healthy, Status::False, Reason::ProbeFailed);
     host.wait("the answer is quoted", |host| host.service("ollama").message.contains("503"));
+    becomes(&host, ConditionType::Listening, Status::True, Reason::Listens);
     unit(&host, UNIT);
     host.ok(&["systemctl", "restart", "ollama"]);
     host.wait_ready();
+}
+
+#[test]
+fn whether_containers_reach_it_is_tried_from_inside_them() {
+    let Some(host) = host() else { return };
+    // On loopback alone it serves the host, and no container.
+    unit(&host, &UNIT.replace("PORT=11434", "PORT=11434 BIND=127.0.0.1"));
+    host.write(FILE, &platform(""));
+    becomes(&host, ConditionType::Reachable, Status::False, Reason::ListensOnLoopback);
+    word(&host, Word::Degraded);
+    host.wait("the cure is said", |host| host.service("ollama").message.contains("OLLAMA_HOST: 0.0.0.0"));
+    unit(&host, UNIT);
+    host.ok(&["systemctl", "restart", "ollama"]);
+    becomes(&host, ConditionType::Reachable, Status::True, Reason::Reached);
+    // A firewall is seen with the next run, and so is its end.
+    let rule = ["INPUT", "!", "-i", "lo", "-p", "tcp", "--dport", "11434", "-j"];
+    for (target, reason) in [("DROP", Reason::ConnectionTimedOut), ("REJECT", Reason::ConnectionRefused)] {
+        let rule = |verb| [&["iptables", verb], &rule[..], &[target]].concat();
+        host.ok(&rule("-I"));
+        host.ok(&["systemctl", "restart", "ollama"]);
+        becomes(&host, ConditionType::Reachable, Status::False, reason);
+        host.ok(&rule("-D"));
+        becomes(&host, ConditionType::Reachable, Status::True, Reason::Reached);
+    }
+}
+
+#[test]
+fn a_start_without_end_and_a_disabled_unit_are_named() {
+    let Some(host) = host() else { return };
+    unit(&host, &UNIT.replace("[Service]", "[Service]\nType=notify\nTimeoutStartSec=infinity"));
+    host.write(FILE, &platform(""));
+    becomes(&host, ConditionType::Active, Status::False, Reason::ActivatingTooLong);
+    becomes(&host, ConditionType::UnitLoaded, Status::True, Reason::UnitDisabled);
+    word(&host, Word::NotReady);
+    unit(&host, UNIT);
+    host.ok(&["systemctl", "stop", "ollama"]);
+    host.ok(&["systemctl", "enable", "--now", "ollama"]);
+    becomes(&host, ConditionType::UnitLoaded, Status::True, Reason::AsDesired);
+    host.wait_ready();
+    host.ok(&["systemctl", "disable", "--now", "ollama"]);
+    host.write(FILE, &platform("    management: observe"));
+    host.reboot();
+    becomes(&host, ConditionType::Active, Status::False, Reason::UnitDisabled);
 }
 
 #[test]

@@ -119,15 +119,16 @@ fn a_port_that_another_platform_of_this_machine_publishes_is_named_with_that_pla
 }
 
 #[test]
-fn a_port_that_a_process_holds_is_found_at_the_start_and_tried_again() {
+fn a_port_that_a_process_has_just_taken_is_found_at_the_start_and_tried_again() {
     let mut scene = Scene::new(&sketch([service("web").port(8_080)]));
-    scene.engine.listen(8_080);
     scene.observe();
     scene.reconcile(&ResourceId::network("default"));
     scene.reconcile(&ResourceId::container("web"));
-    scene.reconcile(&ResourceId::container("web"));
-    scene.look(&ResourceId::container("web"));
-    assert_snapshot!(of(&scene, "web"), @"blocked: Bind for 0.0.0.0:8080 failed: port is already allocated (again in 1s)");
+    let id = ResourceId::container("web");
+    let start = scene.plan(&id).action.expect("it is due").action;
+    scene.engine.listen(8_080);
+    scene.attempt(&id, &start).expect_err("somebody was faster");
+    assert_snapshot!(of(&scene, "web"), @"blocked: host port 0.0.0.0:8080 is held by process `python3` (pid 7): stop that, or publish another port");
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Of a service that is a unit of systemd.
 
+use aiplat_core::condition::ConditionType;
 use serde::{Deserialize, Serialize};
 
 /// What a unit of systemd has that a container has not.
@@ -22,14 +23,39 @@ pub struct UnitDetail {
     /// What its process is given, by name.
     #[serde(default)]
     pub environment: Vec<UnitVariable>,
-    /// The last lines of its journal when it failed.
+    /// The last lines of its journal when it last failed or stopped to be ready; what else was found out then is in
+    /// `diagnosis`.
     pub journal: Vec<String>,
+    /// What was found out when it last failed or stopped to be ready.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub diagnosis: Option<DiagnosisDetail>,
     /// aiplatd has written the unit's file, and not only a drop-in.
     #[serde(default)]
     pub written: bool,
     /// What starts it, if it runs at times.
     #[serde(default)]
     pub timer: Option<TimerDetail>,
+}
+
+/// What was found out, once, when a unit failed or lost a stage of its readiness.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DiagnosisDetail {
+    /// The stage: `Active`, `Listening` or `Healthy`.
+    pub stage: ConditionType,
+    /// When, in RFC 3339.
+    pub time: String,
+    /// Of which run.
+    pub run: Option<String>,
+    /// What systemd said of it: `failed (failed), exit 1`.
+    pub state: String,
+    /// Who listened on the port that it is asked at.
+    pub holders: Vec<String>,
+    /// The last exchange of its probe.
+    pub probe: String,
+    /// What AppArmor has denied it.
+    pub denials: Vec<String>,
+    /// It has been Ready since.
+    pub mended: bool,
 }
 
 /// The timer of a unit.

@@ -128,6 +128,8 @@ pub struct ObservedUnit {
     /// The last lines that its last run wrote to the journal, oldest first, 40 at most; only of one that has failed.
     /// Hostile bytes: printable and short when it comes from an adapter.
     pub tail: Vec<String>,
+    /// What AppArmor has denied its last run, a sentence each; only of one that has failed.
+    pub denials: Vec<String>,
     /// When this was seen.
     pub as_of: AsOf,
 }

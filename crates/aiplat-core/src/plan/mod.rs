@@ -34,7 +34,10 @@ pub use record::{Entry, entries};
 pub use running::waits_for;
 pub(crate) use running::{is_starting, probe};
 pub use systemd::units;
-pub use unit::{Variable, folders_in_doubt, variables};
+pub use unit::{
+    Diagnosing, HOST_NAME, ReachCheck, Variable, add_evidence, diagnosing, folders_in_doubt, reaches,
+    variables,
+};
 
 use crate::{
     Kind, ResourceId, Timestamp,

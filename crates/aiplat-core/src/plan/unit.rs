@@ -5,12 +5,15 @@
 //! with another environment than the file says.
 
 mod conditions;
+mod diagnosis;
 mod environment;
 mod folders;
 mod leaving;
 mod life;
 mod own;
+mod reach;
 mod record;
+mod stages;
 
 use super::{Cause, Readiness, Step, World, gate, readiness::ready_incarnation, running};
 use crate::{
@@ -24,10 +27,12 @@ use crate::{
 };
 
 pub(super) use conditions::{away, away_sentence};
+pub use diagnosis::{Diagnosing, add_evidence, diagnosing};
 pub(super) use environment::notes;
 pub use environment::{Variable, variables};
 pub use folders::folders_in_doubt;
 pub(super) use life::waits_for_unmasking;
+pub use reach::{HOST_NAME, ReachCheck, reaches};
 pub(super) use record::entries;
 
 pub(super) fn plan(world: &World<'_>, id: &ResourceId) -> Step {
@@ -110,6 +115,9 @@ impl Look<'_> {
             return self.only_observed();
         }
         if let Some(step) = self.ordered().or_else(|| self.files()).or_else(|| self.enable()) {
+            return step;
+        }
+        if let Some(step) = self.activating() {
             return step;
         }
         // A job is state: its result is read from the unit once it is over.

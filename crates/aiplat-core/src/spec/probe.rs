@@ -209,6 +209,20 @@ impl ProbeSpec {
     }
 }
 
+impl ProbeKind {
+    /// The port that is asked; `None`: it runs a program instead.
+    #[must_use]
+    pub fn port(&self) -> Option<u16> {
+        match self {
+            Self::Http(HttpProbe { port, .. })
+            | Self::Tcp { port }
+            | Self::Redis(RedisProbe { port, .. })
+            | Self::Postgres(PostgresProbe { port, .. }) => Some(*port),
+            Self::Exec { .. } => None,
+        }
+    }
+}
+
 impl fmt::Display for ProbeKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -58,6 +58,14 @@ impl UnitSpec {
         }
     }
 
+    /// The port at which it is asked, if it is.
+    #[must_use]
+    pub fn port(&self) -> Option<u16> {
+        [Role::Readiness, Role::Startup, Role::Liveness]
+            .into_iter()
+            .find_map(|role| self.probe_for(role)?.kind.port())
+    }
+
     /// The text of its `EnvironmentFile`, as man 5 `systemd.exec` reads it: within double quotes a backslash stands before
     /// `"`, `\`, a backtick and `$`, and nothing is expanded.
     #[must_use]

@@ -19,6 +19,7 @@ mod memory;
 mod observe;
 mod ports;
 mod pull;
+mod reach;
 mod reference;
 mod start;
 mod stats;
@@ -154,6 +155,16 @@ impl Backend for DockerBackend {
         timeout: Duration,
     ) -> BoxFuture<'a, Result<String, String>> {
         Box::pin(self.ask(container, address, kind, timeout))
+    }
+
+    fn reach<'a>(
+        &'a self,
+        container: &'a ContainerId,
+        host: &'a str,
+        port: u16,
+        timeout: Duration,
+    ) -> BoxFuture<'a, aiplat_core::observed::Reach> {
+        Box::pin(self.reach_out(container, host, port, timeout))
     }
 
     fn logs<'a>(

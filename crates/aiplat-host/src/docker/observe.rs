@@ -316,7 +316,8 @@ fn is_before(stamp: &str, start: &str) -> bool {
 }
 
 fn add_detail(container: &mut ObservedContainer, inspect: &ContainerInspect) {
-    let ContainerInspect { id: _, name: _, state, config: _, host_config, network_settings } = inspect;
+    let ContainerInspect { id: _, hosts_path: _, name: _, state, config: _, host_config, network_settings } =
+        inspect;
     // The inspect is younger than the listing.
     if !state.status.is_empty() {
         container.state = container_state(&state.status);

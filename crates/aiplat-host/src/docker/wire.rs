@@ -93,6 +93,9 @@ pub(crate) struct Port {
 pub(crate) struct ContainerInspect {
     #[serde(deserialize_with = "lenient")]
     pub(crate) id: String,
+    /// The file on this machine that is `/etc/hosts` inside.
+    #[serde(deserialize_with = "lenient")]
+    pub(crate) hosts_path: String,
     #[serde(deserialize_with = "lenient")]
     pub(crate) name: String,
     #[serde(deserialize_with = "lenient")]

@@ -56,29 +56,56 @@ impl Namespace {
     /// A socket belongs for life to the namespace of the thread that makes it. That thread is one of its own, which ends
     /// with the call: no other code ever runs in there.
     pub(crate) async fn connect(&self, port: u16, timeout: Duration) -> io::Result<TcpStream> {
+        let loopback = [Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()];
+        self.connect_to_first(loopback.to_vec(), port, timeout).await
+    }
+
+    /// As above, to somewhere else than itself.
+    pub(crate) async fn connect_to(
+        &self,
+        address: IpAddr,
+        port: u16,
+        timeout: Duration,
+    ) -> io::Result<TcpStream> {
+        self.connect_to_first(vec![address], port, timeout).await
+    }
+
+    async fn connect_to_first(
+        &self,
+        addresses: Vec<IpAddr>,
+        port: u16,
+        timeout: Duration,
+    ) -> io::Result<TcpStream> {
         let (answer, answered) = oneshot::channel();
         let namespace = Arc::clone(&self.0);
         let thread = std::thread::Builder::new().name("netns-probe".to_owned());
         drop(thread.spawn(move || {
             // Nobody waits any more when the probe has timed out.
-            drop(answer.send(connect_inside(&namespace, port, timeout)));
+            drop(answer.send(connect_inside(&namespace, &addresses, port, timeout)));
         })?);
         let stream = answered.await.map_err(|_| io::Error::other("the probe's thread has panicked"))??;
         TcpStream::from_std(stream)
     }
 }
 
-fn connect_inside(namespace: &OwnedFd, port: u16, timeout: Duration) -> io::Result<std::net::TcpStream> {
+fn connect_inside(
+    namespace: &OwnedFd,
+    addresses: &[IpAddr],
+    port: u16,
+    timeout: Duration,
+) -> io::Result<std::net::TcpStream> {
     move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network)).map_err(|error| {
         io::Error::other(format!(
             "aiplatd cannot enter the container's network namespace ({}): run it as root with CAP_SYS_ADMIN",
             super::plain(&error.into())
         ))
     })?;
-    let connect = |ip: IpAddr| std::net::TcpStream::connect_timeout(&SocketAddr::new(ip, port), timeout);
-    let stream = connect(Ipv4Addr::LOCALHOST.into()).or_else(|first| {
+    let connect = |ip: &IpAddr| std::net::TcpStream::connect_timeout(&SocketAddr::new(*ip, port), timeout);
+    let mut addresses = addresses.iter();
+    let first = addresses.next().map_or_else(|| Err(io::ErrorKind::InvalidInput.into()), connect);
+    let stream = first.or_else(|first| {
         // A namespace without IPv6 has no better reason to give than the first one.
-        connect(Ipv6Addr::LOCALHOST.into()).map_err(|_| first)
+        addresses.find_map(|ip| connect(ip).ok()).ok_or(first)
     })?;
     stream.set_nonblocking(true)?;
     Ok(stream)

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use aiplat_core::observed::{ActiveState, Incarnation, LoadState, ObservedUnit};
 use zbus::{OwnedObjectPath, OwnedVariant};
 
+use super::apparmor::Suspect;
+
 /// `si_code` of a process that a signal ended, without and with a core dump.
 const KILLED: [i32; 2] = [2, 3];
 
@@ -45,6 +47,14 @@ impl Properties {
     /// When the main process of the last run began, in microseconds since 1970; 0 when it never did.
     pub(super) fn main_began(&self) -> u64 {
         self.get("ExecMainStartTimestamp").unwrap_or_default()
+    }
+
+    /// What AppArmor calls its main process.
+    pub(super) fn suspect(&self) -> Suspect {
+        let (_, profile): (bool, String) = self.get("AppArmorProfile").unwrap_or_default();
+        let programs: Vec<Command> = self.get("ExecStart").unwrap_or_default();
+        let program = programs.into_iter().next().map(|(path, ..)| path).unwrap_or_default();
+        Suspect { pid: self.get("ExecMainPID").unwrap_or_default(), profile, program }
     }
 
     /// What the properties say; the job's kind, the processes' environment, the files and the journal are not among them.
@@ -220,6 +230,21 @@ mod tests {
             ..ObservedUnit::default()
         };
         assert_eq!(properties.unit(), expected);
+    }
+
+    #[test]
+    fn what_apparmor_calls_a_unit_is_read_from_its_properties() {
+        let argv = vec!["/usr/local/bin/ollama".to_owned(), "serve".to_owned()];
+        let zero = (0_u64, 0_u64, 0_u64, 0_u64);
+        let command: Command =
+            (argv[0].clone(), argv.clone(), false, zero.0, zero.1, zero.2, zero.3, 812, 0, 0);
+        let properties = properties([
+            ("ExecMainPID", 812_u32.into()),
+            ("AppArmorProfile", Variant::new((true, "ollama".to_owned()))),
+            ("ExecStart", Variant::new(vec![command])),
+        ]);
+        let expected = Suspect { pid: 812, profile: "ollama".to_owned(), program: argv[0].clone() };
+        assert_eq!(properties.suspect(), expected);
     }
 
     #[test]

@@ -34,6 +34,8 @@ const MAX_COMPLAINT: usize = 1 << 10;
 const STALL: Duration = Duration::from_secs(30);
 /// The evidence of a failure is not worth holding up an observation for longer.
 const TAIL_DEADLINE: Duration = Duration::from_secs(2);
+/// So far back what the kernel says is searched.
+const KERNEL_LINES: usize = 2_000;
 
 /// The journal of `unit`: of its processes, and what systemd says of it.
 pub(super) fn read(folder: Option<&Path>, unit: &str, options: &LogOptions) -> Result<LogStream, HostError> {
@@ -69,29 +71,56 @@ pub(super) async fn tail(folder: Option<&Path>, run: &Run<'_>) -> Vec<String> {
     // Of the processes alone: systemd's own sentences would be taken for the program's.
     let arguments = [format!("--lines={EVIDENCE_LINES}"), format!("_SYSTEMD_UNIT={}", run.unit)];
     let doing = format!("read the journal of {}", run.unit);
-    let mut tail = VecDeque::new();
+    last(folder, &doing, &arguments, EVIDENCE_LINES as usize, |line| {
+        let text = printable(&line.text);
+        (line.is_of(run) && !text.is_empty()).then_some(text)
+    })
+    .await
+}
+
+/// What the kernel and the audit system have said since `began`, in microseconds since 1970, as far as `pick` wants it: the
+/// last `most` of it.
+pub(super) async fn said_by_the_kernel(
+    folder: Option<&Path>,
+    began: u64,
+    most: usize,
+    pick: impl Fn(&str) -> Option<String>,
+) -> Vec<String> {
+    let arguments = [
+        format!("--lines={KERNEL_LINES}"),
+        format!("--since=@{}", began / 1_000_000),
+        "_TRANSPORT=audit".to_owned(),
+        "_TRANSPORT=kernel".to_owned(),
+    ];
+    last(folder, "read the kernel's journal", &arguments, most, |line| pick(&line.text)).await
+}
+
+/// The last `most` of what `pick` makes of the lines that `arguments` ask for.
+async fn last(
+    folder: Option<&Path>,
+    doing: &str,
+    arguments: &[String],
+    most: usize,
+    pick: impl Fn(Line) -> Option<String>,
+) -> Vec<String> {
+    let mut picked = VecDeque::new();
     let reading = async {
-        let mut journal = Journal::open(&doing, folder, &arguments)?;
-        while let Some(line) = journal.next(&doing, None).await {
-            let line = line?;
-            let text = printable(&line.text);
-            if line.is_of(run) && !text.is_empty() {
-                tail.push_back(text);
-            }
+        let mut journal = Journal::open(doing, folder, arguments)?;
+        while let Some(line) = journal.next(doing, None).await {
+            picked.extend(pick(line?));
             // An entry may be many lines.
-            if tail.len() > EVIDENCE_LINES as usize {
-                tail.pop_front();
+            if picked.len() > most {
+                picked.pop_front();
             }
         }
         Ok::<(), HostError>(())
     };
-    let unit = run.unit;
     match tokio::time::timeout(TAIL_DEADLINE, reading).await {
         Ok(Ok(())) => {}
-        Ok(Err(error)) => tracing::debug!(unit, %error, "The journal of a failed unit cannot be read."),
-        Err(_) => tracing::debug!(unit, "The journal of a failed unit is read too slowly."),
+        Ok(Err(error)) => tracing::debug!(doing, %error, "The evidence of a unit cannot be read."),
+        Err(_) => tracing::debug!(doing, "The evidence of a unit is read too slowly."),
     }
-    tail.into()
+    picked.into()
 }
 
 /// One line of an entry.

@@ -4,6 +4,7 @@
 //! answer. What an error means is one table (`errors`). Nothing here decides: it observes, and it applies what was decided.
 
 mod answers;
+mod apparmor;
 mod apply;
 mod bus;
 mod decode;
@@ -30,7 +31,7 @@ use std::{
 
 use aiplat_core::{
     action::Action,
-    observed::{FolderFacts, Instance, ObservedUnit},
+    observed::{FolderFacts, Instance, ObservedUnit, UnitEvidence},
     spec::ProbeKind,
 };
 use futures_util::{StreamExt, future::BoxFuture, stream::BoxStream};
@@ -39,7 +40,7 @@ pub use hints::SystemdHint;
 
 use crate::{
     folders, instances,
-    port::{HostError, LogOptions, LogStream, UnitHint, Units, Usage},
+    port::{HostError, LogOptions, LogStream, UnitAnswer, UnitHint, Units, Usage},
 };
 
 /// Where the adapter finds systemd and what belongs to it.
@@ -150,8 +151,12 @@ impl Units for Systemd {
         address: IpAddr,
         kind: &'a ProbeKind,
         timeout: Duration,
-    ) -> BoxFuture<'a, Result<String, String>> {
+    ) -> BoxFuture<'a, UnitAnswer> {
         Box::pin(self.question(unit, address, kind, timeout))
+    }
+
+    fn evidence<'a>(&'a self, unit: &'a str) -> BoxFuture<'a, UnitEvidence> {
+        Box::pin(self.evidence_of(unit))
     }
 
     fn logs<'a>(

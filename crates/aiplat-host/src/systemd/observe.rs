@@ -2,12 +2,12 @@
 
 use std::{collections::BTreeMap, path::Path, time::Duration};
 
-use aiplat_core::observed::{Incarnation, LoadState, ObservedUnit};
+use aiplat_core::observed::{Incarnation, LoadState, ObservedUnit, UnitEvidence};
 use tokio::time::Instant;
 use zbus::OwnedObjectPath;
 
 use super::{
-    Systemd,
+    Systemd, apparmor,
     bus::{CALL_DEADLINE, CallError, within},
     decode::Properties,
     environ::{self, Environ},
@@ -29,6 +29,7 @@ impl Systemd {
         let (mut observed, properties) =
             asked.map_err(|error| errors::host_error(&format!("look at {unit}"), Effect::Read, &error))?;
         observed.as_of = as_of;
+        self.answers.note_run(unit, observed.invocation.as_ref());
         observed.own = files::read(files::Paths::of(&self.options, unit)).await?;
         observed.own.loaded = observed.drop_ins.contains(&observed.own.drop_in_path);
         observed.layers = layers::read(&observed, unit, &self.options.units).await;
@@ -36,11 +37,33 @@ impl Systemd {
         if let Some(Incarnation(invocation)) = &observed.invocation {
             observed.effective = self.effective(observed.main_pid, invocation).await;
             if has_failed(&observed) {
-                let run = journal::Run { unit, invocation, began: properties.main_began() };
-                observed.tail = journal::tail(self.options.journal.as_deref(), &run).await;
+                let UnitEvidence { journal, denials } = self.left_behind(unit, invocation, &properties).await;
+                (observed.tail, observed.denials) = (journal, denials);
             }
         }
         Ok(observed)
+    }
+
+    /// Of its present or last run.
+    pub(super) async fn evidence_of(&self, unit: &str) -> UnitEvidence {
+        if names::check(unit, "read the journal of").is_err() {
+            return UnitEvidence::default();
+        }
+        match self.ask(unit).await {
+            Ok((ObservedUnit { invocation: Some(Incarnation(run)), .. }, properties)) => {
+                self.left_behind(unit, &run, &properties).await
+            }
+            Ok(_) | Err(_) => UnitEvidence::default(),
+        }
+    }
+
+    async fn left_behind(&self, unit: &str, invocation: &str, properties: &Properties) -> UnitEvidence {
+        let run = journal::Run { unit, invocation, began: properties.main_began() };
+        let folder = self.options.journal.as_deref();
+        let suspect = properties.suspect();
+        let (journal, denials) =
+            tokio::join!(journal::tail(folder, &run), apparmor::denials(folder, run.began, &suspect));
+        UnitEvidence { journal, denials }
     }
 
     /// What systemd knows of it. `LoadUnit` and not `GetUnit`: the latter does not find one that is not loaded.

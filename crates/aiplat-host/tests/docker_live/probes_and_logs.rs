@@ -3,13 +3,16 @@
 use std::{collections::BTreeMap, net::IpAddr, time::Duration};
 
 use aiplat_core::{
-    observed::ContainerId,
+    observed::{ContainerId, Reach},
     spec::{HttpProbe, ProbeKind, Scheme},
 };
 use aiplat_host::{Backend, LogLine, LogOptions};
 use futures_util::StreamExt;
 
-use crate::{fixture::Fixture, support::eventually};
+use crate::{
+    fixture::Fixture,
+    support::{eventually, spec},
+};
 
 const SOON: Duration = Duration::from_millis(300);
 const LATER: Duration = Duration::from_secs(10);
@@ -214,4 +217,34 @@ async fn the_log_of_nothing_is_an_error() {
     let Some(fixture) = Fixture::new() else { return };
     let nothing = ContainerId("0".repeat(64));
     assert!(fixture.backend.logs(&nothing, &LogOptions::default()).await.is_err());
+}
+
+#[tokio::test]
+async fn a_container_reaches_the_host_at_the_address_that_its_hosts_file_has() {
+    let Some(fixture) = Fixture::new() else { return };
+    let hosts = vec![("host.docker.internal".to_owned(), "host-gateway".to_owned())];
+    let run = async |service: &str, network| {
+        let mut runtime = fixture.runtime(&["sleep", "1000"]);
+        runtime.options.identity.extra_hosts.clone_from(&hosts);
+        let mut create = fixture.spec(service, runtime);
+        create.network = network;
+        let id = fixture.create(create).await.unwrap();
+        fixture.start(service, &id).await.unwrap();
+        id
+    };
+    let id = run("reaches", Some(spec::attachment("bridge", &[]))).await;
+    let reach = async |host: &str, port| fixture.backend.reach(&id, host, port, LATER).await;
+    let open = std::net::TcpListener::bind("0.0.0.0:0").unwrap();
+    let port = open.local_addr().unwrap().port();
+    let connected = reach("host.docker.internal", port).await;
+    let Reach::Connected(gateway) = connected else { panic!("{connected:?}") };
+    assert!(!gateway.is_loopback(), "{gateway}");
+    // On the host's loopback it is as if nobody listened.
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = closed.local_addr().unwrap().port();
+    assert_eq!(reach("host.docker.internal", port).await, Reach::Refused(gateway));
+    assert!(matches!(reach("nobody", port).await, Reach::Untried(_)));
+    let alone = run("alone", None).await;
+    let none = fixture.backend.reach(&alone, "host.docker.internal", port, LATER).await;
+    assert_eq!(none, Reach::NoRoute(gateway), "it is on no network");
 }

@@ -2,8 +2,11 @@
 
 use std::time::Duration;
 
-use aiplat_core::{action::UnitVerb, observed::ActiveState};
-use aiplat_host::{LogLine, LogOptions, systemd::Systemd};
+use aiplat_core::{
+    action::UnitVerb,
+    observed::{ActiveState, UnitEvidence},
+};
+use aiplat_host::{LogLine, LogOptions, Units, systemd::Systemd};
 use futures_util::StreamExt;
 
 use crate::{machine::Machine, support};
@@ -60,4 +63,24 @@ async fn a_journal_is_read_to_its_end_and_followed() {
     started.unwrap();
     let line = line.expect("in time").expect("it goes on").unwrap();
     assert!(!line.text.is_empty());
+}
+
+#[tokio::test]
+async fn the_evidence_of_a_run_that_goes_on_is_its_own_journal() {
+    let Some(machine) = Machine::boot().await else { return };
+    machine.write(
+        "stays.service",
+        "[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=/bin/echo it is up\n",
+    );
+    machine.reload().await;
+    machine.tell("stays.service", UnitVerb::Start).await.unwrap();
+    machine.until("stays.service", "active", |unit| unit.active == ActiveState::Active).await;
+    let evidence = support::eventually("its line", async || {
+        let evidence = machine.systemd.evidence("stays.service").await;
+        (!evidence.journal.is_empty()).then_some(evidence)
+    })
+    .await;
+    assert_eq!((evidence.journal, evidence.denials), (vec!["it is up".to_owned()], Vec::new()));
+    let nothing = machine.systemd.evidence("absent.service").await;
+    assert_eq!(nothing, UnitEvidence::default());
 }

@@ -191,6 +191,8 @@ fn platform(doc: Option<&StatusDoc>) -> Vec<Check> {
         | ConditionType::Overridden
         | ConditionType::SecondInstance
         | ConditionType::Active
+        | ConditionType::Listening
+        | ConditionType::Reachable
         | ConditionType::Accepted
         | ConditionType::Suspended
         | ConditionType::NameTaken

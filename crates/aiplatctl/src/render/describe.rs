@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 
 use aiplat_api::v1::{
-    CheckDetail, Event, GateStatus, ResourceStatus, ServiceDetail, ServiceStatus, StatusCondition, StatusDoc,
-    TimerDetail, UnitDetail, UnitVariable,
+    CheckDetail, DiagnosisDetail, Event, GateStatus, ResourceStatus, ServiceDetail, ServiceStatus,
+    StatusCondition, StatusDoc, TimerDetail, UnitDetail, UnitVariable,
 };
 use aiplat_core::{observed::ProbeOutcome, spec::Role};
 
@@ -61,12 +61,8 @@ pub fn service(doc: &StatusDoc, service: &ServiceStatus, view: View) -> String {
     section(&mut out, "Conditions");
     out.push_str(&indented(&conditions_table(conditions, view), view));
     out.push_str(&environment(detail, view));
-    let journal = detail.unit.as_ref().map(|unit| unit.journal.as_slice()).unwrap_or_default();
-    if !journal.is_empty() {
-        section(&mut out, "Journal of its last run");
-        for line in journal {
-            let _ = writeln!(out, "  {}", clean(line));
-        }
+    if let Some(unit) = &detail.unit {
+        diagnosis(&mut out, view, unit);
     }
     if !detail.endings.is_empty() {
         section(&mut out, "Last endings");
@@ -153,6 +149,7 @@ fn unit_facts(out: &mut String, view: View, unit: &UnitDetail, state: Option<&st
         other_drop_ins,
         environment: _,
         journal: _,
+        diagnosis: _,
         written,
         timer,
     } = unit;
@@ -188,6 +185,35 @@ fn environment(detail: &ServiceDetail, view: View) -> String {
     section(&mut out, "Environment");
     out.push_str(&indented(&table, view));
     out
+}
+
+/// What was found out when a unit last failed or stopped to be ready.
+fn diagnosis(out: &mut String, view: View, unit: &UnitDetail) {
+    let UnitDetail { journal, diagnosis, .. } = unit;
+    if journal.is_empty() && diagnosis.is_none() {
+        return;
+    }
+    section(out, "Diagnosis");
+    let narrow = View { width: view.width.map(|width| width.saturating_sub(2)), ..view };
+    let mut facts = String::new();
+    if let Some(DiagnosisDetail { stage, time, run: _, state, holders, probe, denials, mended }) = diagnosis {
+        let age = age_of(view.now, Some(time));
+        let since = if *mended { "; it has been Ready since" } else { "" };
+        fact(&mut facts, narrow, "Lost", &clean(&format!("{stage}, {age} ago{since}")));
+        fact(&mut facts, narrow, "State", &clean(state));
+        list(&mut facts, narrow, "Port", holders);
+        fact(&mut facts, narrow, "Probe", &clean(probe));
+        list(&mut facts, narrow, "Denied", denials);
+    }
+    if !journal.is_empty() {
+        facts.push_str("Journal:\n");
+    }
+    for line in journal {
+        let _ = writeln!(facts, "  {}", clean(line));
+    }
+    for line in facts.lines() {
+        let _ = writeln!(out, "  {line}");
+    }
 }
 
 fn exchange(probe: &ProbeOutcome, failures: u32, retries: u32) -> String {

@@ -1,8 +1,9 @@
 //! Documents to text, at the widths that terminals have.
 
-use aiplat_api::v1::{DiffReply, LogRecord, ServiceStatus, TimerDetail, UnitDetail};
+use aiplat_api::v1::{DiagnosisDetail, DiffReply, LogRecord, ServiceStatus, TimerDetail, UnitDetail};
 use aiplat_core::{
     ResourceId,
+    condition::ConditionType,
     preview::{Preview, PreviewedAction, Wave},
 };
 use aiplatctl::render::{View, describe, events, lists, logs, plan, status, why};
@@ -106,6 +107,29 @@ fn a_service_is_described() {
     let image = doc.resources.last().expect("there are some");
     check("describe_image", &describe::resource(&doc, image, view(100)));
     check("describe_gate", &describe::gate(&doc, &doc.gates[0], view(100)));
+}
+
+#[test]
+fn what_was_found_out_of_a_unit_is_one_section() {
+    let doc = docs::broken();
+    let mut service = doc.services.iter().find(|it| it.name == "redis").expect("it is there").clone();
+    let mut unit = UnitDetail { name: "ollama.service".to_owned(), ..UnitDetail::default() };
+    unit.journal = vec!["listen tcp 127.0.0.1:11434: bind: address already in use".to_owned()];
+    unit.diagnosis = Some(DiagnosisDetail {
+        stage: ConditionType::Active,
+        time: NOW.to_owned(),
+        run: None,
+        state: "failed (failed), exit 1".to_owned(),
+        holders: vec!["container 0123456789ab (process 7, `ollama`): 0.0.0.0".to_owned()],
+        probe: "GET http://127.0.0.1:11434/api/tags: connection refused".to_owned(),
+        denials: vec!["AppArmor's profile `ollama` denied open of `/srv/models` (r)".to_owned()],
+        mended: true,
+    });
+    service.detail.unit = Some(unit);
+    let text = plain(&describe::service(&doc, &service, view(100)));
+    let (_, section) = text.split_once("\nDiagnosis:\n").expect("it has a section");
+    let lines: Vec<&str> = section.lines().take_while(|line| line.starts_with("  ")).collect();
+    insta::assert_snapshot!("describe_diagnosis", lines.join("\n"));
 }
 
 #[test]

@@ -1,11 +1,12 @@
 //! What there is to say of services that are units of systemd.
 
-use aiplat_api::v1::{ServiceDetail, TimerDetail, UnitDetail, UnitVariable};
+use aiplat_api::v1::{DiagnosisDetail, ServiceDetail, TimerDetail, UnitDetail, UnitVariable};
 use aiplat_core::{
     ResourceId,
     condition::{Condition, ConditionType, Reason, Status},
+    observed::UnitDiagnosis,
     plan::{self, Step, Variable, World},
-    spec::{Management, ProbeKind, ServiceSpec, UnitSpec},
+    spec::{Management, ServiceSpec, UnitSpec},
 };
 
 use super::{condition, service::of_any};
@@ -31,13 +32,7 @@ pub(super) fn systemd_reachable(state: &State) -> Option<Condition> {
 
 /// Where it is asked.
 pub(super) fn endpoint(spec: &UnitSpec) -> String {
-    let port = spec.probe.as_ref().or(spec.startup.as_ref()).and_then(|probe| match &probe.kind {
-        ProbeKind::Http(http) => Some(http.port),
-        ProbeKind::Tcp { port } => Some(*port),
-        ProbeKind::Redis(redis) => Some(redis.port),
-        ProbeKind::Postgres(postgres) => Some(postgres.port),
-        ProbeKind::Exec { .. } => None,
-    });
+    let port = spec.port();
     port.map(|port| format!("127.0.0.1:{port}")).unwrap_or_default()
 }
 
@@ -52,6 +47,32 @@ pub(super) fn restarts(world: &World<'_>, id: &ResourceId) -> u32 {
     unit.map_or(0, |unit| unit.restarts)
 }
 
+fn diagnosis(known: &UnitDiagnosis) -> DiagnosisDetail {
+    let UnitDiagnosis {
+        stage,
+        run,
+        wall_ms,
+        state,
+        failure: _,
+        quote: _,
+        journal: _,
+        holders,
+        transcript,
+        denials,
+        mended,
+    } = known.clone();
+    DiagnosisDetail {
+        stage,
+        time: rfc3339(wall_ms),
+        run: run.map(|run| run.0),
+        state,
+        holders,
+        probe: transcript,
+        denials,
+        mended,
+    }
+}
+
 pub(super) fn detail(
     state: &State,
     world: &World<'_>,
@@ -63,6 +84,7 @@ pub(super) fn detail(
     let units = &world.observed.units;
     let (Some(main), Some(unit)) = (units.get(spec.main()), units.get(&spec.unit)) else { return any };
     let own = &unit.own;
+    let known = world.observed.diagnoses.get(id);
     let others = unit.drop_ins.iter().filter(|path| **path != own.drop_in_path).cloned().collect();
     let state_words = match main.sub.as_str() {
         "" => format!("{:?}", main.active).to_lowercase(),
@@ -85,7 +107,8 @@ pub(super) fn detail(
             drop_in: own.drop_in.is_some().then(|| own.drop_in_path.clone()),
             other_drop_ins: others,
             environment: plan::variables(spec, unit).into_iter().map(variable).collect(),
-            journal: unit.tail.clone(),
+            journal: known.map(|known| known.journal.clone()).unwrap_or_default(),
+            diagnosis: known.map(diagnosis),
             written: spec.own.is_some(),
             timer: spec.timer().and_then(|timer| {
                 let seen = world.observed.units.get(&timer.unit)?;

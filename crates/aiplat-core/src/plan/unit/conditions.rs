@@ -34,23 +34,21 @@ impl Look<'_> {
             self.applied(),
             self.overruled(),
             gate::condition(ConditionType::DependenciesReady, &closed.iter().collect::<Vec<_>>()),
-            self.active(),
         ];
-        let health = self.readiness(DependencyCondition::Healthy);
-        let Readiness { status, reason, message, .. } = health;
-        let healthy = Condition { kind: ConditionType::Healthy, status, reason, message };
+        let Readiness { status, reason, message, .. } = self.readiness(DependencyCondition::Healthy);
+        let ready = Condition { kind: ConditionType::Ready, status, reason, message };
         if let Some((Reason::NameTaken, message)) = self.trouble() {
             conditions.insert(1, Condition::abnormal(ConditionType::NameTaken, Reason::NameTaken, message));
         }
         let drifted = self.drifted();
-        let ready = match (healthy.status, drifted.status, drifted.reason) {
+        let ready = match (ready.status, drifted.status, drifted.reason) {
             // It serves its dependants, but it is not what the file says.
             (Status::True, Status::True, Reason::FingerprintDiffers) => {
                 Condition::abnormal(ConditionType::Ready, drifted.reason, drifted.message.clone())
             }
-            (_, _, _) => Condition { kind: ConditionType::Ready, ..healthy.clone() },
+            (_, _, _) => ready,
         };
-        conditions.extend(self.unit.active.is_alive().then_some(healthy));
+        conditions.extend(self.stages());
         conditions.extend([self.crash_loop(), drifted, running::held(step), ready]);
         conditions
     }
@@ -58,8 +56,26 @@ impl Look<'_> {
     fn loaded(&self) -> Condition {
         match self.trouble() {
             Some((reason, message)) => Condition::abnormal(ConditionType::UnitLoaded, reason, message),
+            None if self.unit.file_state == "disabled" && self.spec.own.is_none() => Condition {
+                message: self.disabled(),
+                ..Condition::normal(ConditionType::UnitLoaded, Reason::UnitDisabled)
+            },
             None => Condition::normal(ConditionType::UnitLoaded, Reason::AsDesired),
         }
+    }
+
+    /// That systemd does not start it with the machine is no fault: somebody else may.
+    fn disabled(&self) -> String {
+        let name = &self.spec.unit;
+        let who = match self.spec.management {
+            Management::Observe => "and `management: observe` keeps aiplatd from doing so",
+            Management::Configure => "aiplatd does, when what it depends on is ready",
+            Management::Full => "aiplatd is about to enable it",
+        };
+        format!(
+            "{name} is disabled, so that systemd does not start it with the machine; {who}: `systemctl enable {name}` \
+             changes that"
+        )
     }
 
     fn applied(&self) -> Condition {
@@ -77,7 +93,7 @@ impl Look<'_> {
         Condition::normal(kind, Reason::AsDesired)
     }
 
-    fn active(&self) -> Condition {
+    pub(super) fn active(&self) -> Condition {
         let kind = ConditionType::Active;
         match &self.unit.active {
             ActiveState::Active | ActiveState::Reloading => Condition::normal(kind, Reason::Running),
@@ -122,14 +138,18 @@ impl Look<'_> {
         let settings = &self.world.desired.settings.restart;
         if self.unit.sub == "auto-restart" && self.unit.restarts >= settings.crash_loop {
             let message = format!(
-                "systemd has restarted it {} times (last end: {}){}",
+                "systemd has restarted it {} times (last end: {})",
                 self.unit.restarts,
-                self.ending(),
-                self.evidence()
+                self.ending()
             );
             return Condition::abnormal(ConditionType::CrashLoop, Reason::CrashLoop, message);
         }
-        ended::crash_loop(self.world, self.id, &self.print(), self.run_length())
+        let mut looping = ended::crash_loop(self.world, self.id, &self.print(), self.run_length());
+        // Between two ends nothing else says why.
+        if looping.status == Status::True && !self.has_failed() {
+            looping.message.push_str(&self.evidence());
+        }
+        looping
     }
 
     fn drifted(&self) -> Condition {

@@ -11,7 +11,7 @@ use crate::{
     ledger::{Restart, RestartWindow},
     observed::{ActiveState, LoadState, ObservedUnit, Sighting},
     plan::{Cause, Gate, Readiness, Step, ended, gate, running},
-    spec::{DependencyCondition, OnExhausted, RestartMode, Role, UnitSpec},
+    spec::{DependencyCondition, Management, OnExhausted, ProbeSpec, RestartMode, Role, UnitSpec},
     time::human,
 };
 
@@ -40,6 +40,9 @@ struct Attempts {
     /// The next one is not due before.
     due: Option<Timestamp>,
 }
+
+/// `DefaultTimeoutStartSec` of systemd.
+const START: Duration = Duration::from_secs(90);
 
 /// Its mask is gone from disk, and systemd has not read that yet: it does not by itself while the unit runs.
 pub(in crate::plan) fn waits_for_unmasking(unit: &ObservedUnit) -> bool {
@@ -130,11 +133,6 @@ impl Look<'_> {
         })
     }
 
-    /// The line of its journal that tells why it failed, as an appendix to a sentence.
-    pub(super) fn evidence(&self) -> String {
-        ended::quoted(&self.diagnose(), self.unit.tail.last())
-    }
-
     /// What follows, now that it does not run.
     pub(super) fn next(&self) -> Next {
         let record = self.record();
@@ -156,6 +154,9 @@ impl Look<'_> {
         {
             return Next::Start(Cause::RestartOrdered);
         }
+        if self.spec.management == Management::Observe {
+            return self.left_alone(run.is_some() && run == remembered.active.as_ref());
+        }
         match unit.active {
             ActiveState::Failed => self.after_failure(),
             ActiveState::Inactive
@@ -165,6 +166,32 @@ impl Look<'_> {
             | ActiveState::Deactivating
             | ActiveState::Other(_) => self.after_stop(run.is_some() && run == remembered.active.as_ref()),
         }
+    }
+
+    /// It does not run, and nothing is done about it.
+    fn left_alone(&self, ran: bool) -> Next {
+        let name = &self.spec.unit;
+        let cure = format!("`management: observe` leaves it so: `systemctl start {name}` starts it");
+        let (reason, message) = match (&self.unit.active, ran) {
+            (ActiveState::Failed, _) => {
+                let limit = self.unit.result == "start-limit-hit";
+                let reason = if limit { Reason::StartLimitHit } else { Reason::UnitFailed };
+                (reason, format!("it failed with {}{}, and {cure}", self.ending(), self.evidence()))
+            }
+            (_, true) => {
+                let message = format!("{name} was stopped by somebody else, or has ended by itself; {cure}");
+                (Reason::StoppedByAdministrator, message)
+            }
+            (_, false) if self.unit.file_state == "disabled" => (
+                Reason::UnitDisabled,
+                format!(
+                    "{name} does not run, for it is disabled, and {cure}; `systemctl enable {name}` has it started with \
+                     the machine"
+                ),
+            ),
+            (_, false) => (Reason::Exited, format!("{name} does not run, and {cure}")),
+        };
+        Next::Stays { reason, message }
     }
 
     /// It is inactive, and nothing went wrong: it has not been started since the machine was, or somebody has stopped it.
@@ -289,29 +316,11 @@ impl Look<'_> {
         Some(self.verb(UnitVerb::Restart, Cause::Unresponsive { why, attempt }))
     }
 
-    fn failed_liveness(&self) -> Option<String> {
+    pub(super) fn failed_liveness(&self) -> Option<String> {
         self.spec.probe_for(Role::Liveness)?;
         let facts = running::facts(self.world, self.id, self.unit.invocation.as_ref(), Role::Liveness)
             .filter(|facts| facts.healthy == Some(false))?;
         facts.last.as_ref().map(|last| last.transcript.clone())
-    }
-
-    /// Whether a unit that is active does what it is there for.
-    pub(super) fn health(&self) -> Readiness {
-        if self.spec.timer().is_some() {
-            return self.job_health();
-        }
-        let run = self.unit.invocation.as_ref();
-        if let Some(why) = self.failed_liveness() {
-            let message = format!("{} does not answer: {why}", self.id.key());
-            return Readiness::not_ready(Reason::Unresponsive, message);
-        }
-        let asked = |role| self.spec.probe_for(role).map(|probe| (role, probe));
-        let first = asked(Role::Startup).filter(|_| is_starting(self));
-        match first.or_else(|| asked(Role::Readiness)).or_else(|| asked(Role::Startup)) {
-            Some((role, probe)) => running::probed(self.world, self.id, role, probe, run),
-            None => Readiness::ready(Reason::NoProbe),
-        }
     }
 
     pub(super) fn readiness(&self, condition: DependencyCondition) -> Readiness {
@@ -327,13 +336,58 @@ impl Look<'_> {
             },
             ActiveState::Activating | ActiveState::Deactivating => {
                 let (reason, message) = self.on_its_way();
-                Readiness::progressing(reason, format!("{name} {message}"))
+                let message = format!("{name} {message}");
+                if reason == Reason::ActivatingTooLong {
+                    Readiness::not_ready(reason, message)
+                } else {
+                    Readiness::progressing(reason, message)
+                }
             }
             ActiveState::Other(word) => {
                 Readiness::unknown(Reason::NotObserved, format!("{name} is in systemd's state `{word}`"))
             }
             ActiveState::Inactive | ActiveState::Failed => self.not_running(),
         }
+    }
+
+    /// It is being started: nothing to do but to notice when that takes too long.
+    pub(super) fn activating(&self) -> Option<Step> {
+        if self.unit.active != ActiveState::Activating || self.unit.sub == "auto-restart" {
+            return None;
+        }
+        if let Some(message) = self.late() {
+            return Some(Step::unsatisfied(
+                Reason::ActivatingTooLong,
+                format!("{} {message}", self.spec.unit),
+            ));
+        }
+        Some(Step::again(self.may_take().saturating_sub(self.starting_for())))
+    }
+
+    /// How long it has been on its way, as far as we saw.
+    fn starting_for(&self) -> Duration {
+        let since = self.sighting().running_since;
+        since.map(|since| self.world.now.since(since)).unwrap_or_default()
+    }
+
+    /// How long it may be started: as long as its probe may take, or as long as systemd gives a unit that says nothing.
+    fn may_take(&self) -> Duration {
+        let probe = self.spec.probe_for(Role::Startup).or_else(|| self.spec.probe_for(Role::Readiness));
+        probe.map_or(START, ProbeSpec::budget)
+    }
+
+    /// The sentence of one that is being started for too long.
+    fn late(&self) -> Option<String> {
+        let (took, may) = (self.starting_for(), self.may_take());
+        (took >= may && self.unit.sub != "auto-restart").then(|| {
+            format!(
+                "is being started for longer than {} ({}): `systemctl status {}` shows what it does; a program that never \
+                 reports its start wants another `Type=` than its file has",
+                human(may),
+                self.unit.sub,
+                self.spec.unit
+            )
+        })
     }
 
     /// What systemd does with it right now.
@@ -343,11 +397,15 @@ impl Look<'_> {
             (_, "auto-restart") => (
                 Reason::RestartedBySystemd,
                 format!(
-                    "failed with {} and is restarted by systemd (restart {})",
+                    "failed with {} and is restarted by systemd (restart {}){}",
                     self.ending(),
-                    self.unit.restarts
+                    self.unit.restarts,
+                    self.evidence()
                 ),
             ),
+            (ActiveState::Activating, _) if let Some(message) = self.late() => {
+                (Reason::ActivatingTooLong, message)
+            }
             (ActiveState::Deactivating, _) => (Reason::Starting, format!("is being stopped ({sub})")),
             (_, _) => (Reason::Starting, format!("is being started ({sub})")),
         }

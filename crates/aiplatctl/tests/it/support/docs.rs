@@ -179,6 +179,7 @@ pub(crate) fn ollama_detail() -> ServiceDetail {
             journal: Vec::new(),
             written: false,
             timer: None,
+            diagnosis: None,
         }),
         ..ServiceDetail::default()
     }
