@@ -75,7 +75,7 @@ fn the_first_diff_names_each_variable_that_others_set_and_who_wins() {
                  `environment:`",
                 "B: the file says `x`, and wins over `early` in /etc/systemd/system/ollama.service.d/10-early.conf.env, named in \
                  /etc/systemd/system/ollama.service.d/10-early.conf",
-                "C: the file says `x`, and wins over `own` in ",
+                "C: the file says `x`, and wins over `own` in /usr/lib/systemd/system/ollama.service",
                 "D: the file says `x`, and `UnsetEnvironment=` of the unit says not set and wins; change it there, or take D out of \
                  `environment:`",
                 "TOKEN: the file says `<redacted>`, and /etc/systemd/system/ollama.service.d/90-local.conf.env, named in \
@@ -139,7 +139,6 @@ fn describe_names_the_file_of_each_variable_and_no_secret() {
             ..Unit::default()
         };
         unit.seen.environment = map([("C", "own")]);
-        unit.seen.fragment = "/lib/systemd/system/ollama.service".to_owned();
         let lab = booted("    environment: {A: x, B: \"2\", W: mine}\n", unit).await;
         becomes(&lab, Word::Degraded).await;
         let document = aiplatd::status::document(lab.shared(), 0);
@@ -159,7 +158,7 @@ fn describe_names_the_file_of_each_variable_and_no_secret() {
             ]
         );
         assert!(environment[0].from.ends_with(LATE), "{environment:?}");
-        assert_eq!(environment[3].from, "/lib/systemd/system/ollama.service");
+        assert_eq!(environment[3].from, "/usr/lib/systemd/system/ollama.service");
         assert!(environment[4].from.starts_with("its process"), "{environment:?}");
     });
 }
