@@ -263,7 +263,7 @@ pub(in crate::load) static PROVIDER_OPTIONS: Shape = Shape {
         ),
         key(
             "hardening",
-            "What the unit that aiplatd writes for `command` may not do: `default` is a sandbox that ordinary programs do not              notice, `none` is none.",
+            "What the unit that aiplatd writes for `command` may not do: `default` is a sandbox that ordinary programs do not notice, `none` is none.",
             OneOf(&["default", "none"]),
         ),
         key(
