@@ -61,7 +61,7 @@ struct RestartPolicy {
 #[serde(untagged)]
 enum Entry {
     Container(Box<Service>),
-    Unit(units::Unit),
+    Unit(Box<units::Unit>),
 }
 
 #[derive(Debug, Serialize)]
@@ -120,7 +120,7 @@ pub fn config(platform: &Platform) -> Config {
     let of_engine = containers
         .values()
         .map(|spec| (spec.service.clone(), Entry::Container(Box::new(service(spec, pull(images, spec))))));
-    let of_systemd = units.values().map(|spec| (spec.service.clone(), Entry::Unit(unit(spec))));
+    let of_systemd = units.values().map(|spec| (spec.service.clone(), Entry::Unit(Box::new(unit(spec)))));
     Config {
         api_version: "aiplat/v1",
         name: name.clone(),
