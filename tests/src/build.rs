@@ -1,14 +1,16 @@
 //! Platforms in a few words: `sketch([service("db").probe(), service("web").after("db", healthy())])`.
 
-use std::{collections::BTreeMap, fmt, net::IpAddr, time::Duration};
+mod debug;
+
+use std::{collections::BTreeMap, net::IpAddr, time::Duration};
 
 use aiplat_core::{
     ResourceId, Timestamp,
     spec::{
-        Attachment, ContainerLive, ContainerPolicy, ContainerRuntime, ContainerSpec, Dependency,
-        DependencyCondition, FailureAction, ImageSpec, InstanceId, Limits, Mount, MountOptions, MountSource,
-        NetworkSpec, Platform, PortBinding, ProbeKind, ProbeSpec, Protocol, PullPolicy, Removals,
-        RestartMode, Settings, UpdateOrder, UpdatePolicy, Via, VolumeSpec,
+        Attachment, ContainerLive, ContainerPolicy, ContainerRuntime, ContainerSpec, Content, Dependency,
+        DependencyCondition, FailureAction, FileSpec, ImageSpec, InstanceId, Limits, Mount, MountOptions,
+        MountSource, NetworkSpec, OnChange, Platform, PortBinding, ProbeKind, ProbeSpec, Protocol,
+        PullPolicy, Removals, RestartMode, Settings, UpdateOrder, UpdatePolicy, Via, VolumeSpec,
     },
 };
 
@@ -39,6 +41,8 @@ pub struct Sketch {
     pub names: Vec<(String, String)>,
     /// Networks without a route to the outside, by key: the simplest thing whose change makes one anew.
     pub internal: Vec<String>,
+    /// Configs by key: what is in them, and what follows a change.
+    pub configs: BTreeMap<String, (String, OnChange)>,
 }
 
 /// One service, and how its program behaves.
@@ -56,6 +60,8 @@ pub struct Service {
     pub volumes: Vec<(String, String)>,
     /// Host paths, mounted at the same path, and whether a missing one is made.
     pub binds: Vec<(String, bool)>,
+    /// Configs by key, mounted at `/` and the key.
+    pub configs: Vec<String>,
     /// Targets of anonymous volumes.
     pub anonymous: Vec<String>,
     /// Published host ports, onto port 80.
@@ -98,6 +104,7 @@ pub fn sketch(services: impl IntoIterator<Item = Service>) -> Sketch {
         external: Vec::new(),
         names: Vec::new(),
         internal: Vec::new(),
+        configs: BTreeMap::new(),
     }
 }
 
@@ -111,6 +118,7 @@ pub fn service(name: &str) -> Service {
         networks: vec!["default".to_owned()],
         volumes: Vec::new(),
         binds: Vec::new(),
+        configs: Vec::new(),
         anonymous: Vec::new(),
         ports: Vec::new(),
         needs: BTreeMap::new(),
@@ -227,6 +235,13 @@ impl Service {
         self
     }
 
+    /// Mounts a config of the sketch.
+    #[must_use]
+    pub fn config(mut self, key: &str) -> Self {
+        self.configs.push(key.to_owned());
+        self
+    }
+
     /// Has this restart mode.
     #[must_use]
     pub fn restart(mut self, mode: RestartMode) -> Self {
@@ -263,6 +278,7 @@ impl Service {
             networks,
             volumes,
             binds,
+            configs,
             anonymous: targets,
             ports,
             needs,
@@ -296,11 +312,18 @@ impl Service {
             read_only: false,
             options: MountOptions::default(),
         };
+        let config = |key: &String| Mount {
+            target: format!("/{key}"),
+            source: MountSource::File { file: sketch.file_id(key), path: sketch.config_path(key) },
+            read_only: true,
+            options: MountOptions::default(),
+        };
         let mut mounts: Vec<Mount> = volumes
             .iter()
             .map(volume)
             .chain(binds.iter().map(bind))
             .chain(targets.iter().map(anonymous))
+            .chain(configs.iter().map(config))
             .collect();
         mounts.sort_by(|a, b| a.target.cmp(&b.target));
         let attach = |key: &String| {
@@ -325,6 +348,7 @@ impl Service {
             live: ContainerLive { networks: networks.iter().map(attach).collect(), limits: limits.clone() },
             policy: ContainerPolicy {
                 restart: *restart,
+                on_change: configs.iter().map(|key| (sketch.file_id(key), sketch.follows(key))).collect(),
                 dependencies: needs.iter().map(|(on, edge)| (ResourceId::container(on), *edge)).collect(),
                 probe: probe.clone(),
                 startup: startup.clone(),
@@ -340,6 +364,12 @@ impl Service {
     }
 }
 
+/// Where the config `key` is on the host.
+#[must_use]
+pub fn config_path(key: &str) -> String {
+    format!("/var/lib/aiplatd/configs/{key}")
+}
+
 fn binding(port: u16) -> PortBinding {
     PortBinding {
         host_ip: IpAddr::from([0, 0, 0, 0]),
@@ -350,6 +380,43 @@ fn binding(port: u16) -> PortBinding {
 }
 
 impl Sketch {
+    /// Has a config with this text.
+    #[must_use]
+    pub fn config(mut self, key: &str, text: &str, on_change: OnChange) -> Self {
+        self.configs.insert(key.to_owned(), (text.to_owned(), on_change));
+        self
+    }
+
+    fn content(&self, key: &str) -> Content {
+        Content::new(self.configs[key].0.as_bytes())
+    }
+
+    fn follows(&self, key: &str) -> OnChange {
+        self.configs[key].1
+    }
+
+    fn file_id(&self, key: &str) -> ResourceId {
+        match self.follows(key) {
+            OnChange::Restart | OnChange::Nothing => ResourceId::file(key),
+            OnChange::Recreate => ResourceId::file(&format!("{key}@{}", self.content(key).short())),
+        }
+    }
+
+    fn config_path(&self, key: &str) -> String {
+        config_path(self.file_id(key).key())
+    }
+
+    fn file(&self, key: &str) -> FileSpec {
+        FileSpec {
+            config: key.to_owned(),
+            path: self.config_path(key),
+            content: self.content(key),
+            mode: 0o444,
+            uid: None,
+            gid: None,
+        }
+    }
+
     /// The name on the host of `key`.
     #[must_use]
     pub fn host_name(&self, key: &str) -> String {
@@ -389,6 +456,8 @@ impl Sketch {
             };
             (ResourceId::volume(key), spec)
         });
+        let files = self.services.iter().flat_map(|service| &service.configs);
+        let files = files.map(|key| (self.file_id(key), self.file(key)));
         let images = self.services.iter().map(|service| {
             let spec = ImageSpec { reference: service.image.clone(), pull: service.pull };
             (ResourceId::image(&service.image), spec)
@@ -402,6 +471,7 @@ impl Sketch {
             settings: self.settings.clone(),
             networks: networks.collect(),
             volumes: volumes.collect(),
+            files: files.collect(),
             images: images.collect(),
             containers: containers.collect(),
             units: BTreeMap::new(),
@@ -414,67 +484,5 @@ impl Sketch {
     #[must_use]
     pub fn service(&mut self, name: &str) -> &mut Service {
         self.services.iter_mut().find(|service| service.name == name).expect("a service of the sketch")
-    }
-}
-
-/// A failing case is read by a person: a line a service, and only what it says.
-impl fmt::Debug for Sketch {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for service in &self.services {
-            write!(f, "\n    {service:?}")?;
-        }
-        let Self { name: _, services: _, networks, settings, removals: _, external, names, internal } = self;
-        if *settings != Settings::default() {
-            write!(f, "\n    {settings:?}")?;
-        }
-        if !networks.is_empty() || !external.is_empty() || !names.is_empty() {
-            write!(f, "\n    networks {networks:?} external {external:?} names {names:?}")?;
-        }
-        if internal.is_empty() { Ok(()) } else { write!(f, "\n    internal {internal:?}") }
-    }
-}
-
-impl fmt::Debug for Service {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let plain = service(&self.name);
-        write!(f, "{} {} v{} {:?}", self.name, self.image, self.version, self.restart)?;
-        for (on, edge) in &self.needs {
-            write!(f, " after {on}:{:?}", edge.condition)?;
-            write!(
-                f,
-                "{}{}",
-                if edge.restart { "+restart" } else { "" },
-                if edge.required { "" } else { "?" }
-            )?;
-        }
-        write!(f, " networks {:?}", self.networks)?;
-        for (what, said) in
-            [("volumes", format!("{:?}", self.volumes)), ("binds", format!("{:?}", self.binds))]
-        {
-            if said != "[]" {
-                write!(f, " {what} {said}")?;
-            }
-        }
-        for (name, probe) in
-            [("probe", &self.probe), ("startup", &self.startup), ("liveness", &self.liveness)]
-        {
-            if probe.is_some() {
-                write!(f, " {name}")?;
-            }
-        }
-        if !self.ports.is_empty() || !self.anonymous.is_empty() {
-            write!(f, " ports {:?} anonymous {:?}", self.ports, self.anonymous)?;
-        }
-        if self.limits != plain.limits || self.container_name.is_some() {
-            write!(f, " memory {} name {:?}", self.limits.memory, self.container_name)?;
-        }
-        write!(f, " boot {:?} stops with {}", self.app.boot, self.app.stop_exit)?;
-        if let Some(hang) = &self.app.hangs {
-            write!(f, " {hang:?}")?;
-        }
-        if let Some(upstream) = &self.app.upstream {
-            write!(f, " relies on {upstream}")?;
-        }
-        self.app.ends.as_ref().map_or(Ok(()), |ending| write!(f, " {ending:?}"))
     }
 }

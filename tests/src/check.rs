@@ -7,8 +7,9 @@ use aiplat_core::{
     Kind, ResourceId,
     action::{Action, label},
     fingerprint,
+    observed::ObservedFile,
     plan::Cause,
-    spec::{ContainerSpec, DependencyCondition, Platform, ProbeSpec},
+    spec::{ContainerSpec, DependencyCondition, OnChange, Platform, ProbeSpec},
 };
 
 use crate::{
@@ -65,6 +66,11 @@ pub fn untouched(before: &Engine, after: &Engine, instance: &str) -> Vec<String>
             found.push(format!("S12: foreign network {} changed", network.name));
         }
     }
+    for path in &before.foreign_files {
+        if after.file(path) != before.file(path) {
+            found.push(format!("S12: the foreign file {path} changed"));
+        }
+    }
     for (name, volume) in &before.volumes {
         if after.volumes.get(name) != Some(volume) {
             found.push(format!("S3: volume {name} changed or is gone"));
@@ -95,6 +101,8 @@ pub fn target(action: &Action) -> Option<&str> {
         | Action::CreateVolume { .. }
         | Action::PullImage { .. }
         | Action::CreateContainer(_)
+        | Action::WriteFile(_)
+        | Action::RemoveFile { .. }
         | Action::WriteUnitFiles(_)
         | Action::RemoveUnitFiles { .. }
         | Action::WriteUnit(_)
@@ -265,12 +273,42 @@ pub fn differences(engine: &Engine, desired: &Platform) -> Vec<String> {
             found.push(format!("network {} is not in the file", network.name));
         }
     }
+    found.extend(files_differ(engine, desired));
     for spec in desired.volumes.values() {
         if !engine.volumes.contains_key(&spec.host_name) {
             found.push(format!("volume {} is missing", spec.host_name));
         }
     }
     found
+}
+
+/// Files that are not as the file says, and files of aiplatd's writing that nothing asks for.
+fn files_differ(engine: &Engine, desired: &Platform) -> Vec<String> {
+    let mut found = Vec::new();
+    for spec in desired.files.values() {
+        let is_right = match engine.file(&spec.path) {
+            ObservedFile::Present { content, mode, .. } => content == spec.content && mode == spec.mode,
+            ObservedFile::Absent | ObservedFile::Obstructed { .. } => false,
+        };
+        if !is_right {
+            found.push(format!("{} is not as the file says", spec.path));
+        }
+    }
+    for (path, file) in &engine.files {
+        let is_ours = matches!(file, ObservedFile::Present { uid: 0, .. });
+        if is_ours && !desired.files.values().any(|spec| spec.path == *path) {
+            found.push(format!("{path} is not in the file"));
+        }
+    }
+    found
+}
+
+/// The config of which the run of `container` has seen another content than the file asks for.
+fn unread(container: &Container, desired: &Platform, spec: &ContainerSpec) -> Option<String> {
+    let restarts = spec.policy.on_change.iter().filter(|(_, follows)| **follows == OnChange::Restart);
+    let mut files = restarts.filter_map(|(id, _)| desired.files.get(id));
+    let unread = files.find(|file| container.read.get(&file.path) != Some(file.content.hash()))?;
+    Some(format!("has not read {}", unread.path))
 }
 
 fn service_differs(
@@ -295,6 +333,11 @@ fn service_differs(
     }
     if print(container) != Some(fingerprint::of(&spec.runtime).as_str()) {
         return Some("is of another file".to_owned());
+    }
+    if container.state == State::Running
+        && let Some(unread) = unread(container, desired, spec)
+    {
+        return Some(unread);
     }
     let wanted: Vec<&String> = spec.live.networks.values().map(|attachment| &attachment.host_name).collect();
     let mut has: Vec<&String> = container.networks.keys().collect();

@@ -12,7 +12,7 @@ use aiplat_core::{
         ObservedContainer, ObservedImage, ObservedMount, ObservedNetwork, ObservedState, ObservedVolume,
         Ownership, ProbeFacts, PublishedPort,
     },
-    spec::{FailureAction, InstanceId, Limits, OnExhausted, Protocol, RestartMode, Role, Settings},
+    spec::{FailureAction, InstanceId, Limits, OnChange, OnExhausted, Protocol, RestartMode, Role, Settings},
 };
 use proptest::{collection::vec, option, prelude::*, sample::select};
 
@@ -49,6 +49,7 @@ struct Choices {
     startup: bool,
     hangs: u32,
     relies: bool,
+    config: Option<&'static str>,
 }
 
 fn choices() -> impl Strategy<Value = Choices> {
@@ -82,13 +83,21 @@ fn choices() -> impl Strategy<Value = Choices> {
             prop::bool::weighted(0.2),
             prop_oneof![3 => Just(0_u32), 1 => 1..3_u32],
             any::<bool>(),
+            option::weighted(0.4, select(vec!["app", "common"])),
         ),
     );
     (running, mode, shape, rest).prop_map(|(running, restart, shape, rest)| {
         let (probe, boot_ms, one_shot, crashes) = running;
         let (edges, networks, volume, anonymous, port) = shape;
-        let (version, image, memory, renamed, stop_exit, start_first, (liveness, startup, hangs, relies)) =
-            rest;
+        let (
+            version,
+            image,
+            memory,
+            renamed,
+            stop_exit,
+            start_first,
+            (liveness, startup, hangs, relies, config),
+        ) = rest;
         Choices {
             version,
             image,
@@ -110,6 +119,7 @@ fn choices() -> impl Strategy<Value = Choices> {
             startup,
             hangs,
             relies,
+            config,
         }
     })
 }
@@ -118,18 +128,29 @@ fn choices() -> impl Strategy<Value = Choices> {
 /// stop, nobody waits for the completion of what does not complete, and no two services want one host port.
 pub fn sketches() -> impl Strategy<Value = Sketch> {
     let internal = prop::sample::subsequence(vec!["default", "front", "back"], 0..=2);
-    (vec((any::<bool>(), choices()), NAMES.len()), internal).prop_map(|(all, internal)| {
-        let present: Vec<(usize, &Choices)> = all
-            .iter()
-            .enumerate()
-            .filter(|(_, (is, _))| *is)
-            .map(|(index, (_, choices))| (index, choices))
-            .collect();
-        let mut ports = std::collections::BTreeSet::new();
-        let services: Vec<Service> =
-            present.iter().map(|(index, choices)| one(*index, choices, &present, &mut ports)).collect();
-        Sketch { internal: internal.into_iter().map(str::to_owned).collect(), ..sketch(services) }
-    })
+    let follows = select(vec![OnChange::Restart, OnChange::Recreate, OnChange::Nothing]);
+    let config = (1..4_u32, follows);
+    (vec((any::<bool>(), choices()), NAMES.len()), internal, [config.clone(), config]).prop_map(
+        |(all, internal, configs)| {
+            let present: Vec<(usize, &Choices)> = all
+                .iter()
+                .enumerate()
+                .filter(|(_, (is, _))| *is)
+                .map(|(index, (_, choices))| (index, choices))
+                .collect();
+            let mut ports = std::collections::BTreeSet::new();
+            let services: Vec<Service> =
+                present.iter().map(|(index, choices)| one(*index, choices, &present, &mut ports)).collect();
+            let texts = ["app", "common"].into_iter().zip(configs);
+            let configs =
+                texts.map(|(key, (version, follows))| (key.to_owned(), (format!("v{version}"), follows)));
+            Sketch {
+                internal: internal.into_iter().map(str::to_owned).collect(),
+                configs: configs.collect(),
+                ..sketch(services)
+            }
+        },
+    )
 }
 
 fn one(
@@ -170,6 +191,7 @@ fn one(
     service.start_first = choices.start_first;
     service.volumes =
         choices.volume.iter().map(|volume| ((*volume).to_owned(), "/data".to_owned())).collect();
+    service.configs = choices.config.iter().map(|key| (*key).to_owned()).collect();
     if choices.anonymous {
         service.anonymous.push("/scratch".to_owned());
     }

@@ -88,6 +88,7 @@ impl Lab {
         let ports = Ports {
             host: self.host.port(dead.clone()),
             units: Arc::new(self.systemd.clone()),
+            files: self.host.files(dead.clone()),
             clock: Arc::new(SimClock(self.host.clone())),
             store: self.disk.port(dead.clone()),
             source: self.folder.port(),

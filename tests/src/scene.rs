@@ -12,7 +12,9 @@ use aiplat_core::{
     fingerprint,
     ledger::{Failure, Ledger},
     observed::{Incarnation, ObservedState, ProbeFacts, ProbeOutcome},
-    plan::{Command, Planned, Requeue, Step, Verdict, World, entries, plan, ports_in_doubt, waits_for},
+    plan::{
+        Command, Planned, Requeue, Step, Verdict, World, entries, file_path, plan, ports_in_doubt, waits_for,
+    },
     preview::resources,
     spec::{Platform, ProbeSpec, Role},
     watch::{ProbeSchedule, watch},
@@ -137,6 +139,7 @@ impl Scene {
                 ours.find(|n| n.owner.as_ref().is_some_and(|o| o.resource == *id)).map(|n| n.name.clone())
             }),
             Kind::Volume => self.desired.volumes.get(id).map(|spec| spec.host_name.clone()),
+            Kind::File => file_path(&self.world(), id),
             Kind::Image | Kind::Container | Kind::Unit | Kind::Host => Some(id.key().to_owned()),
         };
         let target = Target { id: id.clone(), host_name: host_name.unwrap_or_else(|| id.key().to_owned()) };

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use aiplat_core::spec::{DependencyCondition, FailureAction, RestartMode};
+use aiplat_core::spec::{DependencyCondition, FailureAction, OnChange, RestartMode};
 
 use crate::build::{Service, Sketch};
 
@@ -20,6 +20,10 @@ impl Sketch {
         volumes.sort();
         volumes.dedup();
         section(&mut out, "volumes", volumes.into_iter().map(|key| self.named(key)));
+        let mut configs: Vec<&String> = self.services.iter().flat_map(|service| &service.configs).collect();
+        configs.sort();
+        configs.dedup();
+        section(&mut out, "configs", configs.into_iter().map(|key| self.config_line(key)));
         out.push_str(if self.services.is_empty() { "services: {}\n" } else { "services:\n" });
         for service in &self.services {
             service.yaml(&mut out);
@@ -32,6 +36,16 @@ impl Sketch {
         let internal = self.internal.contains(key).then(|| "internal: true".to_owned());
         let settings: Vec<String> = name.into_iter().chain(internal).collect();
         if settings.is_empty() { self.named(key) } else { format!("  {key}: {{{}}}\n", settings.join(", ")) }
+    }
+
+    fn config_line(&self, key: &str) -> String {
+        let (text, on_change) = &self.configs[key];
+        let on_change = match on_change {
+            OnChange::Restart => "restart",
+            OnChange::Recreate => "recreate",
+            OnChange::Nothing => "none",
+        };
+        format!("  {key}: {{content: {text:?}, on_change: {on_change}}}\n")
     }
 
     fn named(&self, key: &str) -> String {
@@ -65,6 +79,9 @@ impl Service {
         let mounts: Vec<String> = volumes.chain(anonymous).chain(binds).collect();
         if !mounts.is_empty() {
             let _ = writeln!(out, "    volumes: [{}]", mounts.join(", "));
+        }
+        if !self.configs.is_empty() {
+            let _ = writeln!(out, "    configs: {:?}", self.configs);
         }
         if !self.ports.is_empty() {
             let ports: Vec<String> = self.ports.iter().map(|port| format!("{port}:80")).collect();

@@ -6,7 +6,10 @@ use crate::{
     ResourceId,
     fingerprint::Fingerprint,
     observed::ContainerId,
-    spec::{Attachment, ContainerSpec, InstanceId, Limits, NetworkSpec, Platform, VolumeSpec},
+    spec::{
+        Attachment, ContainerSpec, ContentHash, FileSpec, InstanceId, Limits, NetworkSpec, Platform,
+        VolumeSpec,
+    },
 };
 
 /// One call of a host.
@@ -88,6 +91,15 @@ pub enum Action {
         /// Which.
         id: ContainerId,
     },
+    /// Write a file, in one piece: whoever reads it sees the old content or the new one.
+    WriteFile(Box<WriteFile>),
+    /// Remove a file of ours.
+    RemoveFile {
+        /// Where it is.
+        path: String,
+        /// What was last seen in it: another content is looked at first.
+        content: ContentHash,
+    },
     /// Write a unit's drop-in and the environment that it names. systemd is not told.
     WriteUnitFiles(Box<UnitFiles>),
     /// Remove both; the unit runs on.
@@ -118,6 +130,15 @@ pub enum Action {
         /// The new ones.
         limits: Limits,
     },
+}
+
+/// A file and what it takes the place of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WriteFile {
+    /// What to write, and where.
+    pub spec: FileSpec,
+    /// What was last seen in its place; `None`: nothing, and what has come since is not overwritten.
+    pub over: Option<ContentHash>,
 }
 
 /// What can be asked of systemd for one unit.
@@ -274,6 +295,8 @@ impl Action {
             | Self::Connect { .. }
             | Self::Disconnect { .. }
             | Self::HandBack { .. }
+            | Self::WriteFile(_)
+            | Self::RemoveFile { .. }
             | Self::WriteUnitFiles(_)
             | Self::RemoveUnitFiles { .. }
             | Self::WriteUnit(_)
@@ -301,6 +324,8 @@ impl Action {
             | Self::Connect { .. }
             | Self::Disconnect { .. }
             | Self::HandBack { .. }
+            | Self::WriteFile(_)
+            | Self::RemoveFile { .. }
             | Self::WriteUnitFiles(_)
             | Self::RemoveUnitFiles { .. }
             | Self::WriteUnit(_)
@@ -326,8 +351,8 @@ impl Action {
             Self::Disconnect { .. } => "disconnect",
             Self::HandBack { .. } => "release",
             Self::UpdateLimits { .. } => "update",
-            Self::WriteUnitFiles(_) | Self::WriteUnit(_) => "write",
-            Self::RemoveUnitFiles { .. } | Self::RemoveUnit { .. } => "remove",
+            Self::WriteFile(_) | Self::WriteUnitFiles(_) | Self::WriteUnit(_) => "write",
+            Self::RemoveFile { .. } | Self::RemoveUnitFiles { .. } | Self::RemoveUnit { .. } => "remove",
             Self::ReloadSystemd => "reload",
             Self::Unit { verb, .. } => verb.as_str(),
         }
@@ -356,6 +381,8 @@ impl fmt::Display for Action {
             Self::Disconnect { id, network } => write!(f, "{verb} container {id} from network {network}"),
             Self::HandBack { id } => write!(f, "{verb} container {id} to the engine"),
             Self::UpdateLimits { id, .. } => write!(f, "{verb} limits of container {id}"),
+            Self::WriteFile(write) => write!(f, "{verb} file {}", write.spec.path),
+            Self::RemoveFile { path, .. } => write!(f, "{verb} file {path}"),
             Self::WriteUnitFiles(files) => write!(f, "{verb} drop-in and environment of {}", files.unit),
             Self::RemoveUnitFiles { unit } => write!(f, "{verb} drop-in and environment of {unit}"),
             Self::WriteUnit(file) => write!(f, "{verb} unit file of {}", file.unit),

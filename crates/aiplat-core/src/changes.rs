@@ -31,6 +31,7 @@ pub fn changes(before: &Platform, after: &Platform) -> String {
     let others = [
         ("networks", before.networks != after.networks),
         ("volumes", before.volumes != after.volumes),
+        ("configs", before.files != after.files),
         ("gates", before.gates != after.gates),
         ("reconcile", before.settings != after.settings),
     ];
@@ -64,6 +65,7 @@ fn fields(old: &ContainerSpec, new: &ContainerSpec) -> String {
         ("container_name", old.host_name != new.host_name),
         ("networks", old.live.networks != new.live.networks),
         ("limits", old.live.limits != new.live.limits),
+        ("on_change", old.policy.on_change != new.policy.on_change),
         ("depends_on", old.policy.dependencies != new.policy.dependencies),
         ("healthcheck", old.policy.probe != new.policy.probe),
         ("restart", old.policy.restart != new.policy.restart),

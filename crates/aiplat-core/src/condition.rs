@@ -73,6 +73,8 @@ enum ConditionType {
     Overridden,
     /// The image is on this machine.
     ImageAvailable,
+    /// The files of its configs are written as the file says; said only of a service that has some.
+    ConfigRendered,
     /// Volumes and paths exist, and nobody else has them open.
     StorageReady,
     /// The host ports are free, or ours.
@@ -128,6 +130,7 @@ impl ConditionType {
             | Self::SpecValid
             | Self::Accepted
             | Self::ImageAvailable
+            | Self::ConfigRendered
             | Self::StorageReady
             | Self::PortsFree
             | Self::DependenciesReady
@@ -231,7 +234,7 @@ reasons! {
     ConnectionTimedOut,
     /// A container that depends on it has no way to the host.
     NoRoute,
-    /// A container, network, volume or unit of the same name belongs to somebody else.
+    /// A container, network, volume or unit of the same name, or a file in the same place, belongs to somebody else.
     NameTaken,
     /// Objects of this platform's name belong to another aiplatd instance.
     InstanceMismatch,

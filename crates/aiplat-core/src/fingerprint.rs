@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::spec::{
-    ContainerRuntime, EngineCheck, Hardening, Mount, MountOptions, MountSource, NetworkSpec, OwnUnit,
-    Recursive, Subnet, UnitSpec, VolumeSpec,
+    ContainerRuntime, EngineCheck, FileSpec, Hardening, Mount, MountOptions, MountSource, NetworkSpec,
+    OwnUnit, Recursive, Subnet, UnitSpec, VolumeSpec,
 };
 
 /// What has a fingerprint: a spec whose every change of these fields needs the object to be made anew.
@@ -67,7 +67,7 @@ pub fn of(spec: &impl Fingerprinted) -> Fingerprint {
         // Length-prefixed, so that no value can pretend to be another field.
         text.push_str(&format!("{}:{name}={}:{value}\n", name.len(), value.len()));
     }
-    Fingerprint(format!("v1:0:{}", digest(&text, 24)))
+    Fingerprint(format!("v1:0:{}", digest(text.as_bytes(), 24)))
 }
 
 /// Hashes of the single fields, so that `diff` can name what changed: `image`, `environment.TZ`, `ports`.
@@ -76,7 +76,7 @@ pub type FieldHashes = BTreeMap<String, String>;
 /// The hash of every field that is set.
 #[must_use]
 pub fn fields(spec: &impl Fingerprinted) -> FieldHashes {
-    spec.canonical().into_iter().map(|(name, value)| (name, digest(&value, 8))).collect()
+    spec.canonical().into_iter().map(|(name, value)| (name, digest(value.as_bytes(), 8))).collect()
 }
 
 /// The names of the fields that differ, sorted.
@@ -125,7 +125,8 @@ impl Fingerprinted for ContainerRuntime {
             push(&format!("labels.{name}"), Some(value.clone()));
         }
         for mount in mounts {
-            push(&format!("volumes.{}", mount.target), Some(mount_text(mount)));
+            let key = if matches!(mount.source, MountSource::File { .. }) { "configs" } else { "volumes" };
+            push(&format!("{key}.{}", mount.target), Some(mount_text(mount)));
         }
         for (key, value) in options.words() {
             push(key, Some(value.to_string()));
@@ -173,7 +174,22 @@ fn program(own: &OwnUnit) -> Vec<(String, String)> {
 /// What a text is recognised by.
 #[must_use]
 pub fn of_text(text: &str) -> String {
-    digest(text, 24)
+    digest(text.as_bytes(), 24)
+}
+
+impl Fingerprinted for FileSpec {
+    fn canonical(&self) -> Vec<(String, String)> {
+        let Self { config: _, path, content, mode, uid, gid } = self;
+        let number = |number: Option<u32>| number.map(|number| number.to_string());
+        let set = [
+            ("path", Some(path.clone())),
+            ("content", Some(content.hash().0.clone())),
+            ("mode", Some(format!("{mode:o}"))),
+            ("uid", number(*uid)),
+            ("gid", number(*gid)),
+        ];
+        set.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect()
+    }
 }
 
 impl Fingerprinted for NetworkSpec {
@@ -244,6 +260,7 @@ fn mount_text(mount: &Mount) -> String {
         MountSource::Volume { volume: _, host_name } => format!("volume:{host_name}"),
         // Whether a missing folder is made first says nothing about the container that then runs.
         MountSource::Bind { path, create: _ } => format!("bind:{path}"),
+        MountSource::File { file: _, path } => format!("config:{path}"),
         MountSource::Anonymous => "anonymous".to_owned(),
         MountSource::Tmpfs { size } => format!("tmpfs:{}", size.unwrap_or(0)),
     };
@@ -277,9 +294,10 @@ fn list(items: &[String]) -> String {
     items.iter().map(|item| format!("{}:{item},", item.len())).collect()
 }
 
-fn digest(text: &str, digits: usize) -> String {
+/// The first `digits` of the hash of `bytes`.
+pub(crate) fn digest(bytes: &[u8], digits: usize) -> String {
     let mut hex = String::with_capacity(64);
-    for byte in Sha256::digest(text.as_bytes()) {
+    for byte in Sha256::digest(bytes) {
         hex.push_str(&format!("{byte:02x}"));
     }
     hex.truncate(digits);

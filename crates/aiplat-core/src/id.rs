@@ -11,6 +11,8 @@ pub enum Kind {
     Network,
     /// A Docker volume; keyed by its key in the file.
     Volume,
+    /// A file of the host that aiplatd writes: what a config holds; keyed by the config's name.
+    File,
     /// A Docker image; keyed by its reference as written.
     Image,
     /// The set of containers of one service; keyed by the service's name.
@@ -23,8 +25,8 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind, in the order in which resources are listed.
-    pub const ALL: [Self; 6] =
-        [Self::Network, Self::Volume, Self::Image, Self::Container, Self::Unit, Self::Host];
+    pub const ALL: [Self; 7] =
+        [Self::Network, Self::Volume, Self::File, Self::Image, Self::Container, Self::Unit, Self::Host];
 
     /// The word before the slash.
     #[must_use]
@@ -32,6 +34,7 @@ impl Kind {
         match self {
             Self::Network => "network",
             Self::Volume => "volume",
+            Self::File => "file",
             Self::Image => "image",
             Self::Container => "container",
             Self::Unit => "unit",
@@ -71,6 +74,12 @@ impl ResourceId {
     #[must_use]
     pub fn volume(key: &str) -> Self {
         Self::new(Kind::Volume, key)
+    }
+
+    /// `file/<key>`.
+    #[must_use]
+    pub fn file(key: &str) -> Self {
+        Self::new(Kind::File, key)
     }
 
     /// `image/<reference>`.
@@ -119,7 +128,7 @@ impl fmt::Display for ResourceId {
 /// A text that is not `kind/name`.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error(
-    "`{0}` is not a resource: write kind/name, with one of the kinds network, volume, image, container, unit, host"
+    "`{0}` is not a resource: write kind/name, with one of the kinds network, volume, file, image, container, unit, host"
 )]
 pub struct InvalidResourceId(String);
 

@@ -10,7 +10,7 @@ use crate::{
     condition::{ConditionType, ErrorClass, Reason, Status},
     fingerprint::{FieldHashes, Fingerprint},
     observed::{FileStamp, Incarnation},
-    spec::{ProbeSpec, RestartSettings, Role},
+    spec::{ContentHash, ProbeSpec, RestartSettings, Role},
 };
 
 /// Everything remembered, by resource.
@@ -51,6 +51,10 @@ pub struct Record {
     pub reverts: Vec<Revert>,
     /// Of a systemd unit: what cannot be asked of systemd.
     pub unit: UnitRecord,
+    /// Of a file: what aiplatd has written.
+    pub file: FileRecord,
+    /// Which contents of its configs its present run was started with.
+    pub contents: Contents,
     /// When each condition last changed its status.
     pub transitions: BTreeMap<ConditionType, Transition>,
 }
@@ -77,6 +81,30 @@ pub struct UnitRecord {
     pub active_of: Option<String>,
     /// The start of systemd that this was under.
     pub systemd: String,
+}
+
+/// What is remembered of a file that aiplatd writes: whose it is cannot be read from it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct FileRecord {
+    /// Where it was written, or was about to be: what may be removed again.
+    pub path: Option<String>,
+    /// What is about to be written, until it is seen there: a crash in between leaves the old content, or this.
+    pub writing: Option<ContentHash>,
+    /// What was last seen there of our own writing. From then on whatever is in its place is a change of ours.
+    pub written: Option<ContentHash>,
+}
+
+/// Which contents a run of a service was started with.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Contents {
+    /// The run; `None`: the one that was about to begin.
+    pub run: Option<Incarnation>,
+    /// The run before it: another one than this is the one that was about to begin.
+    pub before: Option<Incarnation>,
+    /// What was in the files, by `file/<key>`.
+    pub seen: BTreeMap<ResourceId, ContentHash>,
 }
 
 /// Drift that was put right.

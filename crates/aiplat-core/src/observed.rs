@@ -1,6 +1,7 @@
 //! What the hosts were last seen to be like: plain values, merged from listings and single looks.
 
 mod diagnosis;
+mod file;
 mod listening;
 mod machine;
 mod unit;
@@ -14,6 +15,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 pub use diagnosis::{UnitDiagnosis, UnitEvidence};
+pub use file::ObservedFile;
 pub use listening::{ASKED_AT, Holder, Listener, Listening, Owner, Reach, Reached, elsewhere, stranger, who};
 pub use machine::{FolderFacts, HeldPort, Instance, InstanceOwner};
 pub use unit::{ActiveState, Layer, LoadState, ObservedUnit, OwnFiles, SystemdFacts};
@@ -75,6 +77,8 @@ pub struct ObservedState {
     pub sightings: BTreeMap<ContainerId, Sighting>,
     /// Paths of the host that troubled services mount. Absent: not looked at.
     pub files: BTreeMap<String, FileStamp>,
+    /// What is at the places of files that are ours, by path. Absent: not looked at yet.
+    pub own_files: BTreeMap<String, ObservedFile>,
     /// systemd itself.
     pub systemd: SystemdFacts,
     /// Units by name. Absent: not looked at yet.
@@ -474,6 +478,8 @@ pub enum Observed {
     Volume(String, Option<ObservedVolume>),
     /// The image of that reference.
     Image(String, ObservedImage),
+    /// What is at that path now.
+    File(String, ObservedFile),
     /// Units by name, as systemd has them now.
     Units(Vec<(String, ObservedUnit)>),
 }
@@ -501,6 +507,7 @@ impl ObservedState {
             Observed::Volume(name, Some(volume)) => drop(self.volumes.insert(name, volume)),
             Observed::Volume(name, None) => drop(self.volumes.remove(&name)),
             Observed::Image(reference, image) => drop(self.images.insert(reference, image)),
+            Observed::File(path, file) => drop(self.own_files.insert(path, file)),
             Observed::Units(units) => self.record_units(units, now),
         }
     }

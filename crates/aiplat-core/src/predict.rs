@@ -9,10 +9,10 @@ use crate::{
     action::{Action, CreateContainer},
     observed::{
         AsOf, ContainerDetail, ContainerId, ContainerState, Endpoint, Incarnation, ObservedContainer,
-        ObservedImage, ObservedMount, ObservedNetwork, ObservedState, ObservedVolume, Ownership, ProbeFacts,
-        ProbeOutcome, PublishedPort,
+        ObservedFile, ObservedImage, ObservedMount, ObservedNetwork, ObservedState, ObservedVolume,
+        Ownership, ProbeFacts, ProbeOutcome, PublishedPort,
     },
-    spec::{Attachment, DependencyCondition, MountSource, Platform, Role},
+    spec::{Attachment, DependencyCondition, FileSpec, MountSource, Platform, Role},
 };
 
 /// What the engine will only tell afterwards.
@@ -91,6 +91,15 @@ pub fn predict(
                 detail.engine_restarts = true;
             }
         }),
+        Action::WriteFile(write) => {
+            let FileSpec { config: _, path, content, mode, uid, gid } = &write.spec;
+            let (uid, gid) = (uid.unwrap_or_default(), gid.unwrap_or_default());
+            let file = ObservedFile::Present { content: content.clone(), mode: *mode, uid, gid };
+            observed.own_files.insert(path.clone(), file);
+        }
+        Action::RemoveFile { path, .. } => {
+            observed.own_files.insert(path.clone(), ObservedFile::Absent);
+        }
         Action::WriteUnitFiles(_)
         | Action::RemoveUnitFiles { .. }
         | Action::WriteUnit(_)
@@ -167,7 +176,7 @@ fn mounts(spec: &crate::spec::ContainerSpec, inherit: &[(String, String)]) -> Ve
     let declared = spec.runtime.mounts.iter().filter_map(|mount| {
         let (volume, bind) = match &mount.source {
             MountSource::Volume { host_name, .. } => (Some(host_name.clone()), None),
-            MountSource::Bind { path, .. } => (None, Some(path.clone())),
+            MountSource::Bind { path, .. } | MountSource::File { path, .. } => (None, Some(path.clone())),
             MountSource::Anonymous => {
                 let kept = inherit.iter().find(|(_, target)| *target == mount.target);
                 (Some(kept.map_or_else(|| AFTER_APPLY.to_owned(), |(volume, _)| volume.clone())), None)

@@ -1,17 +1,20 @@
 //! The whole plan: `plan` and `predict`, iterated to a fixpoint. What `diff` prints.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use serde::{Deserialize, Serialize};
 
 use crate::{
     Kind, ResourceId, Timestamp,
     condition::{ConditionType, Reason, Status},
-    ledger::{Ledger, UnitRecord},
-    observed::{ContainerState, ObservedImage, ObservedState},
+    ledger::{Ledger, Record},
+    observed::{ContainerState, ObservedFile, ObservedImage, ObservedState},
     plan::{Requeue, Step, Verdict, World, entries, notes, plan},
     predict::predict,
-    spec::{ContainerPolicy, Platform, UnitSpec},
+    spec::{ContainerPolicy, OnChange, Platform, UnitSpec},
 };
 
 /// Actions that can be done side by side.
@@ -69,8 +72,10 @@ pub fn resources(desired: &Platform, observed: &ObservedState, ledger: &Ledger) 
     let owners = owners.chain(observed.volumes.values().map(|volume| &volume.owner));
     let ours = owners.flatten().filter(|owner| owner.instance == desired.instance);
     ids.extend(ours.map(|owner| owner.resource.clone()));
-    let is_written = |unit: &UnitRecord| unit.files_of.is_some() || !unit.owned.is_empty();
-    let written = ledger.records.iter().filter(|(_, record)| is_written(&record.unit));
+    let is_written = |record: &Record| {
+        record.unit.files_of.is_some() || !record.unit.owned.is_empty() || record.file.path.is_some()
+    };
+    let written = ledger.records.iter().filter(|(_, record)| is_written(record));
     ids.extend(written.map(|(id, _)| id.clone()));
     if ids.iter().any(|id| id.kind == Kind::Unit) {
         ids.insert(ResourceId::systemd());
@@ -134,6 +139,9 @@ impl Future<'_> {
         for image in self.desired.images.values() {
             let present = ObservedImage::Present { id: String::new(), has_healthcheck: false };
             self.observed.images.entry(image.reference.clone()).or_insert(present);
+        }
+        for file in self.desired.files.values() {
+            self.observed.own_files.entry(file.path.clone()).or_insert(ObservedFile::Absent);
         }
         // A person's word does not pass by waiting for it.
         for suspended in
@@ -229,12 +237,21 @@ fn followed(changed: &[(&str, bool)]) -> Option<String> {
 fn containers_without_action(before: &Platform, after: &Platform) -> Vec<(ResourceId, String)> {
     let both = after.containers.iter().filter_map(|(id, new)| Some((id, before.containers.get(id)?, new)));
     let changes = both.filter_map(|(id, old, new)| {
-        let ContainerPolicy { restart, dependencies, probe, startup, liveness, stop_grace, update } =
-            &old.policy;
+        let ContainerPolicy {
+            restart,
+            on_change,
+            dependencies,
+            probe,
+            startup,
+            liveness,
+            stop_grace,
+            update,
+        } = &old.policy;
         let same_probes =
             (probe, startup, liveness) == (&new.policy.probe, &new.policy.startup, &new.policy.liveness);
         let changed = [
             ("restart", *restart != new.policy.restart),
+            ("on_change", on_change_differs(on_change, &new.policy.on_change)),
             ("depends_on", *dependencies != new.policy.dependencies),
             ("healthcheck", !same_probes),
             ("stop_grace_period", *stop_grace != new.policy.stop_grace),
@@ -243,6 +260,14 @@ fn containers_without_action(before: &Platform, after: &Platform) -> Vec<(Resour
         Some((id.clone(), followed(&changed)?))
     });
     changes.collect()
+}
+
+/// A config that comes or goes changes the container; one that is followed in another way does not.
+fn on_change_differs(
+    before: &BTreeMap<ResourceId, OnChange>,
+    after: &BTreeMap<ResourceId, OnChange>,
+) -> bool {
+    after.iter().any(|(id, follows)| before.get(id).is_some_and(|before| before != follows))
 }
 
 fn wave(steps: &[(ResourceId, Step)]) -> Wave {

@@ -116,8 +116,9 @@ const SERVICES: [(&str, &str, &str); 24] = [
 ];
 
 /// The name of a lint and a file that gets it; lints that are not about one service.
-const FILES: [(&str, &str); 8] = [
+const FILES: [(&str, &str); 9] = [
     ("version-ignored", "version: '3'\nservices: {}\n"),
+    ("unused-config", "services: {}\nconfigs: {app: {content: a}}\n"),
     ("unused-volume", "services: {}\nvolumes: {data: {}}\n"),
     ("unused-network", "services: {}\nnetworks: {back: {}}\n"),
     ("unknown-profile", "services: {}\nactive_profiles: [ui]\n"),

@@ -299,6 +299,7 @@ fn volumes() {
         let found = match &mounts[0].source {
             MountSource::Volume { volume, host_name } => format!("volume {} {host_name}", volume.key()),
             MountSource::Bind { path, create } => bind(path, *create),
+            MountSource::File { file, path } => format!("{file} {path}"),
             MountSource::Anonymous => "anonymous".to_owned(),
             MountSource::Tmpfs { size } => format!("tmpfs {size:?}"),
         };

@@ -1,5 +1,10 @@
 //! What paths of this machine look like: stamps that differ when content, owner or mode does.
 
+pub(crate) mod atomic;
+mod host;
+
+pub use host::Disk;
+
 use std::{collections::BTreeMap, fs, io, os::unix::fs::MetadataExt, path::Path, time::Duration};
 
 use aiplat_core::observed::FileStamp;

@@ -14,7 +14,8 @@ pub mod systemd;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 pub use port::{
-    Backend, Hint, HostError, HostErrorKind, LogLine, LogOptions, LogStream, Progress, Target, UnitAnswer,
+    Backend, FileHost, Hint, HostError, HostErrorKind, LogLine, LogOptions, LogStream, Progress, Target,
+    UnitAnswer,
     UnitHint, Units, Usage,
 };
 

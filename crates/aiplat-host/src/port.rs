@@ -14,7 +14,7 @@ use aiplat_core::{
     condition::{ErrorClass, Reason},
     observed::{
         ContainerId, FileStamp, FolderFacts, HeldPort, Instance, Listener, Listing, Observed,
-        ObservedContainer, ObservedUnit, PullProgress, Reach, UnitEvidence,
+        ObservedContainer, ObservedFile, ObservedUnit, PullProgress, Reach, UnitEvidence,
     },
     spec::{InstanceId, ProbeKind, Protocol},
 };
@@ -196,6 +196,16 @@ pub trait Backend: Send + Sync + 'static {
     fn version(&self) -> Option<String> {
         None
     }
+}
+
+/// The port to the files that aiplatd writes on the host. A real adapter and a simulated one implement it.
+pub trait FileHost: Send + Sync + 'static {
+    /// Looks at what is at `path` now. Links are not followed.
+    fn observe<'a>(&'a self, path: &'a str) -> BoxFuture<'a, Result<ObservedFile, HostError>>;
+
+    /// Does one action on a file, of the resource `id`. What is in the place is looked at first, and left alone (`Changed`)
+    /// where it is not what the action says. Writing what is there already and removing what is gone are successes.
+    fn apply<'a>(&'a self, id: &'a ResourceId, action: &'a Action) -> BoxFuture<'a, Result<(), HostError>>;
 }
 
 /// "Look at this unit again." Never news.

@@ -3,17 +3,20 @@
 use std::{
     collections::BTreeMap,
     net::IpAddr,
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
 use aiplat_core::{
     ResourceId,
     action::Action,
-    observed::{ContainerId, FileStamp, HeldPort, Listing, Observed, Reach},
+    observed::{ContainerId, FileStamp, HeldPort, Listing, Observed, ObservedFile, Reach},
     spec::{InstanceId, ProbeKind, Protocol},
 };
-use aiplat_host::{Backend, Hint, HostError, LogOptions, LogStream, Progress, Target, Usage};
+use aiplat_host::{Backend, FileHost, Hint, HostError, LogOptions, LogStream, Progress, Target, Usage};
 use futures_util::{future::BoxFuture, stream::BoxStream};
 use tokio_util::sync::CancellationToken;
 
@@ -21,20 +24,38 @@ use tokio_util::sync::CancellationToken;
 /// under SIGKILL: nothing is flushed, no destructor runs.
 pub struct CrashAt<B> {
     inner: B,
+    at: Arc<Point>,
+}
+
+/// The point, and how many were passed: one count for all that a process does.
+#[derive(Debug)]
+pub struct Point {
     at: u64,
     passed: AtomicU64,
 }
 
-impl<B> CrashAt<B> {
-    /// Aborts at point `at`.
-    pub fn new(inner: B, at: u64) -> Self {
-        Self { inner, at, passed: AtomicU64::new(0) }
+impl Point {
+    /// The `at`-th.
+    #[must_use]
+    pub fn new(at: u64) -> Arc<Self> {
+        Arc::new(Self { at, passed: AtomicU64::new(0) })
     }
 
-    fn point(&self) {
+    fn pass(&self) {
         if self.passed.fetch_add(1, Ordering::SeqCst) + 1 == self.at {
             std::process::abort();
         }
+    }
+}
+
+impl<B> CrashAt<B> {
+    /// Aborts at point `at`.
+    pub fn new(inner: B, at: Arc<Point>) -> Self {
+        Self { inner, at }
+    }
+
+    fn point(&self) {
+        self.at.pass();
     }
 }
 
@@ -121,5 +142,20 @@ impl<B: Backend> Backend for CrashAt<B> {
 
     fn version(&self) -> Option<String> {
         self.inner.version()
+    }
+}
+
+impl<B: FileHost> FileHost for CrashAt<B> {
+    fn observe<'a>(&'a self, path: &'a str) -> BoxFuture<'a, Result<ObservedFile, HostError>> {
+        self.inner.observe(path)
+    }
+
+    fn apply<'a>(&'a self, id: &'a ResourceId, action: &'a Action) -> BoxFuture<'a, Result<(), HostError>> {
+        Box::pin(async move {
+            self.point();
+            let result = self.inner.apply(id, action).await;
+            self.point();
+            result
+        })
     }
 }

@@ -8,7 +8,7 @@ use aiplat_core::{
     spec::InstanceId,
     status as core_status,
 };
-use aiplat_host::{Backend, Units};
+use aiplat_host::{Backend, FileHost, Units};
 use aiplat_runtime::{Config, Controller, Limits};
 use tokio::{net::UnixListener, task::JoinSet};
 use tokio_util::sync::CancellationToken;
@@ -32,6 +32,8 @@ pub struct Ports {
     pub host: Arc<dyn Backend>,
     /// systemd.
     pub units: Arc<dyn Units>,
+    /// The files of configs.
+    pub files: Arc<dyn FileHost>,
     /// Time.
     pub clock: Arc<dyn Clock>,
     /// Where the ledger is kept.

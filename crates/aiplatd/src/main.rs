@@ -3,8 +3,9 @@
 use std::{process::ExitCode, sync::Arc};
 
 use aiplat_host::{
-    Backend,
+    Backend, FileHost,
     docker::DockerBackend,
+    files::Disk,
     systemd::{Systemd, SystemdOptions},
 };
 use aiplatd::{
@@ -62,9 +63,11 @@ async fn run(args: Args) -> anyhow::Result<ExitCode> {
         ..Stored::default()
     });
     let config = std::path::absolute(&args.config).context("cannot resolve --config")?;
+    let (host, files) = engine_and_disk(DockerBackend::new(args.docker_socket.clone(), instance.clone()));
     let ports = Ports {
         units: Arc::new(Systemd::new(SystemdOptions::of_this_machine(folder.path().join("units")))),
-        host: host(DockerBackend::new(args.docker_socket.clone(), instance.clone())),
+        host,
+        files,
         clock: Arc::new(SystemClock),
         store: Arc::new(ledger),
         source: Arc::new(DiskSource::new(config)),
@@ -110,16 +113,17 @@ async fn run(args: Args) -> anyhow::Result<ExitCode> {
 }
 
 #[cfg(not(debug_assertions))]
-fn host(backend: DockerBackend) -> Arc<dyn Backend> {
-    Arc::new(backend)
+fn engine_and_disk(backend: DockerBackend) -> (Arc<dyn Backend>, Arc<dyn FileHost>) {
+    (Arc::new(backend), Arc::new(Disk))
 }
 
 /// Test builds can be told to die around the n-th action.
 #[cfg(debug_assertions)]
-fn host(backend: DockerBackend) -> Arc<dyn Backend> {
-    match std::env::var("AIPLATD_CRASH_AT").ok().and_then(|at| at.parse().ok()) {
-        Some(at) => Arc::new(aiplatd::crash::CrashAt::new(backend, at)),
-        None => Arc::new(backend),
+fn engine_and_disk(backend: DockerBackend) -> (Arc<dyn Backend>, Arc<dyn FileHost>) {
+    use aiplatd::crash::{CrashAt, Point};
+    match std::env::var("AIPLATD_CRASH_AT").ok().and_then(|at| at.parse().ok()).map(Point::new) {
+        Some(at) => (Arc::new(CrashAt::new(backend, Arc::clone(&at))), Arc::new(CrashAt::new(Disk, at))),
+        None => (Arc::new(backend), Arc::new(Disk)),
     }
 }
 

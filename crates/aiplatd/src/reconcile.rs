@@ -151,6 +151,8 @@ impl Passes {
             // Nothing was done, and nobody is to blame but the host: no attempt is counted.
             match id.kind {
                 Kind::Unit | Kind::Host => self.shared.record_systemd_loss(&error.message),
+                // A disk is not away; it fails.
+                Kind::File => {}
                 Kind::Container | Kind::Network | Kind::Volume | Kind::Image => {
                     self.shared.record_loss(&error.message);
                 }
@@ -185,10 +187,12 @@ impl Passes {
                 if news {
                     warn!(%action, class = ?error.class, "{error}");
                 }
-                if error.class == ErrorClass::Changed {
+                // A path that is missing may be a config that somebody has removed.
+                if error.class == ErrorClass::Changed || error.reason == Reason::HostPathMissing {
                     let parts = state.mark_parts_stale(id);
                     self.shared.schedule(parts);
-                } else if news {
+                }
+                if error.class != ErrorClass::Changed && news {
                     state.events.warn(
                         self.shared.clock.wall_ms(),
                         "DEPLOY_FAIL",

@@ -18,7 +18,7 @@ use aiplat_core::{
     plan,
     spec::InstanceId,
 };
-use aiplat_host::{Backend, HostError, HostErrorKind, Progress, Units};
+use aiplat_host::{Backend, FileHost, HostError, HostErrorKind, Progress, Units};
 use aiplat_runtime::Handle;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -34,6 +34,8 @@ pub struct Shared {
     pub host: Arc<dyn Backend>,
     /// systemd.
     pub units: Arc<dyn Units>,
+    /// The files of configs.
+    pub files: Arc<dyn FileHost>,
     /// Time.
     pub clock: Arc<dyn Clock>,
     /// Where the ledger is kept.
@@ -66,10 +68,11 @@ impl Shared {
         ledger_lost: Option<String>,
     ) -> Self {
         let state = State::remembering(ledger, ledger_lost);
-        let crate::daemon::Ports { host, units, clock, store, source } = ports;
+        let crate::daemon::Ports { host, units, files, clock, store, source } = ports;
         Self {
             host,
             units,
+            files,
             clock,
             store,
             source,
@@ -145,6 +148,9 @@ impl Shared {
         if matches!(id.kind, Kind::Unit | Kind::Host) {
             return self.look_at_units(id).await;
         }
+        if id.kind == Kind::File {
+            return self.look_at_own_file(id).await;
+        }
         let target = {
             let mut state = self.lock();
             // Taken off before the read begins: a hint that comes during the read puts it back.
@@ -203,6 +209,41 @@ impl Shared {
             self.schedule([ResourceId::systemd()]);
         }
         Ok(())
+    }
+
+    /// Looks at what is in the place of a file of ours.
+    async fn look_at_own_file(&self, id: &ResourceId) -> Result<(), HostError> {
+        let path = {
+            let mut state = self.lock();
+            state.mark_fresh(id);
+            state.file_path(id)
+        };
+        let Some(path) = path else { return Ok(()) };
+        match self.observe_file(path).await {
+            Ok(()) => Ok(()),
+            Err(error) => {
+                self.lock().mark_stale(id);
+                Err(error)
+            }
+        }
+    }
+
+    async fn observe_file(&self, path: String) -> Result<(), HostError> {
+        let found = match tokio::time::timeout(LOOK_DEADLINE, self.files.observe(&path)).await {
+            Ok(result) => result?,
+            Err(_elapsed) => return Err(timed_out(&format!("looking at {path} took longer than 30s"))),
+        };
+        self.lock().record(Observed::File(path, found), &self.instance, self.clock.now());
+        Ok(())
+    }
+
+    /// Looks at files that a platform asks for which is not in force yet; one that cannot be looked at stays unknown.
+    pub async fn look_for_files(&self, paths: Vec<String>) {
+        for path in paths {
+            if let Err(error) = self.observe_file(path).await {
+                tracing::info!(error = %error, "A file could not be looked for.");
+            }
+        }
     }
 
     async fn observe_unit(&self, name: &str) -> Result<ObservedUnit, HostError> {
@@ -298,6 +339,7 @@ impl Shared {
     ) -> Result<(), HostError> {
         match id.kind {
             Kind::Unit | Kind::Host => self.units.apply(action).await,
+            Kind::File => self.files.apply(id, action).await,
             Kind::Container | Kind::Network | Kind::Volume | Kind::Image => {
                 self.host.apply(id, action, progress, cancel).await
             }

@@ -415,6 +415,7 @@ pub async fn diff(shared: &Shared, file: Option<(Option<Platform>, String)>) -> 
     let units = desired.units.values().flat_map(|spec| [spec.unit.as_str(), spec.main()]);
     let units: BTreeSet<String> = units.map(str::to_owned).collect();
     shared.look_for_units(units).await;
+    shared.look_for_files(desired.files.values().map(|spec| spec.path.clone()).collect()).await;
     // A container of somebody else may have come a moment ago, and its event is still on its way.
     if let Err(error) = shared.relist().await {
         return Err(format!("the engine does not answer: {}", error.message));

@@ -131,6 +131,12 @@ impl State {
         self.ledger.records.values().any(|record| record.unit.owned.contains_key(name))
     }
 
+    /// Where the file `id` is, or was written by an earlier platform.
+    #[must_use]
+    pub fn file_path(&self, id: &ResourceId) -> Option<String> {
+        plan::file_path(&self.world(Timestamp::ZERO)?, id)
+    }
+
     /// Whether `id` must be looked at before anything is decided.
     #[must_use]
     pub fn must_look(&self, id: &ResourceId) -> bool {
@@ -143,6 +149,7 @@ impl State {
                 let members = self.observed.owned.get(id).map(Vec::as_slice).unwrap_or_default();
                 members.iter().any(|member| member.detail.is_none())
             }
+            Kind::File => self.file_path(id).is_some_and(|path| !self.observed.own_files.contains_key(&path)),
             // One that is away is asked whenever there is a reason to ask.
             Kind::Unit => {
                 let names = self.unit_names(id);
@@ -246,7 +253,7 @@ impl State {
     #[must_use]
     pub fn priority(&self, id: &ResourceId) -> u32 {
         match id.kind {
-            Kind::Network | Kind::Volume => u32::MAX,
+            Kind::Network | Kind::Volume | Kind::File => u32::MAX,
             Kind::Image => u32::MAX - 1,
             Kind::Container | Kind::Unit => self.heights.get(id).copied().unwrap_or(0),
             Kind::Host => u32::MAX,
@@ -284,6 +291,7 @@ impl State {
             Kind::Container => {
                 desired.and_then(|platform| platform.containers.get(id)).map(|spec| spec.host_name.clone())
             }
+            Kind::File => self.file_path(id),
             Kind::Unit => self.unit_names(id).into_iter().next(),
             Kind::Image | Kind::Host => None,
         };
@@ -311,6 +319,8 @@ impl State {
         let mut ids = self.ids();
         self.observed.record_listing(listing, instance, now);
         ids.extend(self.ids());
+        // Nobody tells of changes by hand: what is in their places is read again with every listing.
+        self.stale.extend(ids.iter().filter(|id| id.kind == Kind::File).cloned());
         self.spare_the_unknown();
         ids
     }

@@ -265,7 +265,7 @@ fn resource(state: &State, world: &World<'_>, id: &ResourceId) -> ResourceStatus
             let (word, message) = passive(id, &step);
             if message.is_empty() { (word, moved(world, id)) } else { (word, message) }
         }
-        Kind::Network | Kind::Volume | Kind::Host => passive(id, &step),
+        Kind::Network | Kind::Volume | Kind::File | Kind::Host => passive(id, &step),
     };
     let users = world.desired.services().filter(|(_, spec)| spec.needs(id));
     ResourceStatus {

@@ -5,6 +5,7 @@ mod asked;
 mod clauses;
 mod driver;
 mod errors;
+pub mod files;
 
 use aiplat_core::spec::{ContainerRuntime, InstanceId};
 use aiplat_host::Backend;

@@ -34,6 +34,8 @@ impl Engine {
             | Action::Connect { .. }
             | Action::Disconnect { .. }
             | Action::HandBack { .. }
+            | Action::WriteFile(_)
+            | Action::RemoveFile { .. }
             | Action::WriteUnitFiles(_)
             | Action::RemoveUnitFiles { .. }
             | Action::WriteUnit(_)
@@ -74,6 +76,8 @@ impl Engine {
                 }
             }
             Action::PullImage { reference } => self.pull(reference).map_err(pull_error),
+            Action::WriteFile(write) => self.write(write),
+            Action::RemoveFile { path, content } => self.unwrite(path, content),
             Action::WriteUnitFiles(_)
             | Action::RemoveUnitFiles { .. }
             | Action::WriteUnit(_)
@@ -177,6 +181,7 @@ impl Engine {
                     }
                     (None, Some(path.clone()))
                 }
+                MountSource::File { path, .. } => (None, Some(path.clone())),
                 MountSource::Anonymous => (kept(), None),
                 MountSource::Tmpfs { .. } => continue,
             };

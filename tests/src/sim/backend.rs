@@ -29,7 +29,7 @@ pub struct SimPort {
 
 impl SimPort {
     /// Nothing that a dead daemon has under way goes on.
-    async fn unless_dead<T>(&self, work: impl Future<Output = T>) -> T {
+    pub(super) async fn unless_dead<T>(&self, work: impl Future<Output = T>) -> T {
         tokio::select! {
             biased;
             // Cancel-safe: a flag that stays set.
@@ -106,8 +106,7 @@ impl Backend for SimPort {
         let inner = self.host.settle();
         let stamp = |path: String| {
             let writes = inner.engine.writes.get(&path).copied().unwrap_or_default();
-            let stamp =
-                if inner.engine.paths.contains(&path) { writes.to_string() } else { "absent".to_owned() };
+            let stamp = if inner.engine.is_there(&path) { writes.to_string() } else { "absent".to_owned() };
             (path, FileStamp(stamp))
         };
         let stamps = paths.into_iter().map(stamp).collect();

@@ -12,7 +12,7 @@ use std::{
 
 use aiplat_core::{
     Timestamp,
-    observed::{HeldPort, PublishedPort},
+    observed::{HeldPort, ObservedFile, PublishedPort},
     spec::{PortBinding, Protocol},
 };
 
@@ -56,6 +56,10 @@ pub struct Engine {
     pub apps: BTreeMap<String, App>,
     /// Files and folders of the host.
     pub paths: BTreeSet<String>,
+    /// What is in the files of the host that matter, by path.
+    pub files: BTreeMap<String, ObservedFile>,
+    /// Those of them that somebody else has put there, and not in the place of one of ours.
+    pub foreign_files: BTreeSet<String>,
     /// How often each of them has been written since.
     pub writes: BTreeMap<String, u32>,
     /// Host ports that processes outside of containers hold.
@@ -202,7 +206,7 @@ impl Engine {
             return refuse(404, format!("No such image: {image}"));
         };
         if let Some(path) =
-            mounts.iter().filter_map(|mount| mount.bind.as_ref()).find(|path| !self.paths.contains(*path))
+            mounts.iter().filter_map(|mount| mount.bind.as_ref()).find(|path| !self.is_there(path))
         {
             return refuse(
                 400,
@@ -243,6 +247,7 @@ impl Engine {
             oom_killed: false,
             networks: networks.into_iter().collect(),
             mounts,
+            read: BTreeMap::new(),
             bindings,
             ports: Vec::new(),
             limits,
@@ -284,6 +289,8 @@ impl Engine {
         let app = self.app(&container);
         let started = self.join(&container).and_then(|()| self.publish(&container));
         let started = started.and_then(|ports| Ok((ports, self.attach(&container)?)));
+        let started = started.and_then(|it| self.mounted(&container).map(|()| it));
+        let read = self.contents(&container);
         let started = if app.missing_executable && started.is_ok() {
             refuse(
                 400,
@@ -314,6 +321,7 @@ impl Engine {
                 container.log.push(Written { at: now, stderr: false, text: "started".to_owned() });
                 container.oom_killed = false;
                 container.ports = ports;
+                container.read = read;
                 container.networks = networks;
                 container.ends = ends.map(|ending| (now + ending.after, ending.exit_code, ending.oom));
                 let labels = container.labels.clone();

@@ -10,13 +10,13 @@ use std::{
 };
 
 use aiplat_core::{
-    ResourceId, Timestamp,
+    Kind, ResourceId, Timestamp,
     action::Action,
     condition::{ErrorClass, Reason},
     observed::{PullProgress, Reach},
     spec::{InstanceId, Platform},
 };
-use aiplat_host::{HostError, HostErrorKind, Progress};
+use aiplat_host::{FileHost, HostError, HostErrorKind, Progress};
 use tokio::{sync::Notify, time::Instant};
 use tokio_util::sync::CancellationToken;
 
@@ -173,6 +173,12 @@ impl SimHost {
         done
     }
 
+    /// The files of the machine, as one daemon reaches them.
+    #[must_use]
+    pub fn files(&self, dead: CancellationToken) -> Arc<dyn FileHost> {
+        Arc::new(SimPort { host: self.clone(), dead })
+    }
+
     /// The port of one daemon.
     #[must_use]
     pub fn port(&self, alive: CancellationToken) -> Arc<SimPort> {
@@ -304,7 +310,7 @@ impl SimHost {
 
     fn effect(&self, id: &ResourceId, action: &Action, exit_code: i64) -> Result<(), HostError> {
         let mut inner = self.settle();
-        if inner.away {
+        if inner.away && id.kind != Kind::File {
             return Err(Self::unreachable());
         }
         let before = inner.engine.clone();

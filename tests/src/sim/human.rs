@@ -155,7 +155,7 @@ impl Engine {
         let ids: Vec<(String, String)> =
             ours.map(|container| (container.id.clone(), container.name.clone())).collect();
         let (id, name) = rng.pick(&ids)?.clone();
-        let (what, done) = match rng.below(11) {
+        let (what, done) = match rng.below(12) {
             0 => ("kill", self.kill(&id)),
             // Who stops what then exits with 0 has completed it, where the file does not say `restart: always`.
             1 => ("stop", {
@@ -174,6 +174,18 @@ impl Engine {
                 }
             }),
             6 => ("start", self.start(&id)),
+            11 => ("a file that it mounts: changed or removed", {
+                let ours =
+                    |path: &String| self.files.contains_key(path) && !self.foreign_files.contains(path);
+                let mounts = self.containers.get(&id)?.mounts.iter().filter_map(|mount| mount.bind.clone());
+                let paths: Vec<String> = mounts.filter(ours).collect();
+                match rng.pick(&paths).cloned() {
+                    Some(path) if rng.percent(50) => self.put_file(&path, b"by hand"),
+                    Some(path) => self.remove_file(&path),
+                    None => {}
+                }
+                Ok(())
+            }),
             7 => ("network create, twice at once", {
                 let names: Vec<String> = self.networks.values().map(|network| network.name.clone()).collect();
                 rng.pick(&names).iter().for_each(|network| self.duplicate_network(network));

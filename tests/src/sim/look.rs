@@ -50,6 +50,7 @@ impl Engine {
                 });
                 Observed::Image(host_name.clone(), image)
             }
+            Kind::File => Observed::File(host_name.clone(), self.file(host_name)),
             // Those are the other port's.
             Kind::Unit | Kind::Host => Observed::Units(Vec::new()),
         }

@@ -5,6 +5,7 @@ pub mod app;
 pub mod backend;
 pub mod engine;
 pub mod faults;
+pub mod files;
 pub mod hints;
 pub mod host;
 pub mod human;

@@ -8,7 +8,7 @@ use std::{
 use aiplat_core::{
     Timestamp,
     observed::{ContainerId, PublishedPort},
-    spec::{Limits, PortBinding},
+    spec::{ContentHash, Limits, PortBinding},
 };
 
 /// A container.
@@ -44,6 +44,8 @@ pub struct Container {
     pub networks: BTreeMap<String, Connection>,
     /// Mounts.
     pub mounts: Vec<Mounted>,
+    /// What was in the files that it mounts when it was last started: it sees no other, whatever is put in their places.
+    pub read: BTreeMap<String, ContentHash>,
     /// What it publishes when it runs.
     pub bindings: Vec<PortBinding>,
     /// What it publishes now.

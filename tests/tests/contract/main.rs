@@ -3,6 +3,7 @@
 //! `AIPLAT_ENGINE_TESTS=required` makes a missing engine, or a missing `aiplat-demo:1`, a failure.
 
 mod docker;
+mod files;
 mod raw;
 mod simulated;
 

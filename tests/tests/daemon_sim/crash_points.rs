@@ -12,7 +12,7 @@ use crate::{converged, three};
 
 /// What happens at one call.
 #[derive(Debug, Clone, Copy)]
-enum Kind {
+pub(crate) enum Kind {
     Error,
     LostReply,
     HangBefore,
@@ -21,10 +21,10 @@ enum Kind {
     CrashAfter,
 }
 
-const KINDS: [Kind; 6] =
+pub(crate) const KINDS: [Kind; 6] =
     [Kind::Error, Kind::LostReply, Kind::HangBefore, Kind::HangAfter, Kind::CrashBefore, Kind::CrashAfter];
 
-fn fate(kind: Kind, crash: &CancellationToken) -> Fate {
+pub(crate) fn fate(kind: Kind, crash: &CancellationToken) -> Fate {
     match kind {
         Kind::Error => Fate::ErrorBefore,
         Kind::LostReply => Fate::LostReply,

@@ -1,6 +1,7 @@
 //! The real daemon on the simulated machine, in virtual time, with safety checkers at every call.
 
 mod chaos;
+mod configs;
 mod converge;
 mod crash_points;
 mod engine;

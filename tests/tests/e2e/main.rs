@@ -7,6 +7,7 @@ mod access;
 mod beside;
 mod chain;
 mod changes;
+mod configs;
 mod conflicts;
 mod crash;
 mod edits;

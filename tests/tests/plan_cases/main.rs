@@ -5,6 +5,7 @@
 
 mod beside;
 mod changes;
+mod configs;
 mod crashes;
 mod drift;
 mod engine;

@@ -5,16 +5,17 @@ use std::collections::BTreeMap;
 use super::{
     check::{DEFAULT_NETWORK, Scene, container_name, network_name, networks_of, volume_name},
     draft::{
-        AttachmentDraft, Draft, Health, MountDraft, NetworkDraft, ServiceDraft, SourceDraft, UnitDraft,
-        VolumeDraft,
+        AttachmentDraft, Draft, GrantDraft, Health, MountDraft, NetworkDraft, ServiceDraft, SourceDraft,
+        UnitDraft, VolumeDraft,
     },
 };
 use crate::{
     Kind, ResourceId, Timestamp,
     spec::{
-        Attachment, ContainerLive, ContainerPolicy, ContainerRuntime, ContainerSpec, Dependency, EngineCheck,
-        Hardening, ImageSpec, InstanceId, Mount, MountSource, Namespace, NetworkSpec, Options, OwnUnit,
-        Platform, PortBinding, PullPolicy, Removals, TimerSpec, UnitSpec, VolumeSpec,
+        Attachment, ContainerLive, ContainerPolicy, ContainerRuntime, ContainerSpec, Content, Dependency,
+        EngineCheck, FileSpec, Hardening, ImageSpec, InstanceId, Mount, MountOptions, MountSource, Namespace,
+        NetworkSpec, OnChange, Options, OwnUnit, Platform, PortBinding, PullPolicy, Removals, TimerSpec,
+        UnitSpec, VolumeSpec,
     },
 };
 
@@ -39,12 +40,61 @@ pub(super) fn compile(scene: &Scene<'_>, instance: &InstanceId) -> Platform {
         settings: draft.settings.clone(),
         networks,
         volumes,
+        files: files(scene),
         images: images(scene),
         containers,
         units: of_systemd.collect(),
         gates: gates(scene),
         removals: Removals::From(Timestamp::ZERO),
     }
+}
+
+/// A file for each config, mode and owner that an active service asks for.
+fn files(scene: &Scene<'_>) -> BTreeMap<ResourceId, FileSpec> {
+    let of_engine = scene.active.values().filter(|service| service.unit.is_none());
+    let grants = of_engine.flat_map(|service| &service.configs);
+    grants.filter_map(|grant| Some((file_id(scene, grant), file(scene, grant)?))).collect()
+}
+
+/// Those with the usual mode and owner bear the config's name; where a change recreates, each content has its own.
+fn file_id(scene: &Scene<'_>, grant: &GrantDraft) -> ResourceId {
+    let GrantDraft { place: _, source, target: _, mode, uid, gid } = grant;
+    let number = |id: &Option<u32>| id.map_or_else(|| "own".to_owned(), |id| id.to_string());
+    let is_usual = (*mode, *uid, *gid) == (0o444, None, None);
+    let access = (!is_usual).then(|| format!("@{mode:04o}-{}-{}", number(uid), number(gid)));
+    let recreates = on_change(scene, source) == OnChange::Recreate;
+    let content = content(scene, source).filter(|_| recreates).map(|content| format!("@{}", content.short()));
+    ResourceId::file(&format!("{source}{}{}", access.unwrap_or_default(), content.unwrap_or_default()))
+}
+
+fn file_path(scene: &Scene<'_>, id: &ResourceId) -> String {
+    scene.state_dir.join("configs").join(id.key()).to_string_lossy().into_owned()
+}
+
+fn file(scene: &Scene<'_>, grant: &GrantDraft) -> Option<FileSpec> {
+    let GrantDraft { place: _, source, target: _, mode, uid, gid } = grant;
+    Some(FileSpec {
+        config: source.clone(),
+        path: file_path(scene, &file_id(scene, grant)),
+        content: content(scene, source)?.clone(),
+        mode: *mode,
+        uid: *uid,
+        gid: *gid,
+    })
+}
+
+fn content<'a>(scene: &Scene<'a>, config: &str) -> Option<&'a Content> {
+    scene.draft.configs.get(config)?.content.as_ref()
+}
+
+fn on_change(scene: &Scene<'_>, config: &str) -> OnChange {
+    scene.draft.configs.get(config).map(|config| config.on_change).unwrap_or_default()
+}
+
+fn config_mount(scene: &Scene<'_>, grant: &GrantDraft) -> Mount {
+    let file = file_id(scene, grant);
+    let source = MountSource::File { path: file_path(scene, &file), file };
+    Mount { target: grant.target.clone(), source, read_only: true, options: MountOptions::default() }
 }
 
 fn images(scene: &Scene<'_>) -> BTreeMap<ResourceId, ImageSpec> {
@@ -68,6 +118,8 @@ fn gates(scene: &Scene<'_>) -> BTreeMap<String, Vec<ResourceId>> {
         match kind {
             Kind::Container | Kind::Unit => scene.active.contains_key(key).then(|| service_id(scene, key)),
             Kind::Network | Kind::Volume | Kind::Image | Kind::Host => Some(ResourceId::new(kind, key)),
+            // The checks have refused it.
+            Kind::File => None,
         }
     };
     let gates = scene.draft.gates.iter().map(|(name, gate)| {
@@ -87,8 +139,16 @@ fn service_id(scene: &Scene<'_>, name: &str) -> ResourceId {
 }
 
 fn unit(scene: &Scene<'_>, name: &str, service: &ServiceDraft, draft: &UnitDraft) -> UnitSpec {
-    let ContainerPolicy { restart, dependencies, probe, startup, liveness, stop_grace: _, update: _ } =
-        policy(scene, service);
+    let ContainerPolicy {
+        restart,
+        on_change: _,
+        dependencies,
+        probe,
+        startup,
+        liveness,
+        stop_grace: _,
+        update: _,
+    } = policy(scene, service);
     UnitSpec {
         service: name.to_owned(),
         unit: draft.unit.value.clone(),
@@ -142,7 +202,7 @@ pub(super) fn container(scene: &Scene<'_>, name: &str, service: &ServiceDraft) -
     ContainerSpec {
         service: name.to_owned(),
         host_name,
-        runtime: ContainerRuntime { options: options(scene, service), ..runtime(draft, service) },
+        runtime: ContainerRuntime { options: options(scene, service), ..runtime(scene, service) },
         live: ContainerLive {
             networks: networks.into_iter().map(attachment).collect(),
             limits: service.limits.clone(),
@@ -151,8 +211,10 @@ pub(super) fn container(scene: &Scene<'_>, name: &str, service: &ServiceDraft) -
     }
 }
 
-fn runtime(draft: &Draft, service: &ServiceDraft) -> ContainerRuntime {
-    let mut mounts: Vec<Mount> = service.mounts.iter().map(|one| mount(draft, one)).collect();
+fn runtime(scene: &Scene<'_>, service: &ServiceDraft) -> ContainerRuntime {
+    let mounted = service.mounts.iter().map(|one| mount(scene.draft, one));
+    let configs = service.configs.iter().map(|grant| config_mount(scene, grant));
+    let mut mounts: Vec<Mount> = mounted.chain(configs).collect();
     mounts.sort_by(|a, b| a.target.cmp(&b.target));
     // Sorted as well: an edit that only reorders lines must not recreate the container.
     let mut ports: Vec<PortBinding> = service.ports.iter().map(|port| port.value.clone()).collect();
@@ -253,6 +315,11 @@ fn policy(scene: &Scene<'_>, service: &ServiceDraft) -> ContainerPolicy {
     };
     ContainerPolicy {
         restart: service.restart.value,
+        on_change: service
+            .configs
+            .iter()
+            .map(|grant| (file_id(scene, grant), on_change(scene, &grant.source)))
+            .collect(),
         dependencies: edges.map(|edge| (service_id(scene, &edge.to), dependency(edge))).collect(),
         probe: probe.clone(),
         startup: startup.clone(),

@@ -10,8 +10,8 @@ use super::{
     tree::{Place, Spanned},
 };
 use crate::spec::{
-    DependencyCondition, EngineCheck, Hardening, Limits, Management, MountOptions, Options, PortBinding,
-    ProbeSpec, PullPolicy, RestartMode, Settings, Subnet, UpdatePolicy,
+    Content, DependencyCondition, EngineCheck, Hardening, Limits, Management, MountOptions, OnChange,
+    Options, PortBinding, ProbeSpec, PullPolicy, RestartMode, Settings, Subnet, UpdatePolicy,
 };
 
 /// All of the file.
@@ -23,6 +23,7 @@ pub(super) struct Draft {
     /// Some services could not be decoded as mappings at all: nothing is unknown for sure.
     pub(super) networks: BTreeMap<String, NetworkDraft>,
     pub(super) volumes: BTreeMap<String, VolumeDraft>,
+    pub(super) configs: BTreeMap<String, ConfigDraft>,
     pub(super) gates: BTreeMap<String, GateDraft>,
     pub(super) active_profiles: Vec<Spanned<String>>,
     /// Lints that are allowed everywhere.
@@ -45,6 +46,7 @@ pub(super) struct ServiceDraft {
     pub(super) stop_grace: Duration,
     pub(super) ports: Vec<Spanned<PortBinding>>,
     pub(super) mounts: Vec<MountDraft>,
+    pub(super) configs: Vec<GrantDraft>,
     /// `None`: could not be read, so that nothing follows from what it lacks.
     pub(super) networks: Option<Vec<AttachmentDraft>>,
     pub(super) depends_on: Vec<Edge>,
@@ -177,6 +179,26 @@ pub(super) struct VolumeDraft {
     pub(super) driver: Option<String>,
     pub(super) driver_opts: BTreeMap<String, Spanned<String>>,
     pub(super) labels: BTreeMap<String, String>,
+}
+
+/// One entry of top-level `configs`.
+#[derive(Debug)]
+pub(super) struct ConfigDraft {
+    pub(super) place: Place,
+    /// `None`: could not be read, which has been said.
+    pub(super) content: Option<Content>,
+    pub(super) on_change: OnChange,
+}
+
+/// One entry of a service's `configs`.
+#[derive(Debug)]
+pub(super) struct GrantDraft {
+    pub(super) place: Place,
+    pub(super) source: String,
+    pub(super) target: String,
+    pub(super) mode: u32,
+    pub(super) uid: Option<u32>,
+    pub(super) gid: Option<u32>,
 }
 
 /// One gate.

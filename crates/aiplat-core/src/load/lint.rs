@@ -18,7 +18,7 @@ const fn lint(name: &'static str, summary: &'static str, why: &'static str, inst
 }
 
 /// Every lint, in the order of the alphabet.
-pub const LINTS: [Lint; 25] = [
+pub const LINTS: [Lint; 26] = [
     lint(
         "api-version",
         "A Compose file without `apiVersion`.",
@@ -138,6 +138,12 @@ pub const LINTS: [Lint; 25] = [
         "A profile is switched on that no service has.",
         "It switches nothing on.",
         "Mend the name, or remove it.",
+    ),
+    lint(
+        "unused-config",
+        "A config is declared and no service mounts it.",
+        "It is not written.",
+        "Remove it, or name it in the `configs` of a service.",
     ),
     lint(
         "unused-network",

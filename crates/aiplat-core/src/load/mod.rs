@@ -110,7 +110,7 @@ pub fn load(root: &Path, files: &dyn Files, facts: &Facts) -> Loaded {
     let mut allowed = Allowed::default();
     let mut platform = None;
     if let Some((draft, parts)) = assembled.and_then(|it| draft(it, files, &mut reader, facts, &mut sink)) {
-        let scene = Scene::new(&draft);
+        let scene = Scene::new(&draft, &facts.state_dir);
         check::check(&scene, &Ours { root, parts: &parts, state_dir: &facts.state_dir }, &mut sink);
         services_profile_off = scene.left_out();
         allowed = draft.allowed();

@@ -15,10 +15,10 @@ pub(super) use leaving::{dependant, removal_gate};
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use super::{
-    Cause, Gate, Members, Requeue, Step, World,
+    Cause, Gate, Members, Requeue, Step, World, contents,
     ended::{self, Ended, ended},
     gate, members, moved,
-    readiness::ready_incarnation,
+    readiness::{readiness, ready_incarnation},
     running,
 };
 use crate::{
@@ -370,7 +370,7 @@ impl Look<'_> {
 
     /// It runs: follow restarted dependencies, and let its predecessor go once it is ready.
     fn keep(&self, current: &ObservedContainer) -> Step {
-        if let Some(step) = self.follow_dependencies(current) {
+        if let Some(step) = self.follow_contents(current).or_else(|| self.follow_dependencies(current)) {
             return step;
         }
         if let Some(step) = self.revive(current) {
@@ -432,6 +432,24 @@ impl Look<'_> {
         } else {
             Some(Step::blocked(self.world, gates))
         }
+    }
+
+    /// A config is written with another content than its process was started with.
+    fn follow_contents(&self, current: &ObservedContainer) -> Option<Step> {
+        let unseen = contents::unseen(self.world, self.id, self.spec, current);
+        let written = |file: &&ResourceId| readiness(self.world, file).status == Status::True;
+        if unseen.is_empty() || !unseen.iter().all(written) {
+            return None;
+        }
+        let mut gates = gate::before_disruption(self.world, &self.spec.policy.dependencies);
+        gates.extend(gate::before_start(self.world, self.id, self.spec));
+        if !gates.is_empty() {
+            return Some(Step::blocked(self.world, gates));
+        }
+        let name = |id: &&ResourceId| self.world.desired.files.get(*id).map(|file| file.config.clone());
+        let mut configs: Vec<String> = unseen.iter().filter_map(name).collect();
+        configs.dedup();
+        Some(Step::act(self.stop(current), Cause::ContentChanged { configs }))
     }
 
     fn stop(&self, container: &ObservedContainer) -> Action {

@@ -206,7 +206,7 @@ pub fn paths_in_doubt(world: &World<'_>, id: &ResourceId) -> Vec<String> {
     }
     let mounts = spec.runtime.mounts.iter();
     let paths = mounts.filter_map(|mount| match &mount.source {
-        MountSource::Bind { path, .. } => Some(path.clone()),
+        MountSource::Bind { path, .. } | MountSource::File { path, .. } => Some(path.clone()),
         MountSource::Volume { .. } | MountSource::Anonymous | MountSource::Tmpfs { .. } => None,
     });
     paths.collect()

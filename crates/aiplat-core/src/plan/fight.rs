@@ -30,6 +30,7 @@ impl Cause {
             | Self::EngineRestarts
             | Self::FilesMeddledWith
             | Self::UnitFileMeddledWith
+            | Self::FileMeddledWith
             | Self::Paused => true,
             Self::Replacement { .. }
             | Self::Replaced { .. }
@@ -61,6 +62,8 @@ impl Cause {
             | Self::UnitNotInFile { .. }
             | Self::FilesDiffer { .. }
             | Self::UnitFileDiffers { .. }
+            | Self::ContentDiffers { .. }
+            | Self::ContentChanged { .. }
             | Self::EnvironmentChanged { .. }
             | Self::ProgramChanged { .. }
             | Self::DropInsUnread { .. }

@@ -170,6 +170,7 @@ impl Gate {
             Self::Image { .. } => Some(ConditionType::ImageAvailable),
             Self::Resource { id, .. } => match id.kind {
                 crate::Kind::Volume => Some(ConditionType::StorageReady),
+                crate::Kind::File => Some(ConditionType::ConfigRendered),
                 crate::Kind::Host => Some(ConditionType::DropInApplied),
                 crate::Kind::Network | crate::Kind::Image | crate::Kind::Container | crate::Kind::Unit => {
                     None
@@ -355,7 +356,8 @@ pub(super) fn image(world: &World<'_>, spec: &ContainerSpec) -> Option<Gate> {
 }
 
 fn resources(world: &World<'_>, spec: &ContainerSpec) -> Vec<Gate> {
-    let ids = spec.live.networks.keys().chain(spec.volumes().map(|(volume, _)| volume));
+    let volumes = spec.volumes().map(|(volume, _)| volume);
+    let ids = spec.live.networks.keys().chain(volumes).chain(spec.files().map(|(file, _)| file));
     let mut gates = Vec::new();
     for id in ids {
         let Readiness { status, reason, message, .. } = readiness(world, id);

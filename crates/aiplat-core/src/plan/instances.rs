@@ -97,7 +97,7 @@ fn family(world: &World<'_>, id: &ResourceId) -> Option<&'static Family> {
             of_unit(&spec.unit).or_else(|| FAMILIES.iter().find(by_program))
         }
         Kind::Container => of_image(&world.desired.containers.get(id)?.runtime.image),
-        Kind::Network | Kind::Volume | Kind::Image | Kind::Host => None,
+        Kind::Network | Kind::Volume | Kind::File | Kind::Image | Kind::Host => None,
     }
 }
 

@@ -1,8 +1,10 @@
 //! `plan`: at most one action for one resource, decided from plain values.
 
 mod container;
+mod contents;
 mod ended;
 mod fight;
+mod file;
 mod gate;
 mod image;
 mod instances;
@@ -23,6 +25,7 @@ mod volume;
 use std::{fmt, time::Duration};
 
 pub use ended::paths_in_doubt;
+pub use file::file_path;
 pub use gate::{Gate, ports_in_doubt};
 pub use instances::programs;
 pub use members::Members;
@@ -260,6 +263,20 @@ pub enum Cause {
         /// Which unit.
         unit: String,
     },
+    /// A file's content is not as the platform asks for.
+    ContentDiffers {
+        /// Lines that it gets.
+        added: usize,
+        /// Lines that it loses.
+        removed: usize,
+    },
+    /// A file of ours was changed or removed by somebody else.
+    FileMeddledWith,
+    /// A config has another content than its process was started with.
+    ContentChanged {
+        /// Which configs.
+        configs: Vec<String>,
+    },
     /// A unit's drop-in or environment is not as the file says.
     FilesDiffer {
         /// Field names; empty when nothing has been written yet.
@@ -401,6 +418,18 @@ impl fmt::Display for Cause {
             Self::UnitNotInFile { unit } => {
                 write!(f, "it is no longer in the file; {unit} itself is left as it is")
             }
+            Self::ContentDiffers { added: 0, removed: 0 } => {
+                f.write_str("its content differs (in the order of its lines, or in its end)")
+            }
+            Self::ContentDiffers { added, removed } => {
+                let of = if added + removed == 1 { "line" } else { "lines" };
+                write!(f, "its content differs (+{added} -{removed} {of})")
+            }
+            Self::FileMeddledWith => f.write_str("somebody has changed or removed it"),
+            Self::ContentChanged { configs } => {
+                let of = if configs.len() == 1 { "the config" } else { "the configs" };
+                write!(f, "{of} {} changed, which a process reads at its start", configs.join(", "))
+            }
             Self::FilesDiffer { changed } if changed.is_empty() => {
                 f.write_str("its environment is not written as the file says")
             }
@@ -485,6 +514,7 @@ pub fn plan(world: &World<'_>, id: &ResourceId) -> Step {
     let step = match id.kind {
         Kind::Network => network::plan(world, id),
         Kind::Volume => volume::plan(world, id),
+        Kind::File => file::plan(world, id),
         Kind::Image => image::plan(world, id),
         Kind::Container => suspended::apply(world, id, container::plan(world, id)),
         Kind::Unit => suspended::apply(world, id, unit::plan(world, id)),

@@ -1,7 +1,7 @@
 //! Readiness: what a gate asks of another resource.
 
 use super::{
-    Members, World,
+    Members, World, contents,
     ended::{Ended, ended},
     gate, running,
 };
@@ -46,7 +46,7 @@ impl Readiness {
 /// Whether `id` is ready.
 #[must_use]
 pub fn readiness(world: &World<'_>, id: &ResourceId) -> Readiness {
-    let of_engine = !matches!(id.kind, Kind::Unit | Kind::Host);
+    let of_engine = !matches!(id.kind, Kind::Unit | Kind::Host | Kind::File);
     if let Some(reason) = world.observed.engine.away.as_ref().filter(|_| of_engine) {
         return Readiness::unknown(
             Reason::EngineUnreachable,
@@ -56,6 +56,7 @@ pub fn readiness(world: &World<'_>, id: &ResourceId) -> Readiness {
     match id.kind {
         Kind::Network => super::network::readiness(world, id),
         Kind::Volume => super::volume::readiness(world, id),
+        Kind::File => super::file::readiness(world, id),
         Kind::Image => super::image::readiness(world, id),
         Kind::Container | Kind::Unit => of_dependency(world, id, DependencyCondition::Healthy),
         Kind::Host => super::systemd::readiness(world),
@@ -148,6 +149,11 @@ pub fn replacement_pending(world: &World<'_>, id: &ResourceId) -> bool {
     let serves_old =
         members.current.is_some_and(|current| current.state.is_alive()) && !members.current_matches;
     let serves_old = serves_old || members.beside(spec).is_some();
+    let restarts = members
+        .current
+        .filter(|_| members.current_matches)
+        .is_some_and(|current| contents::restart_pending(world, id, spec, current));
+    let serves_old = serves_old || restarts;
     if members.taken_back.is_some() || world.ledger.suspension(id, world.now).is_some() {
         return false;
     }
@@ -166,6 +172,9 @@ pub fn replacement_pending(world: &World<'_>, id: &ResourceId) -> bool {
 pub fn incarnation(world: &World<'_>, id: &ResourceId) -> Option<Incarnation> {
     if id.kind == Kind::Unit {
         return super::unit::incarnation(world, id);
+    }
+    if id.kind == Kind::File {
+        return super::file::incarnation(world, id);
     }
     let spec = world.desired.containers.get(id)?;
     let members = Members::of(world, id, spec);

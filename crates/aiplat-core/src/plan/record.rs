@@ -4,7 +4,8 @@
 use std::collections::BTreeMap;
 
 use super::{
-    Cause, Members, Planned, Step, World, ended, fight, image, moved, readiness::ready_incarnation, running,
+    Cause, Members, Planned, Step, World, contents, ended, fight, file, image, moved,
+    readiness::ready_incarnation, running,
 };
 use crate::{
     Kind, ResourceId,
@@ -13,7 +14,8 @@ use crate::{
     condition::Status,
     fingerprint::{self, FieldHashes, Fingerprint, Fingerprinted},
     ledger::{
-        Basis, Ledger, Orders, Proven, REVERTS_KEPT, Restart, Revert, STOPPED_MAX, TakenBack, UnitRecord,
+        Basis, Contents, FileRecord, Ledger, Orders, Proven, REVERTS_KEPT, Restart, Revert, STOPPED_MAX,
+        TakenBack, UnitRecord,
     },
     observed::{ContainerId, Incarnation},
     spec::{ContainerSpec, Dependency},
@@ -55,6 +57,10 @@ pub enum Entry {
     ForgetEdit,
     /// A pull for these users.
     Pulled(Vec<Fingerprint>),
+    /// What is remembered of a file.
+    File(FileRecord),
+    /// Which contents of its configs a run was started with.
+    Contents(Box<Contents>),
     /// What is remembered of a unit.
     Unit(Box<UnitRecord>),
 }
@@ -68,9 +74,13 @@ pub fn entries(world: &World<'_>, id: &ResourceId, step: &Step) -> Vec<Entry> {
     if id.kind == Kind::Host {
         return super::systemd::entries(world, id, step);
     }
+    if id.kind == Kind::File {
+        return file::entries(world, id, step);
+    }
     let mut entries: Vec<Entry> = proven(world, id).into_iter().chain(excused(world, id)).collect();
     let Some(planned) = &step.action else {
         entries.extend(adopt(world, id));
+        entries.extend(contents::followed(world, id));
         entries.extend(updated(world, id));
         return entries;
     };
@@ -110,6 +120,8 @@ fn of_action(world: &World<'_>, id: &ResourceId, planned: &Planned) -> Vec<Entry
         | Action::Connect { .. }
         | Action::Disconnect { .. }
         | Action::HandBack { .. }
+        | Action::WriteFile(_)
+        | Action::RemoveFile { .. }
         | Action::WriteUnitFiles(_)
         | Action::RemoveUnitFiles { .. }
         | Action::WriteUnit(_)
@@ -217,6 +229,7 @@ fn starting(world: &World<'_>, id: &ResourceId, container: &ContainerId, cause: 
         entries.extend(counted(world, id, spec, container, how.clone(), class));
     }
     entries.extend(started_for(world, id, &spec.policy.dependencies));
+    entries.extend(contents::starting(world, id, spec, container));
     entries
 }
 
@@ -292,6 +305,8 @@ impl Ledger {
             }
             Entry::Pulled(users) => record.pulled_for = users,
             Entry::Unit(unit) => record.unit = *unit,
+            Entry::File(file) => record.file = file,
+            Entry::Contents(contents) => record.contents = *contents,
         }
     }
 }

@@ -19,7 +19,7 @@ pub(super) fn apply(world: &World<'_>, id: &ResourceId, mut step: Step) -> Step 
         // Without a listing there is nothing to say of it at all.
         let is_known = match id.kind {
             Kind::Unit => world.observed.systemd.away.is_none(),
-            Kind::Container | Kind::Network | Kind::Volume | Kind::Image | Kind::Host => {
+            Kind::Container | Kind::Network | Kind::Volume | Kind::File | Kind::Image | Kind::Host => {
                 world.observed.engine.listed
             }
         };

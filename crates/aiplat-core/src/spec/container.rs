@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fmt, net::IpAddr, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Namespace, Options, ProbeSpec, Role};
+use super::{Namespace, OnChange, Options, ProbeSpec, Role};
 use crate::ResourceId;
 
 /// What one service wants of the engine and of us. Where a field goes decides what a change of it does:
@@ -133,6 +133,8 @@ impl Limits {
 pub struct ContainerPolicy {
     /// What follows the end of its process.
     pub restart: RestartMode,
+    /// What follows a change of the files that it mounts, by `file/<key>`.
+    pub on_change: BTreeMap<ResourceId, OnChange>,
     /// What must be ready first, by `container/<service>`.
     pub dependencies: BTreeMap<ResourceId, Dependency>,
     /// How readiness is found out; `None`: the image's own HEALTHCHECK if it has one, else running is ready.
@@ -325,6 +327,13 @@ pub enum MountSource {
         /// Make the folder when it is missing: Compose's default in both forms, unless `create_host_path: false`.
         create: bool,
     },
+    /// A file that aiplatd writes: a config.
+    File {
+        /// Which.
+        file: ResourceId,
+        /// Where it is on the host. Its content is none of the container's, unless the path has a name for it.
+        path: String,
+    },
     /// A volume that the engine names; a recreate carries it over.
     Anonymous,
     /// Memory.
@@ -362,13 +371,15 @@ impl ContainerSpec {
             || self.live.networks.contains_key(id)
             || (id.kind == crate::Kind::Image && id.key() == self.runtime.image)
             || self.volumes().any(|(volume, _)| volume == id)
+            || self.files().any(|(file, _)| file == id)
     }
 
-    /// What it is made from: its image, networks and volumes.
+    /// What it is made from: its image, networks, volumes and files.
     pub fn parts(&self) -> impl Iterator<Item = ResourceId> {
         let image = ResourceId::image(&self.runtime.image);
         let volumes = self.volumes().map(|(volume, _)| volume.clone());
-        std::iter::once(image).chain(self.live.networks.keys().cloned()).chain(volumes)
+        let files = self.files().map(|(file, _)| file.clone());
+        std::iter::once(image).chain(self.live.networks.keys().cloned()).chain(volumes).chain(files)
     }
 
     /// Whether an edit that does not become ready is taken back by itself. Where nothing is said: unless it writes to a
@@ -377,7 +388,7 @@ impl ContainerSpec {
     pub fn returns_on_failure(&self) -> bool {
         let writes = |mount: &Mount| match &mount.source {
             MountSource::Volume { .. } | MountSource::Bind { .. } => !mount.read_only,
-            MountSource::Anonymous | MountSource::Tmpfs { .. } => false,
+            MountSource::File { .. } | MountSource::Anonymous | MountSource::Tmpfs { .. } => false,
         };
         match self.policy.update.failure_action {
             Some(FailureAction::Rollback) => true,
@@ -402,7 +413,7 @@ impl ContainerSpec {
         let writes = |mount: &&Mount| match &mount.source {
             MountSource::Volume { .. } | MountSource::Bind { .. } => !mount.read_only,
             MountSource::Anonymous => true,
-            MountSource::Tmpfs { .. } => false,
+            MountSource::File { .. } | MountSource::Tmpfs { .. } => false,
         };
         let mount = self.runtime.mounts.iter().find(writes);
         let mount = mount.map(|mount| format!("both would write to what is mounted at {}", mount.target));
@@ -425,7 +436,21 @@ impl ContainerSpec {
     pub fn volumes(&self) -> impl Iterator<Item = (&ResourceId, &str)> {
         self.runtime.mounts.iter().filter_map(|mount| match &mount.source {
             MountSource::Volume { volume, host_name } => Some((volume, host_name.as_str())),
-            MountSource::Bind { .. } | MountSource::Anonymous | MountSource::Tmpfs { .. } => None,
+            MountSource::Bind { .. }
+            | MountSource::File { .. }
+            | MountSource::Anonymous
+            | MountSource::Tmpfs { .. } => None,
+        })
+    }
+
+    /// The files of ours that it mounts, with their paths on the host.
+    pub fn files(&self) -> impl Iterator<Item = (&ResourceId, &str)> {
+        self.runtime.mounts.iter().filter_map(|mount| match &mount.source {
+            MountSource::File { file, path } => Some((file, path.as_str())),
+            MountSource::Volume { .. }
+            | MountSource::Bind { .. }
+            | MountSource::Anonymous
+            | MountSource::Tmpfs { .. } => None,
         })
     }
 }

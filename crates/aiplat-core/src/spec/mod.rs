@@ -1,6 +1,7 @@
 //! The compiled desired state: a flat graph of resources, already valid.
 
 mod container;
+mod file;
 mod options;
 mod probe;
 mod unit;
@@ -14,6 +15,7 @@ pub use container::{
     ContainerSpec, Dependency, EngineCheck, FailureAction, Limits, Mount, MountOptions, MountSource,
     PortBinding, Protocol, Recursive, RestartMode, UpdateOrder, UpdatePolicy,
 };
+pub use file::{Content, ContentHash, FileSpec, OnChange};
 pub use options::{
     Blkio, Confinement, Device, DeviceRequest, Hardware, Identity, Logging, Namespace, Options, Process,
     Ulimit, Words,
@@ -54,6 +56,8 @@ pub struct Platform {
     pub networks: BTreeMap<ResourceId, NetworkSpec>,
     /// Volumes by `volume/<key>`.
     pub volumes: BTreeMap<ResourceId, VolumeSpec>,
+    /// Files that aiplatd writes, by `file/<key>`.
+    pub files: BTreeMap<ResourceId, FileSpec>,
     /// Images by `image/<reference>`.
     pub images: BTreeMap<ResourceId, ImageSpec>,
     /// Containers by `container/<service>`.
@@ -289,6 +293,7 @@ impl Platform {
         self.networks
             .keys()
             .chain(self.volumes.keys())
+            .chain(self.files.keys())
             .chain(self.images.keys())
             .chain(self.containers.keys())
             .chain(self.units.keys())
@@ -319,6 +324,7 @@ impl Platform {
     pub fn wants(&self, id: &ResourceId) -> bool {
         self.networks.contains_key(id)
             || self.volumes.contains_key(id)
+            || self.files.contains_key(id)
             || self.images.contains_key(id)
             || self.containers.contains_key(id)
             || self.units.contains_key(id)
@@ -331,6 +337,7 @@ impl Platform {
         match id.kind {
             Kind::Network => self.networks.get(id).map(fingerprint::of),
             Kind::Volume => self.volumes.get(id).map(fingerprint::of),
+            Kind::File => self.files.get(id).map(fingerprint::of),
             Kind::Container => self.containers.get(id).map(|spec| fingerprint::of(&spec.runtime)),
             Kind::Unit => self.units.get(id).map(fingerprint::of),
             Kind::Image | Kind::Host => None,

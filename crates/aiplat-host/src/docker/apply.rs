@@ -59,7 +59,9 @@ impl DockerBackend {
             Action::Disconnect { id: container, network } => self.disconnect(id, container, network).await,
             Action::HandBack { id: container } => self.hand_back(id, container).await,
             Action::UpdateLimits { id: container, limits } => self.update(id, container, limits).await,
-            Action::WriteUnitFiles(_)
+            Action::WriteFile(_)
+            | Action::RemoveFile { .. }
+            | Action::WriteUnitFiles(_)
             | Action::RemoveUnitFiles { .. }
             | Action::WriteUnit(_)
             | Action::RemoveUnit { .. }
@@ -247,6 +249,9 @@ impl DockerBackend {
         for mount in &create.spec.runtime.mounts {
             if let MountSource::Bind { path, create } = &mount.source {
                 prepare_host_path(&doing, path, *create).await?;
+            } else if let MountSource::File { path, .. } = &mount.source {
+                // The daemon then looks at it, and writes it anew.
+                prepare_host_path(&doing, path, false).await?;
             }
         }
         let engine = self.engine().await.map_err(|error| self.error(&doing, error))?;

@@ -63,6 +63,7 @@ pub(super) fn container(create: &CreateContainer, engine: &Engine) -> Value {
     // Restarts, order and readiness are aiplatd's own work; the grace is also for those who stop it by hand.
     let ContainerPolicy {
         restart: _,
+        on_change: _,
         dependencies: _,
         probe: _,
         startup: _,
@@ -187,7 +188,9 @@ fn one_mount(mount: &Mount, inherited: Option<&str>) -> Value {
     let Mount { target, source, read_only, options } = mount;
     let mut body = match source {
         MountSource::Volume { volume: _, host_name } => json!({"Type": "volume", "Source": host_name}),
-        MountSource::Bind { path, create: _ } => json!({"Type": "bind", "Source": path}),
+        MountSource::Bind { path, create: _ } | MountSource::File { path, .. } => {
+            json!({"Type": "bind", "Source": path})
+        }
         MountSource::Anonymous => match inherited {
             Some(name) => json!({"Type": "volume", "Source": name}),
             None => json!({"Type": "volume"}),
@@ -447,6 +450,7 @@ mod tests {
 
     fn create(runtime: ContainerRuntime) -> CreateContainer {
         let policy = ContainerPolicy {
+            on_change: BTreeMap::new(),
             restart: RestartMode::Default,
             dependencies: BTreeMap::new(),
             probe: None,

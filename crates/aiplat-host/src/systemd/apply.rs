@@ -61,6 +61,8 @@ impl Systemd {
             | Action::Connect { .. }
             | Action::Disconnect { .. }
             | Action::HandBack { .. }
+            | Action::WriteFile(_)
+            | Action::RemoveFile { .. }
             | Action::UpdateLimits { .. } => Err(HostError::misdirected(action, "systemd")),
         }
     }

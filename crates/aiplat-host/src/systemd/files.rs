@@ -3,20 +3,21 @@
 
 use std::{
     fs,
-    io::{self, ErrorKind, Read, Write},
+    io::{ErrorKind, Read},
     os::unix::fs::{DirBuilderExt, PermissionsExt},
     path::{Path, PathBuf},
-    time::Duration,
 };
 
 use aiplat_core::{
     action::{UnitFile, UnitFiles},
-    condition::{ErrorClass, Reason},
     observed::OwnFiles,
 };
 
 use super::SystemdOptions;
-use crate::port::{HostError, HostErrorKind};
+use crate::{
+    files::atomic::{self, Access, Failed, Place, blocking, failed, folder_of, unlink},
+    port::HostError,
+};
 
 /// After the vendor's drop-ins, before those of a person who wants the last word.
 const DROP_IN: &str = "50-aiplatd.conf";
@@ -26,10 +27,10 @@ const DROP_IN_MODE: u32 = 0o644;
 const UNIT_MODE: u32 = 0o644;
 /// It holds secrets.
 const ENVIRONMENT_MODE: u32 = 0o600;
+/// As in "cannot tell what became of".
+const WHAT: &str = "a unit's files";
 /// More than we ever write.
 const SIZE_MAX: u64 = 4 << 20;
-/// A disk that does not answer costs no more than this.
-const DEADLINE: Duration = Duration::from_secs(5);
 
 /// Where the two files of one unit are. Its name has been checked.
 #[derive(Debug, Clone)]
@@ -49,17 +50,9 @@ impl Paths {
     }
 }
 
-/// A step on a file that failed: what, to which file, why.
-#[derive(Debug)]
-struct Failed {
-    verb: &'static str,
-    path: PathBuf,
-    source: io::Error,
-}
-
 /// What the files hold; `loaded` is not known here.
 pub(super) async fn read(paths: Paths) -> Result<OwnFiles, HostError> {
-    blocking(move || {
+    blocking(WHAT, move || {
         Ok(OwnFiles {
             drop_in: content(&paths.drop_in)?,
             environment: content(&paths.environment)?,
@@ -76,7 +69,7 @@ pub(super) async fn read(paths: Paths) -> Result<OwnFiles, HostError> {
 /// Writes both, the environment first: a drop-in never names what is not there. A file that is as it should be is not
 /// touched, for systemd would want to read it again.
 pub(super) async fn write(paths: Paths, files: UnitFiles) -> Result<(), HostError> {
-    blocking(move || {
+    blocking(WHAT, move || {
         let UnitFiles { unit: _, drop_in, environment } = files;
         replace(&paths.environment, &environment, ENVIRONMENT_MODE, 0o700)?;
         replace(&paths.drop_in, &drop_in, DROP_IN_MODE, 0o755)
@@ -108,7 +101,7 @@ pub(super) async fn remove_unit(paths: Paths) -> Result<(), HostError> {
 
 /// Removes both, and the drop-in's folder if nobody else has anything in it. What is gone already is a success.
 pub(super) async fn remove(paths: Paths) -> Result<(), HostError> {
-    blocking(move || {
+    blocking(WHAT, move || {
         // The drop-in first: it may name what is not there, but the other way round it would for a moment.
         unlink(&paths.drop_in)?;
         let folder = folder_of(&paths.drop_in);
@@ -147,88 +140,16 @@ fn replace(path: &Path, text: &str, mode: u32, folder_mode: u32) -> Result<(), F
         }
         return Ok(());
     }
-    let write = || -> io::Result<()> {
-        // A hidden name without our suffix: systemd does not read what a kill in between leaves behind.
-        let mut file = tempfile::Builder::new().prefix(".aiplatd-").tempfile_in(folder)?;
-        file.write_all(text.as_bytes())?;
-        file.as_file().set_permissions(fs::Permissions::from_mode(mode))?;
-        file.as_file().sync_all()?;
-        file.persist(path).map_err(|error| error.error)?;
-        fs::File::open(folder)?.sync_all()
-    };
-    write().map_err(failed("write", path))
-}
-
-fn unlink(path: &Path) -> Result<(), Failed> {
-    match fs::remove_file(path) {
-        Ok(()) => Ok(()),
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
-        Err(source) => Err(failed("remove", path)(source)),
-    }
-}
-
-fn folder_of(path: &Path) -> &Path {
-    path.parent().unwrap_or(Path::new("/"))
-}
-
-fn failed(verb: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Failed {
-    move |source| Failed { verb, path: path.to_owned(), source }
-}
-
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, Failed> + Send + 'static,
-) -> Result<T, HostError> {
-    match tokio::time::timeout(DEADLINE, tokio::task::spawn_blocking(work)).await {
-        Ok(Ok(done)) => done.map_err(|error| host_error(&error)),
-        Ok(Err(panicked)) => Err(HostError::new(
-            HostErrorKind::OutcomeUnknown,
-            ErrorClass::Bug,
-            Reason::InternalError,
-            format!("cannot tell what became of a unit's files: {panicked}; report this as a bug"),
-        )),
-        Err(_) => Err(HostError::new(
-            HostErrorKind::OutcomeUnknown,
-            ErrorClass::Transient,
-            Reason::ActionFailed,
-            format!(
-                "cannot tell what became of a unit's files: the disk does not answer within {}; aiplatd looks again",
-                aiplat_core::time::human(DEADLINE)
-            ),
-        )),
-    }
-}
-
-fn host_error(error: &Failed) -> HostError {
-    let Failed { verb, path, source } = error;
-    let (class, reason, next) = meaning(source.kind());
-    let message = format!("cannot {verb} {}: {source}; {next}", path.display());
-    HostError::new(HostErrorKind::Refused, class, reason, message)
-}
-
-fn meaning(kind: ErrorKind) -> (ErrorClass, Reason, &'static str) {
-    use ErrorKind::{
-        AlreadyExists, IsADirectory, NotADirectory, PermissionDenied, QuotaExceeded, ReadOnlyFilesystem,
-        StorageFull,
-    };
-    let among = |kinds: &[ErrorKind]| kinds.contains(&kind);
-    if among(&[PermissionDenied]) {
-        (ErrorClass::Denied, Reason::PermissionDenied, "run aiplatd as root, or let its user write there")
-    } else if among(&[ReadOnlyFilesystem]) {
-        let next = "mount it writable, or name it in `ReadWritePaths=` of aiplatd.service";
-        (ErrorClass::Denied, Reason::PermissionDenied, next)
-    } else if among(&[StorageFull, QuotaExceeded]) {
-        (ErrorClass::Transient, Reason::DiskFull, "free space on that disk")
-    } else if among(&[IsADirectory, NotADirectory, AlreadyExists]) {
-        let next = "something else is in its place: move that away";
-        (ErrorClass::Rejected, Reason::ActionRejected, next)
-    } else {
-        (ErrorClass::Transient, Reason::ActionFailed, "aiplatd tries again")
-    }
+    atomic::write(path, text.as_bytes(), Access { mode, uid: None, gid: None }, Place::Taken)
 }
 
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::MetadataExt;
+
+    use aiplat_core::condition::ErrorClass;
+
+    use crate::port::HostErrorKind;
 
     use super::*;
 
@@ -356,14 +277,5 @@ mod tests {
         let expected = format!("cannot read {}: ", folder.drop_in().display());
         assert!(error.message.starts_with(&expected), "{error}");
         assert!(error.message.ends_with("; something else is in its place: move that away"), "{error}");
-    }
-
-    #[test]
-    fn a_disk_that_may_not_be_written_is_denied_and_a_full_one_waited_for() {
-        let class =
-            |kind: ErrorKind| host_error(&failed("write", Path::new("/etc/x"))(io::Error::from(kind))).class;
-        assert_eq!(class(ErrorKind::PermissionDenied), ErrorClass::Denied);
-        assert_eq!(class(ErrorKind::ReadOnlyFilesystem), ErrorClass::Denied);
-        assert_eq!(class(ErrorKind::StorageFull), ErrorClass::Transient);
     }
 }

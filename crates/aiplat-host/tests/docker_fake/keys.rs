@@ -43,17 +43,25 @@ impl Files for Folder {
     }
 }
 
+/// A state folder in which the file of the config `app` has been written.
+fn state_dir() -> PathBuf {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("docker_fake");
+    std::fs::create_dir_all(folder.join("configs")).unwrap();
+    std::fs::write(folder.join("configs/app"), "a").unwrap();
+    folder
+}
+
 /// A platform whose service `web` has these lines.
 fn platform(lines: &str) -> Platform {
     let text = format!(
         "apiVersion: aiplat/v1\nname: home\nservices:\n  db: {{image: db, ipc: shareable}}\n  web:\n    {lines}\n    image: web:1\n\
-         networks: {{default: , front: }}\nvolumes: {{data: }}\n"
+         networks: {{default: , front: }}\nvolumes: {{data: }}\nconfigs: {{app: {{content: a}}}}\n"
     );
     // The last of two lines counts for nobody: a row that sets the image replaces it.
     let text = if lines.starts_with("image:") { text.replacen("    image: web:1\n", "", 1) } else { text };
     let facts = Facts {
         instance: InstanceId("i".to_owned()),
-        state_dir: PathBuf::from("/var/lib/aiplatd"),
+        state_dir: state_dir(),
         home: None,
         accept_compose: false,
     };
@@ -147,6 +155,13 @@ fn plain() -> Vec<(&'static str, &'static str, Value)> {
             "ports",
             "ports: [\"8080:80\"]",
             json!({"ExposedPorts": {"80/tcp": {}}, "HostConfig": {"PortBindings": {"80/tcp": [{"HostIp": "127.0.0.1", "HostPort": "8080"}]}}}),
+        ),
+        (
+            "configs",
+            "configs: [{source: app, target: /etc/app.conf}]",
+            mounted(
+                json!({"Type": "bind", "Source": state_dir().join("configs/app"), "Target": "/etc/app.conf", "ReadOnly": true}),
+            ),
         ),
         (
             "volumes",

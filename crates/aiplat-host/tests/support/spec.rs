@@ -25,6 +25,7 @@ pub fn create(
 ) -> CreateContainer {
     let fingerprint = Some(fingerprint::of(&runtime));
     let policy = ContainerPolicy {
+        on_change: BTreeMap::new(),
         restart: RestartMode::Default,
         dependencies: BTreeMap::new(),
         probe: None,

@@ -197,6 +197,7 @@ fn platform(doc: Option<&StatusDoc>) -> Vec<Check> {
         | ConditionType::Suspended
         | ConditionType::NameTaken
         | ConditionType::ImageAvailable
+        | ConditionType::ConfigRendered
         | ConditionType::StorageReady
         | ConditionType::PortsFree
         | ConditionType::DependenciesReady

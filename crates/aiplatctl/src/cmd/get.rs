@@ -96,7 +96,7 @@ impl Selection {
             Listed::Resources(Kind::Container) => lists::containers(doc, &self.names, view),
             Listed::Resources(Kind::Image) => lists::images(doc, &self.names),
             Listed::Resources(Kind::Unit) => lists::units(doc, &self.names, view),
-            Listed::Resources(kind @ (Kind::Volume | Kind::Network | Kind::Host)) => {
+            Listed::Resources(kind @ (Kind::Volume | Kind::Network | Kind::File | Kind::Host)) => {
                 lists::named(doc, kind, &self.names)
             }
             Listed::Gates => lists::gates(doc, &self.names, view),

@@ -1,5 +1,6 @@
 //! A platform as it is understood, in the words of the file: merged, every name final, secrets left out.
 
+mod configs;
 mod options;
 mod units;
 
@@ -19,6 +20,7 @@ use aiplat_core::{
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
+use configs::{configs, grants};
 use options::{mount_options, words};
 use units::unit;
 
@@ -34,6 +36,8 @@ pub struct Config {
     networks: BTreeMap<String, Value>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     volumes: BTreeMap<String, Value>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    configs: BTreeMap<String, Value>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     gates: BTreeMap<String, Vec<String>>,
 }
@@ -84,6 +88,8 @@ struct Service {
     ports: Vec<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     volumes: Vec<Value>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    configs: Vec<Value>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     networks: BTreeMap<String, Value>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
@@ -111,7 +117,8 @@ pub fn config(platform: &Platform) -> Config {
         settings,
         networks,
         volumes,
-        images,
+        files,
+        images: _,
         containers,
         units,
         gates,
@@ -119,7 +126,7 @@ pub fn config(platform: &Platform) -> Config {
     } = platform;
     let of_engine = containers
         .values()
-        .map(|spec| (spec.service.clone(), Entry::Container(Box::new(service(spec, pull(images, spec))))));
+        .map(|spec| (spec.service.clone(), Entry::Container(Box::new(service(platform, spec)))));
     let of_systemd = units.values().map(|spec| (spec.service.clone(), Entry::Unit(Box::new(unit(spec)))));
     Config {
         api_version: "aiplat/v1",
@@ -128,6 +135,7 @@ pub fn config(platform: &Platform) -> Config {
         services: of_engine.chain(of_systemd).collect(),
         networks: networks.iter().map(|(id, spec)| (id.key().to_owned(), network(spec))).collect(),
         volumes: volumes.iter().map(|(id, spec)| (id.key().to_owned(), volume(spec))).collect(),
+        configs: configs(files, containers),
         gates: gates
             .iter()
             .map(|(name, members)| (name.clone(), members.iter().map(member).collect()))
@@ -167,7 +175,7 @@ fn reconcile(settings: &Settings) -> Reconcile {
     }
 }
 
-fn service(spec: &ContainerSpec, pull_policy: Value) -> Service {
+fn service(platform: &Platform, spec: &ContainerSpec) -> Service {
     let ContainerSpec { service: _, host_name, runtime, live, policy } = spec;
     let ContainerRuntime {
         image,
@@ -184,20 +192,29 @@ fn service(spec: &ContainerSpec, pull_policy: Value) -> Service {
         options,
     } = runtime;
     let ContainerLive { networks, limits } = live;
-    let ContainerPolicy { restart, dependencies, probe: _, startup: _, liveness: _, stop_grace, update } =
-        policy;
+    let ContainerPolicy {
+        restart,
+        on_change: _,
+        dependencies,
+        probe: _,
+        startup: _,
+        liveness: _,
+        stop_grace,
+        update,
+    } = policy;
     let argv = |argv: &Option<Vec<String>>| argv.as_ref().map(|argv| without_secrets(argv));
     Service {
         container_name: host_name.clone(),
         image: image.clone(),
-        pull_policy,
+        pull_policy: pull(&platform.images, spec),
         entrypoint: argv(entrypoint),
         command: argv(command),
         user: user.clone(),
         environment: environment.iter().map(|(name, value)| (name.clone(), redacted(name, value))).collect(),
         labels: labels.iter().map(|(name, value)| (name.clone(), redacted(name, value))).collect(),
         ports: ports.iter().map(port).collect(),
-        volumes: mounts.iter().map(mount).collect(),
+        volumes: mounts.iter().filter_map(mount).collect(),
+        configs: grants(&platform.files, mounts),
         networks: networks.iter().map(|(id, it)| (id.key().to_owned(), attachment(spec, it))).collect(),
         depends_on: dependencies.iter().map(|(id, it)| (id.key().to_owned(), dependency(*it))).collect(),
         healthcheck: super::probe::healthcheck(
@@ -232,7 +249,8 @@ fn port(port: &aiplat_core::spec::PortBinding) -> String {
     format!("{ip}:{host}:{}/{}", port.container_port, port.protocol)
 }
 
-fn mount(mount: &Mount) -> Value {
+/// `None`: it is among the `configs`.
+fn mount(mount: &Mount) -> Option<Value> {
     let Mount { target, source, read_only, options } = mount;
     let mut value = match source {
         MountSource::Volume { volume, host_name: _ } => {
@@ -241,6 +259,7 @@ fn mount(mount: &Mount) -> Value {
         MountSource::Bind { path, create } => {
             json!({"type": "bind", "source": path, "target": target, "bind": {"create_host_path": create}})
         }
+        MountSource::File { .. } => return None,
         MountSource::Anonymous => json!({"type": "volume", "target": target}),
         MountSource::Tmpfs { size: None } => json!({"type": "tmpfs", "target": target}),
         MountSource::Tmpfs { size: Some(size) } => {
@@ -251,7 +270,7 @@ fn mount(mount: &Mount) -> Value {
         value["read_only"] = json!(true);
     }
     mount_options(options, &mut value);
-    value
+    Some(value)
 }
 
 fn attachment(spec: &ContainerSpec, attachment: &Attachment) -> Value {
@@ -395,7 +414,7 @@ pub(super) fn insert<T: Serialize>(map: &mut Map<String, Value>, key: &str, valu
 fn member(id: &ResourceId) -> String {
     match id.kind {
         Kind::Container | Kind::Unit => id.key().to_owned(),
-        Kind::Network | Kind::Volume | Kind::Image | Kind::Host => id.to_string(),
+        Kind::Network | Kind::Volume | Kind::File | Kind::Image | Kind::Host => id.to_string(),
     }
 }
 

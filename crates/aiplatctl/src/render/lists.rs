@@ -135,12 +135,13 @@ pub fn images(doc: &StatusDoc, names: &[String]) -> Table {
     table
 }
 
-/// `get volumes` and `get networks`.
+/// `get volumes`, `get networks` and `get files`.
 #[must_use]
 pub fn named(doc: &StatusDoc, kind: Kind, names: &[String]) -> Table {
     let title = match kind {
         Kind::Volume => "VOLUME",
         Kind::Host => "HOST",
+        Kind::File => "PATH",
         Kind::Network | Kind::Image | Kind::Container | Kind::Unit => "NETWORK",
     };
     let columns = [

@@ -266,6 +266,7 @@ fn volumes(spec: &ContainerSpec) -> Vec<String> {
         let source = match &mount.source {
             MountSource::Volume { host_name, .. } => host_name.clone(),
             MountSource::Bind { path, .. } => path.clone(),
+            MountSource::File { file, .. } => file.to_string(),
             MountSource::Anonymous => "(anonymous)".to_owned(),
             MountSource::Tmpfs { .. } => "(memory)".to_owned(),
         };

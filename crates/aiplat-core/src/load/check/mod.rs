@@ -16,7 +16,7 @@ pub(super) use addresses::Cidr;
 pub(super) use host::Ours;
 pub(super) use names::{container_name, network_name, volume_name};
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, path::Path};
 
 use super::{
     diagnostic::Sink,
@@ -31,12 +31,14 @@ pub(super) struct Scene<'a> {
     pub(super) draft: &'a Draft,
     /// The services that are to run.
     pub(super) active: BTreeMap<&'a str, &'a ServiceDraft>,
+    /// Our own folder: what we write for services lies in it.
+    pub(super) state_dir: &'a Path,
 }
 
 impl<'a> Scene<'a> {
-    pub(super) fn new(draft: &'a Draft) -> Self {
+    pub(super) fn new(draft: &'a Draft, state_dir: &'a Path) -> Self {
         let active = draft.services.iter().filter(|(_, service)| service.is_active(&draft.active_profiles));
-        Self { draft, active: active.map(|(name, service)| (name.as_str(), service)).collect() }
+        Self { draft, active: active.map(|(name, service)| (name.as_str(), service)).collect(), state_dir }
     }
 
     /// The services that profiles leave out.

@@ -116,18 +116,16 @@ fn plain_name(kind: &str, name: &str, place: Place, sink: &mut Sink) {
 
 fn targets(name: &str, service: &ServiceDraft, sink: &mut Sink) {
     let mut taken: BTreeMap<&str, Place> = BTreeMap::new();
-    for mount in &service.mounts {
-        match taken.get(mount.target.as_str()) {
+    let mounts = service.mounts.iter().map(|mount| (mount.target.as_str(), mount.place));
+    let configs = service.configs.iter().map(|grant| (grant.target.as_str(), grant.place));
+    for (target, place) in mounts.chain(configs) {
+        match taken.get(target) {
             Some(earlier) => sink.add(
-                Problem::error(
-                    "target-taken",
-                    mount.place,
-                    format!("`{name}` mounts two things at {}", mount.target),
-                )
-                .also(*earlier, "the first")
-                .help("give one of them another target"),
+                Problem::error("target-taken", place, format!("`{name}` mounts two things at {target}"))
+                    .also(*earlier, "the first")
+                    .help("give one of them another target"),
             ),
-            None => drop(taken.insert(&mount.target, mount.place)),
+            None => drop(taken.insert(target, place)),
         }
     }
 }

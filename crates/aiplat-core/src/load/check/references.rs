@@ -19,6 +19,7 @@ pub(super) fn check(scene: &Scene<'_>, sink: &mut Sink) {
     for (name, service) in &scene.draft.services {
         networks(scene, name, service, sink);
         volumes(scene, name, service, sink);
+        configs(scene, name, service, sink);
     }
     for (name, gate) in &scene.draft.gates {
         for member in &gate.members {
@@ -52,6 +53,22 @@ fn volumes(scene: &Scene<'_>, name: &str, service: &ServiceDraft, sink: &mut Sin
             let problem = Problem::error("unknown-volume", mount.place, message);
             sink.add(with_nearest(problem, volume, known.keys(), || {
                 format!("declare it at the top level of the file: `volumes: {{{volume}: {{}}}}`; for a folder of the host write `./{volume}`")
+            }));
+        }
+    }
+}
+
+fn configs(scene: &Scene<'_>, name: &str, service: &ServiceDraft, sink: &mut Sink) {
+    let known = &scene.draft.configs;
+    for grant in &service.configs {
+        let config = &grant.source;
+        if scene.knows("configs") && !known.contains_key(config) {
+            let message = format!("`{name}` mounts the config `{config}`, which the file does not declare");
+            let problem = Problem::error("unknown-config", grant.place, message);
+            sink.add(with_nearest(problem, config, known.keys(), || {
+                format!(
+                    "declare it at the top level of the file: `configs: {{{config}: {{file: ./{config}}}}}`"
+                )
             }));
         }
     }
@@ -118,7 +135,7 @@ fn gate_member(scene: &Scene<'_>, gate: &str, member: &Spanned<String>, sink: &m
         {
             sink.add(unknown("image").help("write it just as the service does"));
         }
-        Kind::Host => sink.add(unknown_kind("host", *place)),
+        Kind::Host | Kind::File => sink.add(unknown_kind(kind.as_str(), *place)),
         Kind::Container | Kind::Unit | Kind::Network | Kind::Volume | Kind::Image => {}
     }
 }
@@ -196,6 +213,15 @@ pub(super) fn unused(scene: &Scene<'_>, sink: &mut Sink) {
                 Problem::warning("unused-network", network.place, message)
                     .help("remove it, or name it in a service"),
             );
+        }
+    }
+    let configs: BTreeSet<&str> =
+        services.clone().flat_map(|it| &it.configs).map(|grant| grant.source.as_str()).collect();
+    for (name, config) in &draft.configs {
+        if !configs.contains(name.as_str()) {
+            let message = format!("no service mounts the config `{name}`: it is not written");
+            let problem = Problem::warning("unused-config", config.place, message);
+            sink.add(problem.help("remove it, or name it in the `configs` of a service"));
         }
     }
     let volumes: BTreeSet<&str> = services

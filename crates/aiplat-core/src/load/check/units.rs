@@ -76,6 +76,7 @@ fn keys(name: &str, unit: &str, service: &ServiceDraft, sink: &mut Sink) {
             "networks" | "network_mode" => {
                 "a unit is on the host's network; containers that depend on it find it by its service name"
             }
+            "configs" => "a unit reads files of the host: write the file where its program looks for it",
             "volumes" => "a unit sees the host's folders: name them in its `environment`",
             "command" => "write what it runs, as in `command: [/usr/local/bin/agent]`, or remove it",
             "entrypoint" if is_ours => "write the whole command line as `command`",

@@ -28,6 +28,22 @@ pub(in crate::load) enum Content {
 }
 
 impl Reader {
+    /// The bytes of `path`, whatever they are. Never shown.
+    pub(in crate::load) fn bytes(
+        &mut self,
+        files: &dyn Files,
+        path: &Path,
+    ) -> Result<Option<Vec<u8>>, String> {
+        self.note(path);
+        files.read(path)
+    }
+
+    fn note(&mut self, path: &Path) {
+        if !self.read.iter().any(|known| known == path) {
+            self.read.push(path.to_owned());
+        }
+    }
+
     /// Reads `path`; lines of a `private` file are never shown. Trouble is reported at `place`, or as the file's own.
     pub(in crate::load) fn read(
         &mut self,
@@ -37,9 +53,7 @@ impl Reader {
         place: Option<Place>,
         sink: &mut Sink,
     ) -> Content {
-        if !self.read.iter().any(|known| known == path) {
-            self.read.push(path.to_owned());
-        }
+        self.note(path);
         if let Some(known) = self.sources.find(path) {
             return Content::Text(known);
         }

@@ -1,6 +1,7 @@
 //! Tree to draft: every section on its own, all of its problems at once, and what could be read of it.
 
 mod calendar;
+mod configs;
 mod declared;
 mod environment;
 mod files;

@@ -7,6 +7,7 @@ use std::{
 
 use super::{
     Cx, Fields, Item, Reader,
+    configs::{self, config},
     declared::{network, volume},
     environment::missing_file,
     files::{Content, absolute},
@@ -108,6 +109,7 @@ pub(in crate::load) fn platform(cx: &mut Cx<'_>, root: &Node, accept_compose: bo
         services: BTreeMap::new(),
         networks: BTreeMap::new(),
         volumes: BTreeMap::new(),
+        configs: BTreeMap::new(),
         gates: BTreeMap::new(),
         active_profiles: active_profiles(cx, &mut fields, root),
         allowed: allowed(cx, &mut fields),
@@ -157,6 +159,12 @@ fn declarations(cx: &mut Cx<'_>, fields: &mut Fields<'_>, draft: &mut Draft) {
         for (name, place, inner) in section(cx, &item, "volumes", &mut draft.unreadable) {
             check_key(cx, name, place, "volume");
             draft.volumes.insert(name.to_owned(), volume(cx, place, &inner));
+        }
+    }
+    if let Some(item) = fields.take("configs") {
+        for (name, place, inner) in section(cx, &item, "configs", &mut draft.unreadable) {
+            configs::check_name(cx, name, place);
+            draft.configs.insert(name.to_owned(), config(cx, place, &inner));
         }
     }
 }

@@ -4,6 +4,7 @@ use std::{collections::BTreeSet, path::Path, time::Duration};
 
 use super::{
     Cx, Fields, Item,
+    configs::grants,
     environment::{environment, labels},
     files::absolute,
     health::health,
@@ -62,6 +63,7 @@ pub(super) fn service(cx: &mut Cx<'_>, name: &str, place: Place, item: &Item<'_>
             .map_or(STOP_GRACE, |grace| grace.value),
         ports: fields.take("ports").map(|item| ports(cx, &item)).unwrap_or_default(),
         mounts: fields.take("volumes").map(|item| mounts(cx, &item)).unwrap_or_default(),
+        configs: fields.take("configs").map(|item| grants(cx, &item)).unwrap_or_default(),
         networks: networks(cx, &mut fields, has_networks),
         depends_on: fields.take("depends_on").map(|item| depends_on(cx, &item)).unwrap_or_default(),
         health: fields.take("healthcheck").map_or(Health::Unsaid, |item| health(cx, &item)),

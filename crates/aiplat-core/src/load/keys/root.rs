@@ -2,7 +2,7 @@
 
 use super::{
     Grammar::{self, Duration, Either, Flag, Integer, List, Named, Nothing, OneOf, Scalar, Text},
-    LIST_OR_MAP, SERVICE, STRING_OR_STRINGS, STRINGS, Shape, ignored, key, later, later_but,
+    LIST_OR_MAP, SERVICE, STRING_OR_STRINGS, STRINGS, Shape, ignored, key, later, later_but, refused,
 };
 
 pub(in crate::load) static ROOT: Shape = Shape {
@@ -48,7 +48,11 @@ pub(in crate::load) static ROOT: Shape = Shape {
             List(&Either(&[Text, Grammar::Shape(&INCLUDE)])),
         ),
         later_but("secrets", "mount a file, or set a variable in an env file"),
-        later_but("configs", "mount a file with `volumes`"),
+        key(
+            "configs",
+            "Files that aiplatd writes on the host and mounts, read-only, into the services that name them.",
+            Named(&Grammar::Shape(&CONFIG)),
+        ),
         later("models"),
         // Ours, of later versions.
         later("host"),
@@ -142,6 +146,43 @@ pub(in crate::load) static VOLUME: Shape = Shape {
         later("mode"),
         later("requires_mount"),
         later("access_mode"),
+    ],
+};
+
+pub(in crate::load) static CONFIG: Shape = Shape {
+    name: "a config",
+    keys: &[
+        key(
+            "file",
+            "The file that holds it, relative to this one. 500 KiB at most; an edit of it is an edit of the platform.",
+            Text,
+        ),
+        key("content", "The text itself, with variables put in.", Text),
+        key("environment", "The variable whose value it is, from the env file of the platform.", Text),
+        key(
+            "on_change",
+            "What follows for the services that mount it when its content changes: `restart` (default), `recreate`, or `none`.",
+            OneOf(&["restart", "recreate", "none"]),
+        ),
+        refused(
+            "external",
+            "it means a config that a Swarm keeps, and there is none",
+            "write `file:` or `content:`",
+        ),
+        ignored("name", "it is the name under which a Swarm keeps a config"),
+        ignored("labels", "only a config that a Swarm keeps has labels"),
+        later_but("template_driver", "write what is to be in it, with `${VARIABLES}` in `content:`"),
+    ],
+};
+
+pub(in crate::load) static CONFIG_GRANT: Shape = Shape {
+    name: "an entry of `configs`",
+    keys: &[
+        key("source", "The config, by its name in this file.", Text),
+        key("target", "Where it is in the container. Default: `/` and its name.", Text),
+        key("mode", "Its permissions, in octal digits. Default: 0444.", Scalar),
+        key("uid", "Its owner, by number. Default: root.", Scalar),
+        key("gid", "Its group, by number. Default: root.", Scalar),
     ],
 };
 

@@ -1,7 +1,7 @@
 //! Keys of a service.
 
 use super::{
-    COMMAND, DEPENDENCY,
+    COMMAND, CONFIG_GRANT, DEPENDENCY,
     Grammar::{
         self, Duration, Either, Flag, Integer, List, Named, Nothing, Number, OneOf, Scalar, Size, Text,
     },
@@ -226,7 +226,11 @@ pub(in crate::load) static SERVICE: Shape = Shape {
         key("cpu_rt_period", "Microseconds in which `cpu_rt_runtime` is counted.", MICROSECONDS),
         key("cpu_rt_runtime", "Microseconds of real-time scheduling in each `cpu_rt_period`.", MICROSECONDS),
         later_but("secrets", "mount a file, or set a variable in an env file"),
-        later_but("configs", "mount a file with `volumes:`"),
+        key(
+            "configs",
+            "Configs of this file, each mounted read-only as one file: names, or `{source, target, mode, uid, gid}`.",
+            List(&Either(&[Text, Grammar::Shape(&CONFIG_GRANT)])),
+        ),
         later("models"),
         key(
             "provider",

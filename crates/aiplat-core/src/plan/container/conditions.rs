@@ -28,11 +28,15 @@ impl Look<'_> {
         for kind in [
             ConditionType::NameTaken,
             ConditionType::ImageAvailable,
+            ConditionType::ConfigRendered,
             ConditionType::StorageReady,
             ConditionType::PortsFree,
             ConditionType::DependenciesReady,
         ] {
             let closed: Vec<&Gate> = gates.iter().filter(|gate| gate.condition() == Some(kind)).collect();
+            if kind == ConditionType::ConfigRendered && self.spec.policy.on_change.is_empty() {
+                continue;
+            }
             let refused = self.failed(kind).filter(|_| closed.is_empty());
             conditions.push(refused.unwrap_or_else(|| gate::condition(kind, &closed)));
         }

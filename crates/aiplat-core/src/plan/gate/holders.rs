@@ -16,7 +16,7 @@ pub(in crate::plan) fn volumes_in_use(world: &World<'_>, id: &ResourceId, spec: 
         let (what, volume, bind) = match &mount.source {
             MountSource::Volume { host_name, .. } => (format!("volume `{host_name}`"), Some(host_name), None),
             MountSource::Bind { path, .. } => (format!("host path `{path}`"), None, Some(path)),
-            MountSource::Anonymous | MountSource::Tmpfs { .. } => continue,
+            MountSource::File { .. } | MountSource::Anonymous | MountSource::Tmpfs { .. } => continue,
         };
         let writes = |container: &&ObservedContainer| {
             container.state.is_alive()
