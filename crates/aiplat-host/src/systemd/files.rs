@@ -79,7 +79,7 @@ pub(super) async fn write(paths: Paths, files: UnitFiles) -> Result<(), HostErro
 
 /// Writes the whole file of a unit, the environment first. One that is as it should be is not touched.
 pub(super) async fn write_unit(paths: Paths, file: UnitFile) -> Result<(), HostError> {
-    blocking(move || {
+    blocking(WHAT, move || {
         let UnitFile { unit: _, text, environment } = file;
         if let Some(environment) = &environment {
             replace(&paths.environment, environment, ENVIRONMENT_MODE, 0o700)?;
@@ -92,7 +92,7 @@ pub(super) async fn write_unit(paths: Paths, file: UnitFile) -> Result<(), HostE
 
 /// Removes the whole file of a unit, and its environment. What is gone already is a success.
 pub(super) async fn remove_unit(paths: Paths) -> Result<(), HostError> {
-    blocking(move || {
+    blocking(WHAT, move || {
         unlink(&paths.unit)?;
         unlink(&paths.environment)
     })
