@@ -359,6 +359,7 @@ fn apply_waits_for_its_own_generation() {
             service.conditions[0].condition.status = Status::of(word == Word::Ready);
             service.conditions[0].observed_generation = generation;
         }
+        doc.resources[0].moving = word == Word::Starting;
         doc
     };
     let server = Server::new(at(4, Word::Ready));
