@@ -1,7 +1,7 @@
 //! `status.json`: what offline reads of the CLI open, written at most once a second; and the transition times of the
 //! ledger, which may wait as long.
 
-use std::{os::unix::fs::PermissionsExt, path::Path, sync::Arc, time::Duration};
+use std::{io::Write as _, os::unix::fs::PermissionsExt, path::Path, sync::Arc, time::Duration};
 
 use crate::{shared::Shared, status};
 
@@ -34,7 +34,8 @@ pub async fn flush(shared: &Shared) {
 fn write(path: &Path, document: &aiplat_api::v1::StatusDoc) -> std::io::Result<()> {
     let folder = path.parent().unwrap_or(Path::new("/"));
     let mut file = tempfile::NamedTempFile::new_in(folder)?;
-    serde_json::to_writer(&mut file, document)?;
+    // In one piece: the serializer writes each word by itself, and a file makes a call to the kernel of each.
+    file.write_all(&serde_json::to_vec(document)?)?;
     file.as_file().set_permissions(std::fs::Permissions::from_mode(0o640))?;
     crate::server::auth::give_to_group(file.path());
     file.persist(path).map_err(|error| error.error)?;

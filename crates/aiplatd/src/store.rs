@@ -362,7 +362,7 @@ impl Disk {
             history: content.history.clone(),
         };
         let mut file = tempfile::NamedTempFile::new_in(&self.folder)?;
-        serde_json::to_writer(&mut file, &snapshot)?;
+        file.write_all(&serde_json::to_vec(&snapshot)?)?;
         file.as_file().sync_all()?;
         file.persist(self.snapshot_path()).map_err(|error| error.error)?;
         Ok(())
