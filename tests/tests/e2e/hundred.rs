@@ -13,7 +13,7 @@ use crate::harness::{Stage, report, service, until};
 
 const SERVICES: usize = 100;
 /// Two cores start some three containers a second, others' tests beside them.
-const PATIENCE: Duration = Duration::from_secs(150);
+const PATIENCE: Duration = Duration::from_secs(300);
 
 /// Ten chains of ten, so that there are edges; one service carries a version.
 fn platform(version: &str) -> String {

@@ -17,7 +17,7 @@ fn a_suspended_service_is_left_alone_over_a_kill_of_the_daemon_until_it_is_resum
     stage.start();
     let status = stage.wait("it is seen to have ended", |status| {
         let db = service(status, "db");
-        db.status == Word::Suspended && db.message.contains("would start container")
+        db.status == Word::Suspended && db.message.contains("it does not run")
     });
     assert!(service(&status, "db").message.contains("`aiplatctl resume db` ends it"));
     let diff = stage.ctl(&["diff"]);

@@ -3,10 +3,7 @@
 use std::time::Duration;
 
 use aiplat_api::v1::{ServiceStatus, StatusDoc};
-use aiplat_core::{
-    condition::{Reason, Word},
-    plan::Command,
-};
+use aiplat_core::{condition::Word, plan::Command};
 use tokio::time::{Instant, timeout_at};
 
 use super::{
@@ -40,18 +37,10 @@ pub(super) async fn run(globals: &Globals, args: &OperateArgs, command: Command)
             console::line(&reset(name, service(&before, name)))?;
         }
     }
-    // What is well, stopped or left alone is not tried.
-    let is_tried = |name: &&String| {
-        command != Command::ResetFailed
-            || service(&before, name).is_some_and(|it| {
-                !style::is_well(it) && !matches!(it.status, Word::Stopped | Word::Suspended)
-            })
-    };
-    let tried: Vec<String> = names.iter().filter(is_tried).cloned().collect();
-    if args.no_wait || tried.is_empty() {
+    if args.no_wait || command == Command::ResetFailed {
         return Ok(Code::Done);
     }
-    wait(globals, args, command, &before, &tried).await
+    wait(globals, args, command, &before, &names).await
 }
 
 async fn wait(
@@ -160,16 +149,16 @@ fn progress(command: Command, before: Option<&ServiceStatus>, now: &ServiceStatu
     let done = match command {
         Command::Stop => now.status == Word::Stopped,
         // The others are given by verbs of their own, which wait for something else.
-        Command::Start | Command::Update | Command::Suspend | Command::Resume | Command::Release => is_up,
-        // The edit that it is to try is tried first, while the old one serves.
-        Command::ResetFailed => is_up && !moving && !is_taken_back(now),
+        Command::Start
+        | Command::ResetFailed
+        | Command::Update
+        | Command::Suspend
+        | Command::Resume
+        | Command::Release => is_up,
         Command::Restart => is_up && is_other_run,
     };
-    let fails_again = command == Command::ResetFailed && !moving && !is_up;
     if done {
         Progress::Done
-    } else if fails_again || (command == Command::ResetFailed && is_taken_back(now)) {
-        Progress::Hopeless
     } else if is_over && is_other_run {
         Progress::Hopeless
     } else if now.status == Word::Pending && !moving {
@@ -177,10 +166,6 @@ fn progress(command: Command, before: Option<&ServiceStatus>, now: &ServiceStatu
     } else {
         Progress::Underway
     }
-}
-
-fn is_taken_back(service: &ServiceStatus) -> bool {
-    service.conditions.iter().any(|it| it.condition.reason == Reason::TakenBack)
 }
 
 fn time_is_up(doc: &StatusDoc, waiting: &[&str], limit: Duration) -> Failure {

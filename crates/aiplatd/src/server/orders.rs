@@ -73,6 +73,8 @@ pub(super) async fn order(
         format!("{} gave `{word}`", who(peer)),
     );
     shared.changed();
+    // What kept it from running may be gone: it is looked at afresh.
+    shared.lock().mark_stale(&id);
     shared.schedule([id]);
     let failing = shared.lock().store_failing.clone();
     if let Some(why) = failing {
