@@ -49,7 +49,6 @@ struct Choices {
     startup: bool,
     hangs: u32,
     relies: bool,
-    config: Option<&'static str>,
 }
 
 fn choices() -> impl Strategy<Value = Choices> {
@@ -83,21 +82,13 @@ fn choices() -> impl Strategy<Value = Choices> {
             prop::bool::weighted(0.2),
             prop_oneof![3 => Just(0_u32), 1 => 1..3_u32],
             any::<bool>(),
-            option::weighted(0.4, select(vec!["app", "common"])),
         ),
     );
     (running, mode, shape, rest).prop_map(|(running, restart, shape, rest)| {
         let (probe, boot_ms, one_shot, crashes) = running;
         let (edges, networks, volume, anonymous, port) = shape;
-        let (
-            version,
-            image,
-            memory,
-            renamed,
-            stop_exit,
-            start_first,
-            (liveness, startup, hangs, relies, config),
-        ) = rest;
+        let (version, image, memory, renamed, stop_exit, start_first, (liveness, startup, hangs, relies)) =
+            rest;
         Choices {
             version,
             image,
@@ -119,38 +110,67 @@ fn choices() -> impl Strategy<Value = Choices> {
             startup,
             hangs,
             relies,
-            config,
         }
     })
 }
 
 /// Platforms whose programs behave well enough that they can converge: a one-shot is not restarted for ever, crashes
 /// stop, nobody waits for the completion of what does not complete, and no two services want one host port.
+/// Some of their services read configs.
 pub fn sketches() -> impl Strategy<Value = Sketch> {
+    (plain_sketches(), configs()).prop_map(|(sketch, configs)| configs.on(sketch))
+}
+
+/// Configs for a platform: what they hold, and which services read which.
+#[derive(Debug, Clone)]
+pub struct Configs {
+    texts: Vec<(&'static str, u32, OnChange)>,
+    readers: Vec<Option<&'static str>>,
+}
+
+/// Two configs, and who reads them.
+pub fn configs() -> impl Strategy<Value = Configs> {
+    let follows = || select(vec![OnChange::Restart, OnChange::Recreate, OnChange::Nothing]);
+    let texts = (1..4_u32, follows(), 1..4_u32, follows());
+    let readers = vec(option::weighted(0.4, select(vec!["app", "common"])), NAMES.len());
+    (texts, readers).prop_map(|((app, follow, common, other), readers)| Configs {
+        texts: vec![("app", app, follow), ("common", common, other)],
+        readers,
+    })
+}
+
+impl Configs {
+    /// The same platform, whose services read these.
+    #[must_use]
+    pub fn on(self, mut sketch: Sketch) -> Sketch {
+        let text = |(key, version, follows): (&str, u32, OnChange)| {
+            (key.to_owned(), (format!("v{version}"), follows))
+        };
+        sketch.configs = self.texts.into_iter().map(text).collect();
+        for service in &mut sketch.services {
+            let reads = NAMES.iter().position(|name| *name == service.name);
+            let reads = reads.and_then(|index| self.readers.get(index).copied().flatten());
+            service.configs = reads.map(str::to_owned).into_iter().collect();
+        }
+        sketch
+    }
+}
+
+/// The same without configs.
+pub fn plain_sketches() -> impl Strategy<Value = Sketch> {
     let internal = prop::sample::subsequence(vec!["default", "front", "back"], 0..=2);
-    let follows = select(vec![OnChange::Restart, OnChange::Recreate, OnChange::Nothing]);
-    let config = (1..4_u32, follows);
-    (vec((any::<bool>(), choices()), NAMES.len()), internal, [config.clone(), config]).prop_map(
-        |(all, internal, configs)| {
-            let present: Vec<(usize, &Choices)> = all
-                .iter()
-                .enumerate()
-                .filter(|(_, (is, _))| *is)
-                .map(|(index, (_, choices))| (index, choices))
-                .collect();
-            let mut ports = std::collections::BTreeSet::new();
-            let services: Vec<Service> =
-                present.iter().map(|(index, choices)| one(*index, choices, &present, &mut ports)).collect();
-            let texts = ["app", "common"].into_iter().zip(configs);
-            let configs =
-                texts.map(|(key, (version, follows))| (key.to_owned(), (format!("v{version}"), follows)));
-            Sketch {
-                internal: internal.into_iter().map(str::to_owned).collect(),
-                configs: configs.collect(),
-                ..sketch(services)
-            }
-        },
-    )
+    (vec((any::<bool>(), choices()), NAMES.len()), internal).prop_map(|(all, internal)| {
+        let present: Vec<(usize, &Choices)> = all
+            .iter()
+            .enumerate()
+            .filter(|(_, (is, _))| *is)
+            .map(|(index, (_, choices))| (index, choices))
+            .collect();
+        let mut ports = std::collections::BTreeSet::new();
+        let services: Vec<Service> =
+            present.iter().map(|(index, choices)| one(*index, choices, &present, &mut ports)).collect();
+        Sketch { internal: internal.into_iter().map(str::to_owned).collect(), ..sketch(services) }
+    })
 }
 
 fn one(
@@ -191,7 +211,6 @@ fn one(
     service.start_first = choices.start_first;
     service.volumes =
         choices.volume.iter().map(|volume| ((*volume).to_owned(), "/data".to_owned())).collect();
-    service.configs = choices.config.iter().map(|key| (*key).to_owned()).collect();
     if choices.anonymous {
         service.anonymous.push("/scratch".to_owned());
     }

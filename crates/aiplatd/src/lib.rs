@@ -5,6 +5,7 @@
 
 pub mod args;
 pub mod clock;
+mod configs;
 #[cfg(debug_assertions)]
 pub mod crash;
 pub mod daemon;

@@ -135,15 +135,9 @@ impl Passes {
         if let Action::RemoveContainer { id: container } = action {
             kept_logs::keep(&self.shared, id, container).await;
         }
-        let call = self.shared.apply(id, action, self.progress(id), self.shutdown.child_token());
-        let result = match tokio::time::timeout(action.deadline(), call).await {
-            Ok(result) => result,
-            Err(_elapsed) => Err(HostError::new(
-                HostErrorKind::OutcomeUnknown,
-                ErrorClass::Transient,
-                Reason::ActionFailed,
-                format!("{action} had no answer within {:?}", action.deadline()),
-            )),
+        let result = match self.unremembered(action) {
+            Some(error) => Err(error),
+            None => self.apply(id, action).await,
         };
         if let Err(error) = &result
             && error.kind == HostErrorKind::Unreachable
@@ -162,6 +156,29 @@ impl Passes {
         }
         self.note_result(id, planned, result);
         self.shared.changed();
+    }
+
+    async fn apply(&self, id: &ResourceId, action: &Action) -> Result<(), HostError> {
+        let call = self.shared.apply(id, action, self.progress(id), self.shutdown.child_token());
+        match tokio::time::timeout(action.deadline(), call).await {
+            Ok(result) => result,
+            Err(_elapsed) => Err(HostError::new(
+                HostErrorKind::OutcomeUnknown,
+                ErrorClass::Transient,
+                Reason::ActionFailed,
+                format!("{action} had no answer within {:?}", action.deadline()),
+            )),
+        }
+    }
+
+    /// Whose a file is stands in the ledger alone: one that could not be remembered there would be nobody's.
+    fn unremembered(&self, action: &Action) -> Option<HostError> {
+        let Action::WriteFile(_) = action else { return None };
+        let why = self.shared.lock().store_failing.clone()?;
+        let message = format!(
+            "cannot {action}: the ledger, which says whose the file is, cannot be written ({why}); mend that, and it is tried again"
+        );
+        Some(HostError::new(HostErrorKind::Refused, ErrorClass::Transient, Reason::ActionFailed, message))
     }
 
     fn note_result(&self, id: &ResourceId, planned: &Planned, result: Result<(), HostError>) {

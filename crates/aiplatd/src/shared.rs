@@ -55,7 +55,7 @@ pub struct Shared {
 /// How often the mounted files of services that wait are looked at.
 const FILES_EVERY: Duration = Duration::from_secs(2);
 /// A look takes no longer than this.
-const LOOK_DEADLINE: Duration = Duration::from_secs(30);
+pub(crate) const LOOK_DEADLINE: Duration = Duration::from_secs(30);
 
 impl Shared {
     /// The parts of a daemon that has not looked at anything yet.
@@ -149,7 +149,7 @@ impl Shared {
             return self.look_at_units(id).await;
         }
         if id.kind == Kind::File {
-            return self.look_at_own_file(id).await;
+            return self.look_at_config(id).await;
         }
         let target = {
             let mut state = self.lock();
@@ -165,6 +165,7 @@ impl Shared {
             Ok(observed) => {
                 let waiting = self.lock().record(observed, &self.instance, self.clock.now());
                 self.schedule(waiting);
+                self.look_at_configs_of(id).await;
                 self.look_at_files(id).await;
                 self.look_at_ports(id).await;
                 Ok(())
@@ -209,41 +210,6 @@ impl Shared {
             self.schedule([ResourceId::systemd()]);
         }
         Ok(())
-    }
-
-    /// Looks at what is in the place of a file of ours.
-    async fn look_at_own_file(&self, id: &ResourceId) -> Result<(), HostError> {
-        let path = {
-            let mut state = self.lock();
-            state.mark_fresh(id);
-            state.file_path(id)
-        };
-        let Some(path) = path else { return Ok(()) };
-        match self.observe_file(path).await {
-            Ok(()) => Ok(()),
-            Err(error) => {
-                self.lock().mark_stale(id);
-                Err(error)
-            }
-        }
-    }
-
-    async fn observe_file(&self, path: String) -> Result<(), HostError> {
-        let found = match tokio::time::timeout(LOOK_DEADLINE, self.files.observe(&path)).await {
-            Ok(result) => result?,
-            Err(_elapsed) => return Err(timed_out(&format!("looking at {path} took longer than 30s"))),
-        };
-        self.lock().record(Observed::File(path, found), &self.instance, self.clock.now());
-        Ok(())
-    }
-
-    /// Looks at files that a platform asks for which is not in force yet; one that cannot be looked at stays unknown.
-    pub async fn look_for_files(&self, paths: Vec<String>) {
-        for path in paths {
-            if let Err(error) = self.observe_file(path).await {
-                tracing::info!(error = %error, "A file could not be looked for.");
-            }
-        }
     }
 
     async fn observe_unit(&self, name: &str) -> Result<ObservedUnit, HostError> {
@@ -499,7 +465,7 @@ impl Shared {
     }
 }
 
-fn timed_out(message: &str) -> HostError {
+pub(crate) fn timed_out(message: &str) -> HostError {
     use aiplat_core::condition::{ErrorClass, Reason};
     HostError::new(HostErrorKind::OutcomeUnknown, ErrorClass::Transient, Reason::ActionFailed, message)
 }

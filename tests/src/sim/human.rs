@@ -148,6 +148,20 @@ impl Engine {
         running.map(|container| container.id.clone()).collect()
     }
 
+    /// Now and then it is a file that the container mounts: changed, or removed. When is the clock's to say, so that the
+    /// other chances of a seed stay as they are.
+    fn meddle_with_a_file(&mut self, id: &str) -> Option<String> {
+        let mounts = self.containers.get(id)?.mounts.iter().filter_map(|mount| mount.bind.clone());
+        let ours = |path: &String| self.files.contains_key(path) && !self.foreign_files.contains(path);
+        let path = mounts.into_iter().find(ours)?;
+        match self.now.since_boot().as_millis() % 8 {
+            0 => self.put_file(&path, b"by hand"),
+            1 => self.remove_file(&path),
+            _ => return None,
+        }
+        Some(format!("{path} is changed or removed"))
+    }
+
     /// A person does one thing by hand to something of ours; says what.
     pub fn meddle(&mut self, rng: &mut Rng) -> Option<String> {
         let ours =
@@ -155,7 +169,10 @@ impl Engine {
         let ids: Vec<(String, String)> =
             ours.map(|container| (container.id.clone(), container.name.clone())).collect();
         let (id, name) = rng.pick(&ids)?.clone();
-        let (what, done) = match rng.below(12) {
+        if let Some(what) = self.meddle_with_a_file(&id) {
+            return Some(what);
+        }
+        let (what, done) = match rng.below(11) {
             0 => ("kill", self.kill(&id)),
             // Who stops what then exits with 0 has completed it, where the file does not say `restart: always`.
             1 => ("stop", {
@@ -174,18 +191,6 @@ impl Engine {
                 }
             }),
             6 => ("start", self.start(&id)),
-            11 => ("a file that it mounts: changed or removed", {
-                let ours =
-                    |path: &String| self.files.contains_key(path) && !self.foreign_files.contains(path);
-                let mounts = self.containers.get(&id)?.mounts.iter().filter_map(|mount| mount.bind.clone());
-                let paths: Vec<String> = mounts.filter(ours).collect();
-                match rng.pick(&paths).cloned() {
-                    Some(path) if rng.percent(50) => self.put_file(&path, b"by hand"),
-                    Some(path) => self.remove_file(&path),
-                    None => {}
-                }
-                Ok(())
-            }),
             7 => ("network create, twice at once", {
                 let names: Vec<String> = self.networks.values().map(|network| network.name.clone()).collect();
                 rng.pick(&names).iter().for_each(|network| self.duplicate_network(network));

@@ -5,7 +5,7 @@ use std::time::Duration;
 use aiplat_core::{ResourceId, plan::Command, spec::RestartMode};
 use aiplat_tests::{
     build::Sketch,
-    generate::{NAMES, sketches},
+    generate::{NAMES, configs, plain_sketches},
     lab::{Lab, simulate},
     scene::Restart,
     sim::{Faults, Foreign, Rng},
@@ -19,9 +19,20 @@ const SEEDS: u64 = 200;
 /// Of chaos, each between nothing and three seconds.
 const STEPS: u64 = 60;
 
+/// What the platforms of one seed are drawn from.
+struct Platforms {
+    runner: TestRunner,
+    /// Their services read configs.
+    configured: bool,
+}
+
 /// The same platforms for the same seed on every machine.
-fn platform(runner: &mut TestRunner) -> Sketch {
-    let mut sketch = sketches().new_tree(runner).expect("a platform").current();
+fn platform(from: &mut Platforms) -> Sketch {
+    let Platforms { runner, configured } = from;
+    let mut sketch = plain_sketches().new_tree(runner).expect("a platform").current();
+    if *configured {
+        sketch = configs().new_tree(runner).expect("some configs").current().on(sketch);
+    }
     for service in &mut sketch.services {
         // An edge needs a shared network.
         service.networks = vec!["default".to_owned()];
@@ -33,13 +44,15 @@ fn platform(runner: &mut TestRunner) -> Sketch {
     sketch
 }
 
-fn runner(seed: u64) -> TestRunner {
+fn platforms(seed: u64) -> Platforms {
     let mut bytes = [0_u8; 32];
     bytes[..8].copy_from_slice(&seed.to_le_bytes());
-    TestRunner::new_with_rng(Config::default(), TestRng::from_seed(RngAlgorithm::ChaCha, &bytes))
+    let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);
+    // Every other seed: what was found without configs is looked for without them.
+    Platforms { runner: TestRunner::new_with_rng(Config::default(), rng), configured: seed % 2 == 1 }
 }
 
-async fn chaos(lab: &mut Lab, rng: &mut Rng, runner: &mut TestRunner) {
+async fn chaos(lab: &mut Lab, rng: &mut Rng, from: &mut Platforms) {
     lab.host.settle().faults = Faults::drawn(rng);
     // An end with exit 0 in the absence of engine and daemon cannot be told from a completion.
     let daemon_dies = rng.percent(50);
@@ -55,7 +68,7 @@ async fn chaos(lab: &mut Lab, rng: &mut Rng, runner: &mut TestRunner) {
                 let how = *rng.pick(&[Restart::Graceful, Restart::Killed, Restart::Live]).expect("three");
                 lab.host.restart_engine(how, Duration::from_millis(500 + rng.below(12_000))).await;
             }
-            2 => lab.write(&platform(runner)),
+            2 => lab.write(&platform(from)),
             3 => lab.folder.write(b"services: ["),
             4 => {
                 disk_full = rng.percent(50);
@@ -93,18 +106,18 @@ async fn let_go(lab: &Lab) {
 
 async fn run(seed: u64) {
     let mut rng = Rng::new(seed);
-    let mut runner = runner(seed);
-    let mut lab = Lab::new(&platform(&mut runner), seed);
+    let mut from = platforms(seed);
+    let mut lab = Lab::new(&platform(&mut from), seed);
     let bystander = Foreign { name: "bystander".to_owned(), port: Some(9_999), ..Foreign::default() };
     lab.host.by_hand(|engine| drop(engine.add_foreign(&bystander)));
     lab.boot();
-    chaos(&mut lab, &mut rng, &mut runner).await;
+    chaos(&mut lab, &mut rng, &mut from).await;
     // Healed: no more faults, and a good file.
     let script = lab.host.settle().faults.script.len();
     assert_eq!(script, 0);
     lab.host.settle().faults = Faults::default();
     lab.disk.fill(false);
-    lab.write(&platform(&mut runner));
+    lab.write(&platform(&mut from));
     lab.confirm().await;
     let_go(&lab).await;
     // A hung stop, then the longest back-off of a failed action, then a resync.

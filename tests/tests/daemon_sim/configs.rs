@@ -203,3 +203,34 @@ fn a_restart_of_the_daemon_restarts_nobody() {
         assert_eq!((runs(&lab, "web"), runs(&lab, "db")), (2, 1));
     });
 }
+
+#[test]
+fn what_was_changed_by_hand_is_put_right_before_a_start_and_not_taken_for_read() {
+    simulate(async {
+        let lab = converged(&restarting("a"), 1).await;
+        lab.host.by_hand(|engine| {
+            engine.put_file(&config_path("app"), b"by hand");
+            let id = engine.find("demo-web").expect("it is there").id.clone();
+            engine.kill(&id).expect("it runs");
+        });
+        lab.converged_within(Duration::from_secs(30)).await;
+        assert_eq!(runs(&lab, "web"), 2, "it was started once, on the right content: {}", lab.story());
+    });
+}
+
+#[test]
+fn a_file_whose_owner_cannot_be_remembered_is_not_written() {
+    simulate(async {
+        let mut lab = converged(&sketch([service("db").probe()]), 1).await;
+        lab.disk.fill(true);
+        lab.write(&restarting("a"));
+        lab.pass(Duration::from_secs(10)).await;
+        assert!(lab.host.settle().engine.files.is_empty(), "{}", lab.story());
+        lab.kill();
+        lab.disk.fill(false);
+        lab.boot();
+        lab.converged_within(Duration::from_secs(120)).await;
+        lab.write(&sketch([service("db").probe()]));
+        lab.converged_within(Duration::from_secs(60)).await;
+    });
+}
