@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::{
-    ResourceId,
+    Kind, ResourceId,
     condition::{Condition, ConditionType, Reason, Status, Word},
     observed::ObservedContainer,
     plan::{Gate, Members, Step, Verdict, World, closed_dependencies, plan},
@@ -262,7 +262,21 @@ pub fn why(world: &World<'_>, id: &ResourceId) -> Vec<Link> {
         chain.push(Link { resource: id, sentence: link });
         next = waits;
     }
+    let beyond = chain.last().and_then(|last| out_of_reach(world, &last.resource));
+    chain.extend(beyond);
     chain
+}
+
+/// What `id` depends on and is known not to reach: it waits for nobody then, and fails by itself.
+fn out_of_reach(world: &World<'_>, id: &ResourceId) -> Option<Link> {
+    let spec = world.desired.containers.get(id)?;
+    spec.policy.dependencies.keys().filter(|on| on.kind == Kind::Unit).find_map(|on| {
+        let step = plan(world, on);
+        let reachable = step.conditions.iter().find(|it| it.kind == ConditionType::Reachable)?;
+        let Condition { kind, status, message, .. } = reachable;
+        let sentence = format!("{} {kind}={status}: {message}", on.key());
+        (*status == Status::False).then(|| Link { resource: on.clone(), sentence })
+    })
 }
 
 fn waited_for(world: &World<'_>, id: &ResourceId, step: &Step) -> Option<ResourceId> {

@@ -227,7 +227,9 @@ impl Target {
         let (kind, key) = resource.split_once('/').unwrap_or(("", resource));
         let same_kind = match self.listed {
             None => true,
-            Some(Listed::Services | Listed::Endpoints) => kind == "container",
+            Some(Listed::Services | Listed::Endpoints) => {
+                [Kind::Container, Kind::Unit].iter().any(|it| kind == it.as_str())
+            }
             Some(Listed::Resources(wanted)) => kind == wanted.as_str(),
             Some(Listed::Gates) => kind == "gate",
             Some(Listed::Events) => false,

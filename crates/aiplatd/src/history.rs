@@ -74,10 +74,11 @@ fn present_images(state: &State) -> BTreeMap<String, String> {
     of_services(state, image)
 }
 
-/// The services whose edit in force was tried and taken back.
+/// The services whose edit in force was tried and taken back. What an update moved to is not in the file.
 fn taken_back_now(state: &State) -> Vec<String> {
-    let taken =
-        |spec: &ContainerSpec, members: &Members<'_>| members.taken_back.map(|_| spec.service.clone());
+    let taken = |spec: &ContainerSpec, members: &Members<'_>| {
+        members.taken_back.filter(|it| it.image.is_none()).map(|_| spec.service.clone())
+    };
     of_services(state, taken)
 }
 

@@ -7,8 +7,8 @@ use aiplat_api::v1::{GateStatus, PlatformStatus, ResourceStatus, ServiceStatus, 
 use aiplat_core::{
     Kind, ResourceId,
     condition::{Condition, ConditionType, Reason, Status, Word},
-    plan::{self, Requeue, Step, Verdict, World},
-    spec::{Mode, Platform, Removals},
+    plan::{self, Members, Requeue, Step, Verdict, World},
+    spec::{ContainerSpec, Mode, Platform, Removals},
     status,
 };
 
@@ -303,9 +303,19 @@ fn with_times(state: &State, desired: &Platform, id: &ResourceId, step: &Step) -
 /// Who is of an earlier image than the tag `image` means now; empty when nobody is.
 fn moved(world: &World<'_>, image: &ResourceId) -> String {
     let users = world.desired.containers.iter().filter(|(_, spec)| spec.runtime.image == image.key());
-    let behind = users.filter(|(id, _)| plan::moved(world, id).is_some());
-    let behind: Vec<&str> = behind.map(|(_, spec)| spec.service.as_str()).collect();
+    let is_tried = |id: &ResourceId, spec: &ContainerSpec| {
+        let taken_back = Members::of(world, id, spec).taken_back.and_then(|it| it.image.as_deref());
+        taken_back.is_some() && taken_back == plan::image_now(world, id)
+    };
+    let (mut tried, mut behind) = (Vec::new(), Vec::new());
+    for (id, spec) in users.filter(|(id, _)| plan::moved(world, id).is_some()) {
+        let of = if is_tried(id, spec) { &mut tried } else { &mut behind };
+        of.push(spec.service.as_str());
+    }
     match behind.as_slice() {
+        [] if !tried.is_empty() => {
+            format!("the update to what it means now was taken back: {}", tried.join(", "))
+        }
         [] => String::new(),
         [one] => format!("it means another image now than {one} runs; `aiplatctl update {one}` moves to it"),
         many => format!(
@@ -333,14 +343,27 @@ fn gates(world: &World<'_>) -> Vec<GateStatus> {
     world.desired.gates.iter().map(|(name, members)| gate(world, name, members)).collect()
 }
 
+/// When the last of its members became ready; of one that is closed, when the first of those that are not ready ceased
+/// to be. `None` while one of them has not been seen yet.
+fn gate_since(world: &World<'_>, closed: &[&ResourceId], members: &[ResourceId]) -> Option<String> {
+    let ready_since = |id: &ResourceId, status: Status| {
+        let transition = world.ledger.get(id)?.transitions.get(&ConditionType::Ready)?;
+        (transition.status == status).then_some(transition.wall_ms)
+    };
+    let since = if closed.is_empty() {
+        let times = members.iter().map(|id| ready_since(id, Status::True));
+        times.collect::<Option<Vec<_>>>()?.into_iter().max()
+    } else {
+        closed.iter().filter_map(|id| ready_since(id, Status::False)).min()
+    };
+    since.map(rfc3339)
+}
+
 fn gate(world: &World<'_>, name: &str, members: &[ResourceId]) -> GateStatus {
-    let closed: Vec<String> = members
-        .iter()
-        .filter_map(|id| {
-            let readiness = plan::readiness(world, id);
-            (readiness.status != Status::True).then(|| id.key().to_owned())
-        })
-        .collect();
+    let not_ready = |id: &&ResourceId| plan::readiness(world, id).status != Status::True;
+    let closed: Vec<&ResourceId> = members.iter().filter(not_ready).collect();
+    let last_transition_time = gate_since(world, &closed, members);
+    let closed: Vec<&str> = closed.into_iter().map(ResourceId::key).collect();
     let condition = if closed.is_empty() {
         condition(ConditionType::Ready, Status::True, Reason::AllReady, String::new())
     } else {
@@ -355,7 +378,7 @@ fn gate(world: &World<'_>, name: &str, members: &[ResourceId]) -> GateStatus {
         name: name.to_owned(),
         condition: StatusCondition {
             condition,
-            last_transition_time: None,
+            last_transition_time,
             observed_generation: world.desired.generation,
         },
         members: members.to_vec(),

@@ -6,10 +6,13 @@ use aiplat_core::{
     ResourceId,
     condition::{ConditionType, Reason, Status, Word},
     observed::{ContainerId, Holder, Listener, Owner, Reach, UnitDiagnosis},
+    status,
 };
 use aiplat_tests::{
+    build::{service, sketch},
     lab::{Lab, simulate},
     sim::{
+        App,
         listening::GATEWAY,
         systemd::{Program, Unit},
     },
@@ -23,6 +26,12 @@ fn listening_at(addresses: &str) -> String {
 
 fn diagnosis(lab: &Lab) -> Option<UnitDiagnosis> {
     lab.shared().lock().observed.diagnoses.get(&ResourceId::unit("ollama")).cloned()
+}
+
+fn chain(lab: &Lab, id: &ResourceId) -> Vec<String> {
+    let state = lab.shared().lock();
+    let world = state.world(lab.host.now()).expect("a file is in force");
+    status::why(&world, id).into_iter().map(|link| link.sentence).collect()
 }
 
 /// Waits until the condition `kind` of the unit is `status` for `reason`.
@@ -140,6 +149,23 @@ fn a_unit_on_loopback_alone_is_not_reached_and_says_what_to_write() {
         lab.write_yaml(&file(&listening_at("0.0.0.0")));
         says(&lab, ConditionType::Reachable, Status::True, Reason::Reached).await;
         becomes(&lab, Word::Ready).await;
+    });
+}
+
+#[test]
+fn the_chain_of_who_fails_goes_on_to_the_unit_that_it_cannot_reach() {
+    simulate(async {
+        let app = App::crashing(Duration::from_secs(2), 1).saying("cannot connect to ollama:11434");
+        let mut lab = Lab::new(&sketch([service("web").app(app)]), 1);
+        lab.systemd.install(UNIT, Unit::default());
+        lab.write_yaml(&file(&listening_at("127.0.0.1")));
+        lab.boot();
+        says(&lab, ConditionType::Reachable, Status::False, Reason::ListensOnLoopback).await;
+        lab.pass(Duration::from_secs(20)).await;
+        let chain = chain(&lab, &ResourceId::container("web"));
+        let [own, beyond] = chain.as_slice() else { panic!("{chain:#?}") };
+        assert!(own.contains("cannot connect to ollama"), "{own}");
+        assert!(beyond.starts_with("ollama Reachable=False: ") && beyond.contains("OLLAMA_HOST"), "{beyond}");
     });
 }
 

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::{diff::valid, print_json, print_yaml};
+use super::{diff::valid, json_text, print_json, yaml_text};
 use crate::{
     args::{DataFormat, Globals},
     console,
@@ -30,9 +30,11 @@ pub(super) fn run(globals: &Globals, file: Option<&PathBuf>, origin: bool, outpu
     let platform = offline.loaded.platform.as_ref();
     let platform = platform.ok_or_else(|| Failure::usage("the file holds no platform"))?;
     let config = config(platform);
-    match output {
-        DataFormat::Json => print_json(&config)?,
-        DataFormat::Yaml => print_yaml(&config)?,
-    }
+    let text = match output {
+        DataFormat::Json => json_text(&config)?,
+        DataFormat::Yaml => yaml_text(&config)?,
+    };
+    // It is a platform file itself, in which a `$` begins a variable.
+    console::line(&text.replace('$', "$$"))?;
     Ok(Code::Done)
 }

@@ -24,6 +24,10 @@ use crate::{
 /// Where Docker keeps images and volumes unless told otherwise.
 const DOCKER_ROOT: &str = "/var/lib/docker";
 const DOCKER_SOCKET: &str = "/var/run/docker.sock";
+/// What frees room where the engine keeps its things.
+const ENGINE_CURE: &str = "docker system df; docker image prune";
+/// What shows who takes the room elsewhere.
+const STATE_CURE: &str = "df -h; sudo du -xh --max-depth=2 / | sort -h | tail";
 /// Free space below this fails: a pull of one model server does not fit.
 const FREE_FAIL: f64 = 0.05;
 /// Free space below this is worth a word.
@@ -86,7 +90,10 @@ pub(super) async fn run(globals: &Globals) -> Outcome {
     checks.push(file_valid(globals, &config));
     checks.push(file_owner(&config));
     checks.extend(platform(doc.as_ref()));
-    checks.extend([disk("state disk", &globals.state_dir), disk("engine disk", Path::new(DOCKER_ROOT))]);
+    checks.extend([
+        disk("state disk", &globals.state_dir, STATE_CURE),
+        disk("engine disk", Path::new(DOCKER_ROOT), ENGINE_CURE),
+    ]);
     checks.extend([inotify("max_user_instances", 128), inotify("max_user_watches", 8_192)]);
     console::print(&render(&checks))?;
     let failed = checks.iter().filter(|check| check.grade == Grade::Fail).count();
@@ -227,7 +234,7 @@ fn platform(doc: Option<&StatusDoc>) -> Vec<Check> {
     checks.collect()
 }
 
-fn disk(name: &'static str, path: &Path) -> Check {
+fn disk(name: &'static str, path: &Path, cure: &str) -> Check {
     let shown = path.display();
     let stat = match rustix::fs::statvfs(path) {
         Ok(stat) => stat,
@@ -243,9 +250,9 @@ fn disk(name: &'static str, path: &Path) -> Check {
         if inodes < FREE_WARN { format!("{found}, {:.0}% of inodes free", inodes * 100.0) } else { found };
     let least = space.min(inodes);
     if least < FREE_FAIL {
-        check(name, Grade::Fail, found).cure("docker system df; docker image prune")
+        check(name, Grade::Fail, found).cure(cure)
     } else if least < FREE_WARN {
-        check(name, Grade::Warn, found).cure("docker system df; docker image prune")
+        check(name, Grade::Warn, found).cure(cure)
     } else {
         check(name, Grade::Ok, found)
     }

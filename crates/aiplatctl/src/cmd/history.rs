@@ -112,7 +112,7 @@ pub(super) async fn rollback(globals: &Globals, revision: Option<u64>, consent: 
     }
     if let Some(reason) = &refused {
         console::note(&format!(
-            "note: the file on disk is not in force ({}); what it holds is kept beside it as \
+            "note: the file on disk is not in force ({}); what it holds, if anything, is kept beside it as \
              platform.yaml.refused-TIME",
             clean(reason)
         ));

@@ -94,14 +94,22 @@ fn view(wide: bool) -> View {
 
 /// Prints a value for programs.
 fn print_json<T: Serialize>(value: &T) -> Result<(), Failure> {
-    let json = serde_json::to_string_pretty(value).map_err(|error| Failure::failed(error.to_string()))?;
-    console::line(&harmless(&json))
+    console::line(&json_text(value)?)
 }
 
 /// Prints a value for programs and people.
 fn print_yaml<T: Serialize>(value: &T) -> Result<(), Failure> {
+    console::line(&yaml_text(value)?)
+}
+
+fn json_text<T: Serialize>(value: &T) -> Result<String, Failure> {
+    let json = serde_json::to_string_pretty(value).map_err(|error| Failure::failed(error.to_string()))?;
+    Ok(harmless(&json))
+}
+
+fn yaml_text<T: Serialize>(value: &T) -> Result<String, Failure> {
     let yaml = serde_saphyr::to_string(value).map_err(|error| Failure::failed(error.to_string()))?;
-    console::line(harmless(&yaml).trim_end())
+    Ok(harmless(&yaml).trim_end().to_owned())
 }
 
 /// Prints `value` as asked; `false`: it was asked for as text.

@@ -52,7 +52,8 @@ pub fn service(doc: &StatusDoc, service: &ServiceStatus, view: View) -> String {
     fact(&mut out, view, "Next", &clean(&detail.next));
     fact(&mut out, view, "Endpoint", &clean(endpoint));
     facts(&mut out, view, detail);
-    if !style::is_well(service) {
+    // A chain of one link says what the message says.
+    if !style::is_well(service) && service.why.len() > 1 {
         section(&mut out, "Why");
         for link in &service.why {
             let _ = writeln!(out, "  {}", super::text::wrap(&clean(link), view.width, 4));

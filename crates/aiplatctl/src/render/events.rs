@@ -27,7 +27,9 @@ pub fn events<'a>(events: impl IntoIterator<Item = &'a Event>, moment: Moment, v
         columns.push(column("AGE").volatile());
     }
     if moment != Moment::Age {
-        columns.push(column("TIME"));
+        // Beside the age it says the same twice.
+        let time = column("TIME");
+        columns.push(if moment == Moment::Both { time.drops(2) } else { time });
     }
     columns.extend([
         column("TYPE").drops(1),

@@ -145,7 +145,8 @@ fn resource_block(resource: &str, actions: &[&PreviewedAction], width: Option<us
 
 fn sign(actions: &[&PreviewedAction]) -> (&'static str, anstyle::Style) {
     let all = |verbs: &[&str]| actions.iter().all(|action| verbs.contains(&action.verb.as_str()));
-    if all(&["create", "start", "pull", "connect"]) {
+    // What is there already and only runs again is a change to it.
+    if all(&["create", "start", "pull", "connect"]) && !all(&["start"]) {
         ("+", style::GOOD)
     } else if all(&["stop", "remove", "disconnect"]) {
         ("-", style::BAD)

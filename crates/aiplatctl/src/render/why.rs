@@ -3,7 +3,10 @@
 use std::fmt::Write as _;
 
 use aiplat_api::v1::{Event, EventType, ServiceStatus, StatusCondition, StatusDoc};
-use aiplat_core::condition::{Status, Word};
+use aiplat_core::{
+    ResourceId,
+    condition::{Status, Word},
+};
 use jiff::Timestamp;
 
 use super::{View, events, style, style::paint, text, time};
@@ -82,7 +85,7 @@ fn around(doc: &StatusDoc, service: &ServiceStatus, view: View) -> String {
 /// Whether an event is of this service.
 #[must_use]
 pub fn is_about(event: &Event, service: &ServiceStatus) -> bool {
-    event.resource.split_once('/').is_some_and(|(kind, key)| kind == "container" && key == service.name)
+    event.resource.parse::<ResourceId>().is_ok_and(|id| id.is_service() && id.key() == service.name)
 }
 
 fn hour_before(now: Timestamp) -> Timestamp {

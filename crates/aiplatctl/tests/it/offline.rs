@@ -93,7 +93,7 @@ fn config_leaves_secrets_out_and_is_a_valid_file_itself() {
 fn config_of_a_unit_that_aiplatd_writes_says_the_same_of_itself() {
     let folder = Folder::with(
         "apiVersion: aiplat/v1\nname: home\nservices:\n  agent:\n    provider: {type: systemd, options: {hardening: none, \
-         on_calendar: daily}}\n    command: /bin/agent --token hunter2 '100%'\n    user: a:b\n    working_dir: /srv\n",
+         on_calendar: daily}}\n    command: /bin/agent --token hunter2 '100%' $$HOME\n    user: a:b\n    working_dir: /srv\n",
     );
     let run = folder.run(&["config"]);
     assert_eq!(run.code, Some(0), "{run:#?}");
@@ -103,6 +103,7 @@ fn config_of_a_unit_that_aiplatd_writes_says_the_same_of_itself() {
         "hardening: none",
         "on_calendar: daily",
         "user: a:b",
+        "$$HOME",
         "stop_grace_period: 10s",
     ] {
         assert!(run.out.contains(part), "{part}: {}", run.out);

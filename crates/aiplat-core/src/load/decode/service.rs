@@ -106,6 +106,13 @@ fn image(
     fields: &mut Fields<'_>,
 ) -> Option<Spanned<String>> {
     match fields.take("image") {
+        Some(item) if is_no_text(&item) => {
+            cx.bad(
+                &item,
+                "YAML reads this as a number or a boolean: an image is a text, as in `redis:7.4-alpine`",
+            );
+            None
+        }
         Some(item) => cx.parsed(&item, reference),
         None => {
             // What builds, extends or provides the service has been answered already.
@@ -120,6 +127,14 @@ fn image(
             None
         }
     }
+}
+
+/// Written so that YAML takes it for a number or a boolean; Compose refuses it where a text belongs.
+fn is_no_text(item: &Item<'_>) -> bool {
+    let Value::Scalar(scalar) = &item.node.value else { return false };
+    let text = scalar.text.as_str();
+    let is_plain = scalar.plain && scalar.written.is_none();
+    is_plain && (matches!(text, "true" | "false") || text.parse::<f64>().is_ok_and(f64::is_finite))
 }
 
 /// An image reference: `[registry/]path[:tag][@digest]`.

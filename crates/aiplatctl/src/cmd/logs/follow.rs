@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use tokio::{sync::mpsc, time::sleep};
 
 use super::{Printer, moment};
-use crate::{cmd::operate::service, exit::Failure};
+use crate::{cmd::operate::service, console, exit::Failure};
 
 /// Lines on their way from the streams to the terminal.
 const WAITING: usize = 256;
@@ -20,7 +20,13 @@ const HOLD: Duration = Duration::from_secs(20);
 /// Between two questions, so that a daemon that answers at once is not asked in a loop.
 const RETRY: Duration = Duration::from_millis(200);
 
-type Line = Result<LogRecord, (String, ClientError)>;
+/// What the log of one service comes to.
+enum News {
+    Line(LogRecord),
+    /// Nothing follows, and why.
+    End(String),
+    Trouble(ClientError),
+}
 
 pub(super) async fn run(
     client: &Client,
@@ -34,16 +40,16 @@ pub(super) async fn run(
         let query = query.clone();
         tokio::spawn(async move {
             let (name, sender) = (one.name.clone(), one.sender.clone());
-            if let Err(error) = one.follow(query).await {
-                drop(sender.send(Err((name, error))).await);
-            }
+            let last = one.follow(query).await.map_or_else(News::Trouble, News::End);
+            drop(sender.send((name, last)).await);
         });
     }
     drop(sender);
-    while let Some(line) = lines.recv().await {
-        match line {
-            Ok(record) => printer.line(&record)?,
-            Err((name, error)) => printer.trouble(&name, error)?,
+    while let Some((name, news)) = lines.recv().await {
+        match news {
+            News::Line(record) => printer.line(&record)?,
+            News::End(why) => console::note(&format!("{name} {why}: its log ends here")),
+            News::Trouble(error) => printer.trouble(&name, error)?,
         }
     }
     Ok(())
@@ -53,14 +59,14 @@ pub(super) async fn run(
 struct One {
     client: Client,
     name: String,
-    sender: mpsc::Sender<Line>,
+    sender: mpsc::Sender<(String, News)>,
     /// The time of its last line.
     last: Option<Timestamp>,
 }
 
 impl One {
-    /// One run after the other, until no other is to be expected.
-    async fn follow(mut self, mut query: LogQuery) -> Result<(), ClientError> {
+    /// One run after the other, until no other is to be expected; answers why none is.
+    async fn follow(mut self, mut query: LogQuery) -> Result<String, ClientError> {
         loop {
             let run = of_run(&self.client.status().await?, &self.name);
             let mut stream = self.client.logs(&self.name, &query).await?;
@@ -72,31 +78,34 @@ impl One {
                     continue;
                 }
                 self.last = Some(at).max(self.last);
-                if self.sender.send(Ok(record)).await.is_err() {
-                    return Ok(());
+                // Whoever does not listen any more needs no reason either.
+                if self.sender.send((self.name.clone(), News::Line(record))).await.is_err() {
+                    return Ok(String::new());
                 }
             }
-            if !self.runs_anew(run).await? {
-                return Ok(());
+            if let Some(why) = self.is_over(run).await? {
+                return Ok(why);
             }
             query = LogQuery { tail: None, since: self.last.map(|last| last.to_string()), ..query };
         }
     }
 
-    /// Waits for another run than `before`; false when nobody will start it.
-    async fn runs_anew(&self, before: Option<String>) -> Result<bool, ClientError> {
+    /// Waits for another run than `before`; answers why, when nobody will start it.
+    async fn is_over(&self, before: Option<String>) -> Result<Option<String>, ClientError> {
         let mut doc = self.client.status().await?;
         loop {
-            let Some(service) = service(&doc, &self.name) else { return Ok(false) };
+            let Some(service) = service(&doc, &self.name) else {
+                return Ok(Some("has left the file".to_owned()));
+            };
             if matches!(
                 service.status,
                 Word::Completed | Word::Failed | Word::Held | Word::Stopped | Word::Suspended
             ) {
-                return Ok(false);
+                return Ok(Some(format!("is {}", service.status)));
             }
             let is_up = service.detail.state.as_deref() == Some("running");
             if is_up && service.detail.run.is_some() && service.detail.run != before {
-                return Ok(true);
+                return Ok(None);
             }
             sleep(RETRY).await;
             doc = self.client.status_after(doc.version, HOLD).await?;
