@@ -35,6 +35,10 @@ pub fn take(world: &World<'_>, id: &ResourceId, command: Command, lasts: Option<
     }
     let by = Order { by: "uid 0".to_owned(), wall_ms: 0 };
     let lasts = lasts.filter(|_| command == Command::Suspend);
+    // As the daemon: it would come back by itself, which nobody has ordered.
+    if lasts.is_some() && world.ledger.suspension(id, world.now).is_some_and(|it| it.released) {
+        return None;
+    }
     let until = lasts.map(|lasts| Until {
         at: world.now + lasts,
         wall_ms: i64::try_from(lasts.as_millis()).unwrap_or(i64::MAX),
@@ -77,6 +81,8 @@ impl Orders {
             Command::Start | Command::Restart => drop(self.stopped.remove(&id)),
             Command::Stop => drop(self.stopped.insert(id, now)),
             Command::Update => self.updated.extend(taken.image.clone().map(|image| (id, image))),
+            // Who is released stays so.
+            Command::Suspend if taken.entries.is_empty() => {}
             Command::Suspend | Command::Release => {
                 let released = command == Command::Release;
                 self.suspended.insert(id, Suspended { since: now, until: taken.until, released });

@@ -5,7 +5,7 @@ use std::time::Duration;
 use aiplat_core::{
     Kind, ResourceId, Timestamp,
     action::{Action, label},
-    condition::Reason,
+    condition::{Condition, Reason, Status},
     observed::{ContainerState, ObservedState},
     plan::{Command, Verdict, World, entries, plan, readiness},
     predict::predict,
@@ -67,8 +67,21 @@ fn disturb(scene: &mut Scene, rng: &mut Rng, steps: u32, by_hand: bool) {
     }
 }
 
+/// People remove what they have put in the place of a file before aiplatd has seen its own there, as its sentence asks.
+fn clear_the_way(scene: &mut Scene) {
+    scene.observe();
+    for (id, spec) in scene.desired.files.clone() {
+        let step = scene.plan(&id);
+        let is_taken = |it: &Condition| it.reason == Reason::NameTaken && it.status == Status::False;
+        if step.conditions.iter().any(is_taken) && !scene.engine.foreign_files.contains(&spec.path) {
+            scene.engine.remove_file(&spec.path);
+        }
+    }
+}
+
 /// People take their orders back, and try once more what has failed for good: a job that nothing restarts.
 fn let_go(scene: &mut Scene) {
+    clear_the_way(scene);
     for id in scene.orders.held() {
         for command in [Command::Resume, Command::Start] {
             let _taken = scene.order(&id, command, None);
