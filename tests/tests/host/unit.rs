@@ -116,3 +116,26 @@ fn a_folder_that_it_may_not_write_to_is_named_with_the_way_out() {
     host.ok(&apply);
     assert!(host.read("/var/lib/ai/platform.yaml").is_some_and(|text| text.contains("interval: 3s")));
 }
+
+#[test]
+fn under_it_a_config_is_written_and_an_edit_of_its_source_restarts_who_reads_it() {
+    let Some(host) = Host::boot() else { return };
+    host.install("current.deb");
+    let (source, written) = ("/etc/aiplatd/app.conf", "/var/lib/aiplatd/configs/app");
+    host.write(source, "colour = red\n");
+    host.converge(
+        "apiVersion: aiplat/v1\nname: demo\nservices:\n  web:\n    image: aiplat-demo:1\n    \
+         command: [serve, CONFIG_FILE=/etc/app.conf]\n    configs: [{source: app, target: /etc/app.conf}]\n    \
+         healthcheck: {http: {port: 8080, path: /ready}, interval: 1s}\nconfigs: {app: {file: ./app.conf}}\n",
+    );
+    let started =
+        |host: &Host| host.ok(&["docker", "inspect", "--format={{.Id}} {{.State.StartedAt}}", "demo-web"]);
+    let before = started(&host);
+    assert_eq!(host.read(written).as_deref(), Some("colour = red\n"));
+    host.write(source, "colour = blue\n");
+    host.wait("it runs anew", |host| started(host) != before);
+    host.wait_ready();
+    assert_eq!(host.read(written).as_deref(), Some("colour = blue\n"));
+    assert_eq!(before.split(' ').next(), started(&host).split(' ').next(), "it is the same container");
+    assert!(host.ok(&["aiplatctl", "diff"]).contains("othing"), "the second pass plans nothing");
+}

@@ -151,7 +151,7 @@ fn file_valid(globals: &Globals, path: &Path) -> Check {
             .cure(format!("aiplatctl validate -f {shown}")),
         Ok(offline) => match &offline.loaded.platform {
             Some(platform) => {
-                let services = count(platform.containers.len(), "service");
+                let services = count(platform.services().count(), "service");
                 check("platform file", Grade::Ok, format!("{shown} is valid, {services}"))
             }
             None => check("platform file", Grade::Fail, format!("{shown} holds no platform"))

@@ -62,7 +62,7 @@ pub(super) fn run(globals: &Globals, file: Option<&PathBuf>, output: ReportForma
 fn valid(offline: &Offline) -> String {
     let Some(platform) = &offline.loaded.platform else { return String::new() };
     let mut parts = vec![
-        count(platform.containers.len(), "service"),
+        count(platform.services().count(), "service"),
         count(platform.networks.len(), "network"),
         count(platform.volumes.len(), "volume"),
         count(platform.images.len(), "image"),

@@ -110,6 +110,8 @@ fn config_of_a_unit_that_aiplatd_writes_says_the_same_of_itself() {
     }
     let again = Folder::with(&run.out);
     assert_eq!(again.run(&["config"]).out, run.out, "it says the same of itself");
+    let validated = again.run(&["validate"]);
+    assert!(validated.out.contains("is valid: 1 service,"), "a unit counts: {validated:#?}");
 }
 
 #[test]
