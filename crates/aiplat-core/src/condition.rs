@@ -184,6 +184,8 @@ reasons! {
     SystemdReachable,
     /// systemd knows no unit of that name.
     UnitNotFound,
+    /// The name is an alias: the unit itself has another one.
+    UnitAlias,
     /// The unit is masked: somebody has forbidden it.
     UnitMasked,
     /// systemd does not understand the unit's file.

@@ -152,6 +152,18 @@ fn a_unit_that_is_missing_masked_invalid_or_stopped_says_so_and_comes_back() {
 }
 
 #[test]
+fn an_alias_is_left_alone_and_its_unit_is_named() {
+    let Some(host) = host() else { return };
+    host.ok(&["ln", "-s", UNIT_FILE, "/etc/systemd/system/llm.service"]);
+    host.ok(&["systemctl", "daemon-reload"]);
+    host.write(FILE, &platform("").replace("unit: ollama}", "unit: llm}"));
+    becomes(&host, ConditionType::UnitLoaded, Status::False, Reason::UnitAlias);
+    assert!(host.ok(&["aiplatctl", "get", "services"]).contains("write `unit: ollama.service`"));
+    assert_eq!(host.read("/etc/systemd/system/llm.service.d/50-aiplatd.conf"), None);
+    host.converge(&platform(""));
+}
+
+#[test]
 fn full_management_unmasks_enables_and_starts() {
     let Some(host) = host() else { return };
     host.ok(&["rm", UNIT_FILE]);

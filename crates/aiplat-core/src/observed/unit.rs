@@ -64,6 +64,8 @@ impl ActiveState {
 /// One unit.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct ObservedUnit {
+    /// `Id`: systemd's own name for it; another one than it was asked for by where that is an alias. Empty: not known.
+    pub name: String,
     /// What came of reading its file.
     pub load: LoadState,
     /// Why its file is not good; empty when it is.

@@ -63,6 +63,7 @@ impl Properties {
         let (active, result) = (active_state(&self.text("ActiveState")), self.text("Result"));
         let is_given_up = active == ActiveState::Failed && self.would_restart(&result);
         ObservedUnit {
+            name: self.id(),
             load: load_state(&self.text("LoadState")),
             load_error: self.load_error(),
             active,

@@ -53,7 +53,8 @@ pub(in crate::plan) fn waits_for_unmasking(unit: &ObservedUnit) -> bool {
 /// Why a unit cannot be started at all, with the cure. One that runs already runs on.
 pub(super) fn unusable(spec: &UnitSpec, unit: &ObservedUnit) -> Option<(Reason, String)> {
     let (reason, message) = unloaded(&spec.unit, &spec.service, unit)?;
-    if !unit.active.is_alive() {
+    // Under its own name nothing is wrong with it.
+    if !unit.active.is_alive() || reason == Reason::UnitAlias {
         return Some((reason, message));
     }
     let runs_on = "it runs on, and once it ends it does not come back";
@@ -64,6 +65,11 @@ pub(super) fn unusable(spec: &UnitSpec, unit: &ObservedUnit) -> Option<(Reason, 
 pub(super) fn unloaded(name: &str, service: &str, unit: &ObservedUnit) -> Option<(Reason, String)> {
     let why = if unit.load_error.is_empty() { String::new() } else { format!(" ({})", unit.load_error) };
     match &unit.load {
+        // What is done under one name is known under the other: two services could have the same unit.
+        LoadState::Loaded if !unit.name.is_empty() && unit.name != name => Some((
+            Reason::UnitAlias,
+            format!("{name} is another name of {}: write `unit: {}` for `{service}`", unit.name, unit.name),
+        )),
         LoadState::Loaded => None,
         LoadState::NotFound => Some((
             Reason::UnitNotFound,
