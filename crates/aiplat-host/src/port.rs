@@ -240,7 +240,7 @@ impl UnitAnswer {
     }
 }
 
-/// The port to systemd. A real adapter and a simulated one implement it.
+/// The port to systemd. A real adapter and a simulated one implement it, and pass the same contract suite.
 pub trait Units: Send + Sync + 'static {
     /// Looks at one unit now, and at what aiplatd has written for it.
     fn observe<'a>(&'a self, unit: &'a str) -> BoxFuture<'a, Result<ObservedUnit, HostError>>;

@@ -6,12 +6,18 @@ mod docker;
 mod files;
 mod raw;
 mod simulated;
+mod units;
 
 use aiplat_tests::contract::{CLAUSES, Clause};
 
-fn clauses() -> impl Iterator<Item = (&'static str, Clause)> {
+/// Those whose sentences contain `AIPLAT_CLAUSE`.
+fn chosen<C: Copy>(clauses: &[(&'static str, C)]) -> impl Iterator<Item = (&'static str, C)> {
     let only = std::env::var("AIPLAT_CLAUSE").unwrap_or_default();
-    CLAUSES.iter().copied().filter(move |(sentence, _)| sentence.contains(&only))
+    clauses.iter().copied().filter(move |(sentence, _)| sentence.contains(&only))
+}
+
+fn clauses() -> impl Iterator<Item = (&'static str, Clause)> {
+    chosen(CLAUSES)
 }
 
 #[test]

@@ -255,10 +255,7 @@ fn a_masked_unit_that_runs_serves_on_and_says_that_it_will_not_come_back() {
     simulate(async {
         let lab = booted("", Unit::default()).await;
         becomes(&lab, Word::Ready).await;
-        lab.systemd.by_hand(UNIT, |unit| {
-            unit.seen.load = LoadState::Masked;
-            unit.seen.file_state = "masked".to_owned();
-        });
+        lab.systemd.mask_by_hand(UNIT);
         becomes(&lab, Word::Degraded).await;
         let (_, message) = summary(&lab);
         assert!(message.contains("is masked") && message.contains("does not come back"), "{message}");
@@ -277,10 +274,7 @@ fn full_management_takes_the_mask_from_a_unit_that_runs() {
         let lab = booted("    management: full\n", Unit::default()).await;
         becomes(&lab, Word::Ready).await;
         let run = lab.systemd.unit(UNIT).invocation;
-        lab.systemd.by_hand(UNIT, |unit| {
-            unit.seen.load = LoadState::Masked;
-            unit.seen.file_state = "masked".to_owned();
-        });
+        lab.systemd.mask_by_hand(UNIT);
         lab.pass(ENOUGH).await;
         becomes(&lab, Word::Ready).await;
         let unit = lab.systemd.unit(UNIT);

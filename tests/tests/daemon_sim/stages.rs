@@ -14,7 +14,7 @@ use aiplat_tests::{
     sim::{
         App,
         listening::GATEWAY,
-        systemd::{Program, Unit},
+        systemd::{Program, Restarts, Unit},
     },
 };
 
@@ -205,7 +205,7 @@ fn what_keeps_containers_from_it_is_told_apart_and_found_out_when_it_is_mended()
 #[test]
 fn the_line_that_tells_why_it_fails_stays_until_it_is_ready_again() {
     simulate(async {
-        for restarts in [true, false] {
+        for restarts in [Restarts::Always, Restarts::No] {
             let words = "panic: no such host";
             let program = Program::Ends(Duration::from_millis(700), 1, words);
             let lab = booted("", Unit { restarts, program, ..Unit::default() }).await;
@@ -236,7 +236,7 @@ fn a_failure_is_written_down_once_with_all_that_was_found_out() {
                 .await;
         lab.pass(ENOUGH).await;
         let found = diagnosis(&lab).expect("it was looked into");
-        assert_eq!((found.stage, found.state.as_str()), (ConditionType::Active, "failed (dead), exit 3"));
+        assert_eq!((found.stage, found.state.as_str()), (ConditionType::Active, "failed (failed), exit 3"));
         assert_eq!((found.journal, found.denials), (vec![words.to_owned()], denials));
         assert!(summary(&lab).1.contains("denied open of `/srv/models`"), "{:?}", summary(&lab));
     });

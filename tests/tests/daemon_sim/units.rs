@@ -12,7 +12,7 @@ use aiplat_core::{
 use aiplat_tests::{
     build::{service, sketch},
     lab::{Lab, simulate},
-    sim::systemd::{Program, Unit},
+    sim::systemd::{Program, Restarts, Unit},
 };
 
 pub const UNIT: &str = "ollama.service";
@@ -189,7 +189,6 @@ fn a_unit_that_is_missing_masked_or_unreadable_says_so_and_recovers_when_it_is_m
     simulate(async {
         for (load, reason) in [
             (LoadState::NotFound, Reason::UnitNotFound),
-            (LoadState::Masked, Reason::UnitMasked),
             (LoadState::BadSetting, Reason::UnitInvalid),
             (LoadState::Error, Reason::UnitInvalid),
         ] {
@@ -209,14 +208,26 @@ fn a_unit_that_is_missing_masked_or_unreadable_says_so_and_recovers_when_it_is_m
 }
 
 #[test]
+fn a_masked_unit_says_so_and_is_started_once_the_mask_is_gone() {
+    simulate(async {
+        let mut lab = machine("", Unit::default());
+        lab.systemd.mask_by_hand(UNIT);
+        lab.boot();
+        lab.pass(ENOUGH).await;
+        assert_eq!(condition(&lab, ConditionType::UnitLoaded), (Status::False, Reason::UnitMasked));
+        assert_eq!(summary(&lab).0, Word::Pending, "{:?}", summary(&lab));
+        assert_eq!(lab.systemd.calls(), Vec::<String>::new());
+        lab.systemd.unmask_by_hand(UNIT);
+        becomes(&lab, Word::Ready).await;
+    });
+}
+
+#[test]
 fn full_management_unmasks_and_enables() {
     simulate(async {
-        let lab = machine("    management: full\n", Unit::default());
-        lab.systemd.by_hand(UNIT, |unit| {
-            unit.seen.load = LoadState::Masked;
-            unit.seen.file_state = "disabled".to_owned();
-        });
-        let mut lab = lab;
+        let mut lab = machine("    management: full\n", Unit::default());
+        lab.systemd.by_hand(UNIT, |unit| unit.seen.file_state = "disabled".to_owned());
+        lab.systemd.mask_by_hand(UNIT);
         lab.boot();
         lab.pass(ENOUGH).await;
         becomes(&lab, Word::Ready).await;
@@ -243,7 +254,7 @@ fn an_observed_unit_is_spoken_of_and_never_touched() {
 #[test]
 fn a_killed_unit_is_started_by_systemd_or_else_by_us() {
     simulate(async {
-        for restarts in [true, false] {
+        for restarts in [Restarts::Always, Restarts::No] {
             let lab = booted("", Unit { restarts, ..Unit::default() }).await;
             becomes(&lab, Word::Ready).await;
             let (calls, run) = (lab.systemd.calls().len(), lab.systemd.unit(UNIT).invocation);
@@ -253,7 +264,7 @@ fn a_killed_unit_is_started_by_systemd_or_else_by_us() {
             assert_ne!(lab.systemd.unit(UNIT).invocation, run);
             assert_eq!(
                 lab.systemd.calls().len() - calls,
-                usize::from(!restarts),
+                usize::from(restarts == Restarts::No),
                 "systemd's word comes first"
             );
         }
@@ -289,7 +300,7 @@ fn what_was_stopped_while_the_daemon_was_down_stays_stopped() {
         lab.kill();
         lab.systemd.stop_by_hand(UNIT);
         lab.pass(ENOUGH).await;
-        lab.systemd.forget(UNIT);
+        lab.systemd.let_go();
         lab.boot();
         lab.pass(ENOUGH).await;
         becomes(&lab, Word::Stopped).await;
@@ -317,7 +328,7 @@ fn after_a_boot_it_is_started() {
 fn a_start_limit_is_forgiven_by_our_own_back_off() {
     simulate(async {
         let program = Program::Ends(Duration::from_millis(50), 1, "panic: no such host");
-        let lab = booted("", Unit { restarts: true, program, ..Unit::default() }).await;
+        let lab = booted("", Unit { restarts: Restarts::Always, program, ..Unit::default() }).await;
         assert!(
             lab.systemd.calls().iter().any(|call| call == "reset-failed ollama.service"),
             "{:?}",

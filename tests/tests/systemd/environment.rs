@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use aiplat_core::{action::UnitVerb, plan::variables};
 use aiplat_host::Units;
+use aiplat_tests::contract::units::wanted;
 
-use crate::machine::{Machine, wanted};
+use crate::machine::Machine;
 
 const UNIT: &str = "web.service";
 

@@ -9,7 +9,7 @@ use aiplat_core::{
 use aiplat_host::{LogLine, LogOptions, Units, systemd::Systemd};
 use futures_util::StreamExt;
 
-use crate::{machine::Machine, support};
+use crate::machine::{Machine, eventually};
 
 async fn lines(systemd: &Systemd, options: LogOptions) -> Vec<LogLine> {
     let stream = systemd.logs("talks.service", &options).await.unwrap();
@@ -33,7 +33,7 @@ async fn a_journal_is_read_to_its_end_and_followed() {
             unit.active == ActiveState::Inactive && unit.invocation.is_some() && unit.job.is_none()
         })
         .await;
-    let all = support::eventually("both lines", async || {
+    let all = eventually("both lines", async || {
         let all = lines(&machine.systemd, LogOptions::default()).await;
         (has(&all, "one") && has(&all, "tw\u{fffd}o")).then_some(all)
     })
@@ -75,7 +75,7 @@ async fn the_evidence_of_a_run_that_goes_on_is_its_own_journal() {
     machine.reload().await;
     machine.tell("stays.service", UnitVerb::Start).await.unwrap();
     machine.until("stays.service", "active", |unit| unit.active == ActiveState::Active).await;
-    let evidence = support::eventually("its line", async || {
+    let evidence = eventually("its line", async || {
         let evidence = machine.systemd.evidence("stays.service").await;
         (!evidence.journal.is_empty()).then_some(evidence)
     })

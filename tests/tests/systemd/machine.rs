@@ -1,27 +1,26 @@
 //! One test's machine: a container whose PID 1 is systemd, seen from outside through its `/proc/<pid>/root`.
 
 use std::{
+    collections::hash_map::RandomState,
     fs,
-    path::PathBuf,
+    hash::{BuildHasher, Hasher},
+    path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 
 use aiplat_core::{
-    action::{Action, UnitFiles, UnitVerb},
+    action::{Action, UnitVerb},
     observed::{ActiveState, ObservedUnit},
-    spec::{Management, RestartMode, UnitSpec},
 };
 use aiplat_host::{
     HostError,
     systemd::{Systemd, SystemdHint, SystemdOptions},
 };
+use aiplat_tests::contract::units::Asking;
 use futures_util::{StreamExt, stream::BoxStream};
 use serde_json::{Value, json};
 
-use crate::{
-    image::Image,
-    support::{self, raw},
-};
+use crate::raw;
 
 /// Before ours, so that a mask there hides a unit of ours.
 const MASKS: &str = "/etc/systemd/system:/run/systemd/system";
@@ -33,29 +32,33 @@ pub struct Machine {
     folder: tempfile::TempDir,
     container: String,
     socket: PathBuf,
-    _image: Image,
 }
 
 impl Machine {
-    /// `None`, with the reason on stderr, where it is not asked for.
+    /// `None`, with the reason on stderr, where there is no image of such a machine.
     #[allow(clippy::print_stderr, reason = "a test that proves nothing says so")]
     pub async fn boot() -> Option<Self> {
-        if std::env::var("AIPLAT_SYSTEMD_TESTS").as_deref() != Ok("required") {
-            eprintln!("not tested: AIPLAT_SYSTEMD_TESTS is not `required`");
+        let Ok(image) = std::env::var("AIPLAT_HOST_IMAGE") else {
+            let is_required = std::env::var("AIPLAT_ENGINE_TESTS").as_deref() == Ok("required");
+            assert!(!is_required, "AIPLAT_HOST_IMAGE is not set");
+            eprintln!(
+                "not tested: AIPLAT_HOST_IMAGE is not set; `cargo xtask test --only host` makes that image"
+            );
             return None;
-        }
-        let socket = support::socket();
-        let image = Image::acquire(&socket);
+        };
+        let host = std::env::var("DOCKER_HOST").unwrap_or_default();
+        let socket = PathBuf::from(host.strip_prefix("unix://").unwrap_or("/var/run/docker.sock"));
         let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
-        fs::create_dir(folder.path().join("system")).unwrap();
-        let container = create(&socket, &image.name, folder.path().to_str().unwrap());
+        for name in ["system", "package"] {
+            fs::create_dir(folder.path().join(name)).unwrap();
+        }
+        let container = create(&socket, &image, folder.path().to_str().unwrap());
         // Made before anything can fail, so that what fails leaves no container behind.
         let mut machine = Self {
             systemd: Systemd::new(SystemdOptions::of_this_machine("/nonexistent")),
             folder,
             container,
             socket,
-            _image: image,
         };
         machine.start();
         machine.settle().await;
@@ -88,6 +91,15 @@ impl Machine {
         }
     }
 
+    /// A package writes the file of a unit, or takes it away; systemd is not told.
+    pub fn package(&self, unit: &str, text: Option<&str>) {
+        let path = self.folder.path().join("package").join(unit);
+        match text {
+            Some(text) => fs::write(path, text).unwrap(),
+            None => fs::remove_file(path).unwrap(),
+        }
+    }
+
     /// Writes a unit's file; systemd is not told.
     pub fn write(&self, unit: &str, text: &str) {
         let path = self.path(unit);
@@ -106,16 +118,21 @@ impl Machine {
         self.reload().await;
     }
 
+    /// The port, as the clauses ask it.
+    pub fn ask(&self) -> Asking<'_> {
+        Asking(&self.systemd)
+    }
+
     pub async fn reload(&self) {
-        self.systemd.apply(&Action::ReloadSystemd).await.unwrap();
+        self.ask().reload().await;
     }
 
     pub async fn tell(&self, unit: &str, verb: UnitVerb) -> Result<(), HostError> {
-        self.systemd.apply(&Action::Unit { unit: unit.to_owned(), verb }).await
+        self.ask().try_to(verb, unit).await
     }
 
     pub async fn look(&self, unit: &str) -> ObservedUnit {
-        self.systemd.observe(unit).await.unwrap()
+        self.ask().look(unit).await
     }
 
     /// Looks until it is as wanted.
@@ -125,31 +142,16 @@ impl Machine {
         what: &str,
         wanted: impl Fn(&ObservedUnit) -> bool,
     ) -> ObservedUnit {
-        let deadline = Instant::now() + Duration::from_secs(10);
-        loop {
-            let seen = self.look(unit).await;
-            if wanted(&seen) {
-                return seen;
-            }
-            assert!(Instant::now() < deadline, "{what}: not within ten seconds: {seen:#?}");
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
+        self.ask().until(unit, what, wanted).await
     }
 
     pub async fn started(&self, unit: &str) -> ObservedUnit {
-        self.tell(unit, UnitVerb::Start).await.unwrap();
-        self.until(unit, "active", |unit| unit.active == ActiveState::Active).await
+        self.ask().started(unit).await
     }
 
     /// What the daemon would write for a unit with this environment.
     pub async fn files(&self, unit: &str, environment: &[(&str, &str)]) -> Action {
-        let own = self.look(unit).await.own;
-        let spec = wanted(unit, environment);
-        Action::WriteUnitFiles(Box::new(UnitFiles {
-            unit: unit.to_owned(),
-            drop_in: spec.drop_in(&own.environment_path),
-            environment: spec.environment_file(),
-        }))
+        self.ask().files(unit, environment).await
     }
 
     /// What a person does at the machine; returns when it has ended.
@@ -159,47 +161,30 @@ impl Machine {
         assert_eq!(status, 201, "{exec}");
         let exec = exec["Id"].as_str().unwrap();
         let start = json!({"Detach": false});
-        raw::json(&self.socket, "POST", &format!("/exec/{exec}/start"), &start).expect("an answer");
+        raw::call(&self.socket, "POST", &format!("/exec/{exec}/start"), &start).expect("an answer");
         let inspect = format!("/exec/{exec}/json");
-        let (_, ended) = raw::json(&self.socket, "GET", &inspect, &Value::Null).expect("an answer");
+        let (_, ended) = raw::call(&self.socket, "GET", &inspect, &Value::Null).expect("an answer");
         assert_eq!(ended["ExitCode"], 0, "{arguments:?}: {ended}");
     }
 
     fn call(&self, method: &str, path: &str, body: &Value) -> (u16, Value) {
         let path = format!("/containers/{}/{path}", self.container);
-        raw::json(&self.socket, method, &path, body).expect("an answer")
-    }
-}
-
-/// A unit with this environment, as a file asks for it.
-pub fn wanted(unit: &str, environment: &[(&str, &str)]) -> UnitSpec {
-    let environment = environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
-    UnitSpec {
-        service: "web".to_owned(),
-        unit: unit.to_owned(),
-        management: Management::Configure,
-        own: None,
-        environment: environment.collect(),
-        restart: RestartMode::No,
-        dependencies: Default::default(),
-        probe: None,
-        startup: None,
-        liveness: None,
+        raw::call(&self.socket, method, &path, body).expect("an answer")
     }
 }
 
 impl Drop for Machine {
     fn drop(&mut self) {
         let path = format!("/containers/{}?force=1&v=1", self.container);
-        raw::json(&self.socket, "DELETE", &path, &Value::Null);
+        raw::call(&self.socket, "DELETE", &path, &Value::Null);
     }
 }
 
-fn create(socket: &std::path::Path, image: &str, folder: &str) -> String {
+fn create(socket: &Path, image: &str, folder: &str) -> String {
     let body = json!({
         "Image": image,
         "Cmd": ["/lib/systemd/systemd"],
-        "Env": ["container=docker", format!("SYSTEMD_UNIT_PATH={MASKS}:{folder}/system:")],
+        "Env": ["container=docker", format!("SYSTEMD_UNIT_PATH={MASKS}:{folder}/system:{folder}/package:")],
         "HostConfig": {
             "CapAdd": ["SYS_ADMIN", "NET_ADMIN", "SYS_PTRACE", "MKNOD"],
             "SecurityOpt": ["seccomp=unconfined", "apparmor=unconfined"],
@@ -208,9 +193,10 @@ fn create(socket: &std::path::Path, image: &str, folder: &str) -> String {
             "Tmpfs": {"/run": "", "/run/lock": "", "/tmp": ""},
         },
     });
-    let name = format!("aht-systemd-{}", support::random());
+    let suffix = RandomState::new().build_hasher().finish() & 0xffff_ffff;
+    let name = format!("aht-systemd-{suffix:08x}");
     let (status, answer) =
-        raw::json(socket, "POST", &format!("/containers/create?name={name}"), &body).expect("an answer");
+        raw::call(socket, "POST", &format!("/containers/create?name={name}"), &body).expect("an answer");
     assert_eq!(status, 201, "{answer}");
     name
 }
@@ -229,5 +215,17 @@ pub async fn until(hints: &mut BoxStream<'static, SystemdHint>, wanted: &Systemd
             return before;
         }
         before.push(hint);
+    }
+}
+
+/// Looks until there is something to see.
+pub async fn eventually<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    loop {
+        if let Some(found) = look().await {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "{what}: not within ten seconds");
+        tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }
