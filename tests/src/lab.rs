@@ -256,10 +256,7 @@ impl Lab {
 async fn save_each_second(shared: Arc<Shared>, dead: CancellationToken) {
     while !dead.is_cancelled() {
         tokio::time::sleep(Duration::from_secs(1)).await;
-        let unsaved: Vec<_> = std::mem::take(&mut shared.lock().unsaved).into_iter().collect();
-        if !unsaved.is_empty() {
-            shared.commit(&unsaved).await;
-        }
+        shared.save().await;
     }
 }
 
