@@ -10,6 +10,7 @@ mod moving_in;
 mod own_units;
 mod prune;
 mod shutdown;
+mod simulator;
 mod spec_file;
 mod stages;
 mod units;
