@@ -179,13 +179,7 @@ fn kept_until_replaced(call: &Call<'_>) -> Option<String> {
 fn network_in_use(call: &Call<'_>) -> Option<String> {
     let Action::RemoveNetwork { id, .. } = call.action else { return None };
     let network = call.before.networks.get(id)?;
-    let names_it = |container: &&Container| {
-        container.networks.iter().any(|(name, connection)| {
-            let by_name = connection.network_id.is_empty() && *name == network.name;
-            connection.network_id == *id || (by_name && call.before.find_network(name).is_some())
-        })
-    };
-    call.before.containers.values().find(names_it).map(|user| format!("S13: {} names it", user.name))
+    call.before.user_of(network).map(|user| format!("S13: {} names it", user.name))
 }
 
 /// S7: what a start waits for holds.

@@ -69,7 +69,7 @@ impl Lab {
         self.host.by_hand(|engine| {
             for service in &sketch.services {
                 engine.registry.entry(service.image.clone()).or_insert_with(Image::default);
-                engine.install(&service.name, &service.image, &service.app);
+                engine.install_in_all(&service.name, &service.image, &service.app);
             }
         });
         self.host.settle().desire(platform);
@@ -84,6 +84,9 @@ impl Lab {
 
     /// Starts a daemon, from what is on disk.
     pub fn boot(&mut self) {
+        if let Some(platform) = self.resumed() {
+            self.host.settle().desire(platform);
+        }
         let (dead, shutdown) = (CancellationToken::new(), CancellationToken::new());
         let ports = Ports {
             host: self.host.port(dead.clone()),
@@ -108,6 +111,15 @@ impl Lab {
         let ended = tokio::spawn(daemon.run());
         drop(tokio::spawn(save_each_second(Arc::clone(&shared), dead.clone())));
         self.running = Some(Running { shared, dead, shutdown, ended });
+    }
+
+    /// The file that was last written down, where the one in its place is not good. A disk that was full has an older one.
+    fn resumed(&self) -> Option<Platform> {
+        let root = std::path::Path::new(ROOT);
+        if load::load(root, &*self.folder.port(), &facts()).platform.is_some() {
+            return None;
+        }
+        load::load(root, &self.disk.stored().last_good?, &facts()).platform
     }
 
     /// SIGKILL: whatever it has under way never reaches anything.
@@ -256,10 +268,7 @@ impl Lab {
 async fn save_each_second(shared: Arc<Shared>, dead: CancellationToken) {
     while !dead.is_cancelled() {
         tokio::time::sleep(Duration::from_secs(1)).await;
-        let unsaved: Vec<_> = std::mem::take(&mut shared.lock().unsaved).into_iter().collect();
-        if !unsaved.is_empty() {
-            shared.commit(&unsaved).await;
-        }
+        shared.save().await;
     }
 }
 
@@ -282,15 +291,18 @@ pub fn compiled_yaml(text: &str) -> Platform {
             Ok(None)
         }
     }
-    let facts = Facts {
+    let loaded = load::load(std::path::Path::new(ROOT), &One(text.to_owned()), &facts());
+    let report = load::render(&loaded.diagnostics, &loaded.sources, false, 100);
+    loaded.platform.unwrap_or_else(|| panic!("{report}\n{text}"))
+}
+
+fn facts() -> Facts {
+    Facts {
         instance: instance(),
         state_dir: PathBuf::from("/var/lib/aiplatd"),
         home: None,
         accept_compose: false,
-    };
-    let loaded = load::load(std::path::Path::new(ROOT), &One(text.to_owned()), &facts);
-    let report = load::render(&loaded.diagnostics, &loaded.sources, false, 100);
-    loaded.platform.unwrap_or_else(|| panic!("{report}\n{text}"))
+    }
 }
 
 /// Runs `test` on a runtime of its own, whose time is paused; whatever it started ends with it.

@@ -91,7 +91,7 @@ impl Scene {
             if !engine.registry.contains_key(&service.image) {
                 engine.add_image(&service.image, Image::default());
             }
-            engine.install(&service.name, &service.image, &service.app);
+            engine.install_in_all(&service.name, &service.image, &service.app);
         }
         self.desired = sketch.platform();
     }

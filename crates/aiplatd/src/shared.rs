@@ -1,7 +1,7 @@
 //! The daemon's parts, and how its tasks look, list, hint and remember. The lock is never held across an await.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeSet,
     path::PathBuf,
     sync::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError,
@@ -13,7 +13,7 @@ use std::{
 use aiplat_core::{
     Kind, ResourceId, Timestamp,
     action::Action,
-    ledger::{Ledger, Record},
+    ledger::Ledger,
     observed::{Listing, Observed, ObservedContainer, ObservedUnit},
     plan,
     spec::InstanceId,
@@ -25,6 +25,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     ports::{Batch, Clock, SpecSource, StateStore},
+    spec,
     state::State,
 };
 
@@ -426,16 +427,31 @@ impl Shared {
 
     /// Writes the records of `ids`; when that fails we go on from memory, and say so.
     pub async fn commit(&self, ids: &[ResourceId]) {
-        let records: BTreeMap<ResourceId, Option<Record>> = {
-            let state = self.lock();
-            ids.iter().map(|id| (id.clone(), state.ledger.get(id).cloned())).collect()
-        };
+        let records = self.lock().records(ids);
         self.commit_batch(Batch { records, ..Batch::default() }).await;
+    }
+
+    /// Writes what may wait a second, and what could not be written before.
+    pub async fn save(&self) {
+        let batch = {
+            let mut state = self.lock();
+            let unsaved = std::mem::take(&mut state.unsaved);
+            let files = std::mem::take(&mut state.files_unsaved);
+            Batch {
+                records: state.records(&unsaved),
+                last_good: files.then(|| spec::last_good(&state)),
+                history: files.then(|| state.history.clone()),
+            }
+        };
+        if batch != Batch::default() {
+            self.commit_batch(batch).await;
+        }
     }
 
     /// Writes a batch; when that fails we go on from memory, and say so.
     pub async fn commit_batch(&self, batch: Batch) {
         let ids: Vec<ResourceId> = batch.records.keys().cloned().collect();
+        let has_files = batch.last_good.is_some() || batch.history.is_some();
         let result = self.store.commit(batch).await;
         let mut state = self.lock();
         match result {
@@ -460,6 +476,7 @@ impl Shared {
                 state.store_failing = Some(message);
                 // Tried again with the next flush: a later success for others says nothing of these.
                 state.unsaved.extend(ids);
+                state.files_unsaved |= has_files;
             }
         }
     }

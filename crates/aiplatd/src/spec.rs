@@ -280,11 +280,9 @@ async fn accept(
         let mut ids = state.ids();
         state.accept(Arc::new(platform));
         ids.extend(state.ids());
-        let awaits_confirmation =
-            state.desired.as_ref().is_some_and(|desired| desired.removals == Removals::AwaitConfirmation);
-        let last_good = SpecFiles { generation: state.spec.generation, awaits_confirmation, files };
+        let last_good = (!unchanged).then(|| last_good(&state));
         let history = is_news.then(|| state.history.clone());
-        (ids, Batch { records: BTreeMap::new(), last_good: (!unchanged).then_some(last_good), history })
+        (ids, Batch { records: BTreeMap::new(), last_good, history })
     };
     shared.changed();
     shared.schedule(ids);
@@ -292,6 +290,13 @@ async fn accept(
     if batch.last_good.is_some() || batch.history.is_some() {
         shared.commit_batch(batch).await;
     }
+}
+
+/// The file in force, as the next start needs it.
+pub(crate) fn last_good(state: &State) -> SpecFiles {
+    let awaits_confirmation =
+        state.desired.as_ref().is_some_and(|desired| desired.removals == Removals::AwaitConfirmation);
+    SpecFiles { generation: state.spec.generation, awaits_confirmation, files: state.spec.files.clone() }
 }
 
 fn removals(before: Option<&Platform>, after: &Platform, now: Timestamp, intent: Intent) -> Removals {

@@ -8,7 +8,7 @@ use std::{
 use aiplat_core::{
     Kind, ResourceId, Timestamp,
     condition::{ConditionType, Status},
-    ledger::{Ledger, Transition},
+    ledger::{Ledger, Record, Transition},
     observed::{Incarnation, Listing, Observed, ObservedImage, ObservedState},
     plan::{self, Step, Verdict, World},
     preview,
@@ -51,6 +51,8 @@ pub struct State {
     pub waiting: BTreeSet<ResourceId>,
     /// Records that have changed since they were last written and may wait a second: transition times.
     pub unsaved: BTreeSet<ResourceId>,
+    /// The file in force, and those before it, could not be written: the next start would know an older one.
+    pub(crate) files_unsaved: bool,
     /// No earlier file is known, and the engine has not been listed yet.
     pub(crate) without_memory: bool,
     /// Where the rotation of inspects stands.
@@ -266,6 +268,14 @@ impl State {
         self.desired = Some(platform);
     }
 
+    /// The records of `ids`, to be written.
+    pub(crate) fn records<'a>(
+        &self,
+        ids: impl IntoIterator<Item = &'a ResourceId>,
+    ) -> BTreeMap<ResourceId, Option<Record>> {
+        ids.into_iter().map(|id| (id.clone(), self.ledger.get(id).cloned())).collect()
+    }
+
     /// What to ask the host for.
     pub(crate) fn target(&self, id: &ResourceId) -> Target {
         Target { id: id.clone(), host_name: self.host_name(id) }
@@ -319,6 +329,8 @@ impl State {
         let mut ids = self.ids();
         self.observed.record_listing(listing, instance, now);
         ids.extend(self.ids());
+        // What is remembered of somebody who went while we were not there is forgotten in a pass of their own.
+        ids.extend(self.ledger.records.keys().cloned());
         // Nobody tells of changes by hand: what is in their places is read again with every listing.
         self.stale.extend(ids.iter().filter(|id| id.kind == Kind::File).cloned());
         self.spare_the_unknown();

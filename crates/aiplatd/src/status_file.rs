@@ -19,10 +19,7 @@ pub async fn follow(shared: Arc<Shared>) {
 
 /// Writes both now.
 pub async fn flush(shared: &Shared) {
-    let unsaved: Vec<_> = std::mem::take(&mut shared.lock().unsaved).into_iter().collect();
-    if !unsaved.is_empty() {
-        shared.commit(&unsaved).await;
-    }
+    shared.save().await;
     let version = *shared.versions().borrow();
     let document = status::document(shared, version);
     let path = shared.state_dir.join("status.json");

@@ -233,13 +233,7 @@ impl Engine {
             return Err(refused(ErrorClass::Changed, Reason::NameTaken, message));
         }
         // The engine removes it under stopped containers, which can then never start again: so the adapter asks.
-        let names_it = |container: &Container| {
-            container.networks.iter().any(|(name, connection)| {
-                let by_name = connection.network_id.is_empty() && *name == network.name;
-                connection.network_id == network.id || (by_name && self.find_network(name).is_some())
-            })
-        };
-        if let Some(user) = self.containers.values().find(|container| names_it(container)) {
+        if let Some(user) = self.user_of(network) {
             let message = format!("container `{}` names network `{}`", user.name, network.name);
             return Err(refused(ErrorClass::Changed, Reason::InUse, message));
         }

@@ -125,6 +125,15 @@ impl Engine {
         self.apps.insert(service.to_owned(), app.clone());
     }
 
+    /// The same in every image that the tag `reference` has meant: a container may be of any of them.
+    pub fn install_in_all(&mut self, service: &str, reference: &str, app: &App) {
+        let last = self.registry.get(reference).map_or(0, |image| image.content);
+        for content in 0..=last {
+            let id = Image { content, ..Image::default() }.id(reference);
+            self.install(service, id.trim_start_matches("sha256:"), app);
+        }
+    }
+
     /// Whether the program in `container` answers probes now.
     #[must_use]
     pub fn answers(&self, container: &Container) -> bool {
@@ -169,6 +178,17 @@ impl Engine {
             named.next().filter(|_| named.next().is_none())
         };
         self.networks.get(id_or_name).or_else(by_name)
+    }
+
+    /// A container, running or not, that names `network`.
+    #[must_use]
+    pub fn user_of(&self, network: &Network) -> Option<&Container> {
+        self.containers.values().find(|container| {
+            container.networks.iter().any(|(name, connection)| {
+                let by_name = connection.network_id.is_empty() && *name == network.name;
+                connection.network_id == network.id || (by_name && self.find_network(name).is_some())
+            })
+        })
     }
 
     pub(crate) fn tell(&mut self, action: &'static str, labels: BTreeMap<String, String>) {

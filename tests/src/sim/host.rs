@@ -63,6 +63,8 @@ pub struct Inner {
     former: Option<(Platform, Timestamp)>,
     /// When each service was last seen ready, in truth.
     ready: BTreeMap<ResourceId, Timestamp>,
+    /// When each network, by id, was last named by no container.
+    unnamed: BTreeMap<String, Timestamp>,
     pub(super) hints: Hints,
     pub(super) away: bool,
     /// What containers reach at the host's address.
@@ -89,6 +91,9 @@ pub struct Call {
 /// A gate was open when its daemon looked, which may be a few seconds ago.
 const GATE_TOLERANCE: Duration = Duration::from_secs(5);
 
+/// A container may be made on a network in the moment in which that is removed: the adapter asks, and refuses.
+const NAMED_TOLERANCE: Duration = Duration::from_secs(1);
+
 /// See `aiplat_host::docker`.
 const PULL_STALLS: Duration = Duration::from_secs(120);
 
@@ -112,6 +117,7 @@ impl SimHost {
             asked_for: BTreeSet::new(),
             former: None,
             ready: BTreeMap::new(),
+            unnamed: BTreeMap::new(),
             hints: Hints::default(),
             away: false,
             units: None,
@@ -348,7 +354,11 @@ impl Inner {
     }
 
     fn note_ready(&mut self) {
-        let Self { engine, desired, ready, .. } = self;
+        let Self { engine, desired, ready, unnamed, .. } = self;
+        unnamed.retain(|id, _| engine.networks.contains_key(id));
+        for network in engine.networks.values().filter(|network| engine.user_of(network).is_none()) {
+            unnamed.insert(network.id.clone(), engine.now);
+        }
         let Some(desired) = desired else { return };
         for id in desired.containers.keys() {
             if check::satisfied(engine, desired, id, aiplat_core::spec::DependencyCondition::Healthy) {
@@ -390,7 +400,13 @@ impl Inner {
         let call = check::Call { before: engine, desired, id, action, orders };
         let mut found = check::violations(&call, true);
         found.retain(|violation| !(were_open && violation.starts_with("S7")));
+        found.retain(|violation| !(self.was_free(action) && violation.starts_with("S13")));
         found.into_iter().map(|violation| format!("{now}: {violation}")).collect()
+    }
+
+    fn was_free(&self, action: &Action) -> bool {
+        let Action::RemoveNetwork { id, .. } = action else { return false };
+        self.unnamed.get(id).is_some_and(|at| self.engine.now.since(*at) <= NAMED_TOLERANCE)
     }
 
     /// Looks and listings so far.

@@ -1,8 +1,8 @@
 //! Seeds: everything goes wrong for a while, then nothing does, and the platform comes back.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
-use aiplat_core::{ResourceId, plan::Command, spec::RestartMode};
+use aiplat_core::{ResourceId, ledger::Orders, plan::Command, spec::RestartMode};
 use aiplat_tests::{
     build::Sketch,
     generate::{NAMES, configs, plain_sketches},
@@ -94,9 +94,13 @@ async fn order(lab: &Lab, rng: &mut Rng) {
     let _taken = lab.order(&ResourceId::container(name), command, lasts).await;
 }
 
-/// People take their orders back.
+/// People take their orders back, also those of a service that was gone for a moment which the daemon has not seen.
 async fn let_go(lab: &Lab) {
-    let held = lab.host.settle().orders.held();
+    let mut held: BTreeSet<ResourceId> = lab.host.settle().orders.held().into_iter().collect();
+    held.extend(lab.shared().lock().ledger.records.iter().filter_map(|(id, record)| {
+        let Orders { stopped, suspended, .. } = &record.orders;
+        (stopped.is_some() || suspended.is_some()).then(|| id.clone())
+    }));
     for id in held {
         for command in [Command::Resume, Command::Start] {
             let _taken = lab.order(&id, command, None).await;
@@ -131,13 +135,23 @@ async fn run(seed: u64) {
     assert_eq!(lab.calls(), calls, "quiet stays quiet\n{}", lab.story());
 }
 
+/// Those of the suite; or one alone, `AIPLAT_SEED=17`; or others, `AIPLAT_SEED=200..1000`.
+fn seeds() -> std::ops::Range<u64> {
+    let Ok(wanted) = std::env::var("AIPLAT_SEED") else { return 0..SEEDS };
+    let number =
+        |text: &str| text.parse::<u64>().expect("AIPLAT_SEED is a number, or a range like 200..1000");
+    let seeds = match wanted.split_once("..") {
+        Some((from, to)) => number(from)..number(to),
+        None => number(&wanted)..number(&wanted) + 1,
+    };
+    assert!(!seeds.is_empty(), "AIPLAT_SEED={wanted} is no seed at all");
+    seeds
+}
+
 #[test]
 fn after_any_chaos_the_platform_converges_and_stays_and_nothing_unsafe_was_done() {
-    // One seed alone: AIPLAT_SEED=17.
-    let only: Option<u64> = std::env::var("AIPLAT_SEED").ok().and_then(|seed| seed.parse().ok());
-    let seeds = only.map_or(0..SEEDS, |seed| seed..seed + 1);
     let mut failed = Vec::new();
-    for seed in seeds {
+    for seed in seeds() {
         let result = std::panic::catch_unwind(|| simulate(run(seed)));
         if result.is_err() {
             failed.push(seed);

@@ -10,6 +10,7 @@ mod moving_in;
 mod own_units;
 mod prune;
 mod shutdown;
+mod simulator;
 mod spec_file;
 mod stages;
 mod units;
@@ -38,5 +39,16 @@ async fn converged(sketch: &Sketch, seed: u64) -> Lab {
     lab.converged_within(Duration::from_secs(60)).await;
     // Predecessors go, probes settle.
     lab.pass(Duration::from_secs(5)).await;
+    lab
+}
+
+/// The same of three services, one of which is then edited while the state folder is full.
+async fn edited_on_a_full_disk() -> Lab {
+    let lab = converged(&three(), 1).await;
+    lab.disk.fill(true);
+    let mut edited = three();
+    edited.service("web").version = 2;
+    lab.write(&edited);
+    lab.converged_within(Duration::from_secs(60)).await;
     lab
 }

@@ -2,13 +2,13 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use aiplat_core::action::label;
+use aiplat_core::{ResourceId, action::label, plan::Command};
 use aiplat_tests::{
     build::{Sketch, service, sketch, started},
     lab::{Lab, simulate},
 };
 
-use crate::{converged, three};
+use crate::{converged, edited_on_a_full_disk, three};
 
 #[test]
 fn an_invalid_empty_unreadable_or_deleted_file_changes_nothing() {
@@ -85,6 +85,46 @@ fn a_daemon_that_starts_with_a_broken_file_keeps_to_the_last_good_one() {
         lab.folder.write(b"services: [");
         lab.host.by_hand(|engine| engine.kill("demo-web").expect("runs"));
         lab.boot();
+        lab.converged_within(Duration::from_secs(10)).await;
+        lab.assert_safe();
+    });
+}
+
+#[test]
+fn a_file_that_found_the_disk_full_is_written_down_when_it_is_not_any_more() {
+    simulate(async {
+        let mut lab = edited_on_a_full_disk().await;
+        lab.disk.fill(false);
+        // With the next look at everything, at the latest.
+        lab.pass(Duration::from_secs(61)).await;
+        lab.folder.write(b"services: [");
+        lab.kill();
+        lab.boot();
+        lab.pass(Duration::from_secs(60)).await;
+        assert_eq!(lab.differences(), Vec::<String>::new(), "the edit is in force: {}", lab.story());
+        let history = aiplatd::history::list(lab.shared());
+        assert_eq!(history.last().expect("the present one").change, "web (environment.VERSION)");
+        lab.assert_safe();
+    });
+}
+
+#[test]
+fn an_order_does_not_outlive_its_service_also_when_that_goes_while_nobody_looks() {
+    simulate(async {
+        let mut lab = converged(&three(), 1).await;
+        let web = ResourceId::container("web");
+        assert!(lab.order(&web, Command::Stop, None).await, "it is taken");
+        lab.pass(Duration::from_secs(5)).await;
+        lab.kill();
+        let mut without = three();
+        without.services.retain(|service| service.name != "web");
+        lab.write(&without);
+        lab.host.by_hand(|engine| engine.remove("demo-web", true).expect("it is there"));
+        lab.boot();
+        lab.converged_within(Duration::from_secs(10)).await;
+        lab.pass(Duration::from_secs(5)).await;
+        assert!(!lab.disk.stored().ledger.records.contains_key(&web), "nothing is remembered of it");
+        lab.write(&three());
         lab.converged_within(Duration::from_secs(10)).await;
         lab.assert_safe();
     });

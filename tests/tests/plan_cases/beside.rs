@@ -7,6 +7,7 @@ use aiplat_core::{
     condition::{ConditionType, Status},
     plan::{Command, readiness},
     preview::{Preview, preview},
+    spec::{FailureAction, OnChange},
     status,
 };
 use aiplat_tests::{
@@ -94,6 +95,75 @@ fn meanwhile_who_would_start_for_it_waits_for_the_new_one() {
     let readiness = readiness(&scene.world(), &ResourceId::container("web"));
     assert!(readiness.progressing, "{readiness:?}");
     assert_snapshot!(of(&scene, "web"), @"progressing");
+}
+
+#[test]
+fn one_that_ceases_to_answer_beside_the_old_one_is_restarted_as_it_would_be_alone() {
+    let program = |version, app| {
+        let left_as_it_is = |s: &mut Service| s.on_failure = Some(FailureAction::Pause);
+        sketch([program(version, app).liveness().with(left_as_it_is)])
+    };
+    // Its first run is the second of the program.
+    let hangs = App::hanging(2, Duration::from_millis(900));
+    let mut scene = edited(&program(1, App::default()), &program(2, hangs));
+    both_run(&mut scene);
+    let started = scene.engine.find("demo-web").expect("it serves").started;
+    let mut lines = String::new();
+    while scene.containers().matches("Running").count() == 2 {
+        scene.probe();
+        let pass = scene.reconcile(&ResourceId::container("web"));
+        lines = pass
+            .step
+            .action
+            .map(|it| scene.named(&format!("{} because {}", it.action, it.cause)))
+            .unwrap_or_default();
+        scene.pass(Duration::from_millis(500));
+        assert!(
+            scene.now().since(started.expect("it runs")) < Duration::from_secs(60),
+            "{}",
+            outcome(&scene)
+        );
+    }
+    assert_snapshot!(lines, @"stop container <demo-web--aa184300> (grace 10s) because it does not answer (connection refused), restart 1");
+    assert_eq!(scene.engine.find("demo-web").expect("it serves").started, started, "the old one serves on");
+    scene.settle(Duration::from_secs(30));
+    assert_snapshot!(outcome(&scene), @r"
+    converged
+    demo-web Running exit=0
+    ");
+}
+
+#[test]
+fn a_config_that_is_mended_meanwhile_is_read_by_the_new_one_at_once() {
+    let platform = |version, config: &str| {
+        let app = App::booting(Duration::from_secs(3_600));
+        let left_as_it_is = |s: &mut Service| s.on_failure = Some(FailureAction::Pause);
+        let app = if version == 1 { App::default() } else { app };
+        let mut sketch = sketch([program(version, app).config("app").with(left_as_it_is)]);
+        sketch.configs.insert("app".to_owned(), (config.to_owned(), OnChange::Restart));
+        sketch
+    };
+    let mut scene = edited(&platform(1, "one"), &platform(2, "one"));
+    both_run(&mut scene);
+    scene.edit(&platform(2, "two"));
+    scene.observe();
+    scene.reconcile(&ResourceId::file("app"));
+    let planned = scene.named(&of(&scene, "web"));
+    assert_snapshot!(planned, @"stop container <demo-web--adf3dde7> (grace 10s) because the config app changed, which a process reads at its start");
+}
+
+#[test]
+fn the_old_one_goes_first_where_what_the_new_one_waits_for_waits_for_its_port() {
+    let before = sketch([program(1, App::default()).port(8_002)]);
+    let after =
+        sketch([service("db").probe().port(8_002), program(2, App::default()).after("db", healthy())]);
+    let mut scene = edited(&before, &after);
+    scene.settle(Duration::from_secs(30));
+    assert_snapshot!(outcome(&scene), @r"
+    converged
+    demo-db Running exit=0
+    demo-web Running exit=0
+    ");
 }
 
 #[test]

@@ -194,21 +194,19 @@ impl Look<'_> {
         if let Some(step) = self.connect(candidate) {
             return step;
         }
-        if self.spec.starts_first() && current.state.is_alive() {
-            return self.start_beside(current, candidate, changed);
-        }
         let mut gates = gate::before_disruption(self.world, &self.spec.policy.dependencies);
         gates.extend(gate::before_start(self.world, self.id, self.spec));
         let waits_for = |gate: &Gate| {
             matches!(gate, Gate::Dependency { .. } | Gate::ReplacementPending { .. })
                 || (matches!(gate, Gate::PortTaken { .. }) && !gate::is_port_foreign(self.world, self.spec))
         };
-        let waits_only_for_ours = gates.iter().all(waits_for);
-        if gates.is_empty() || (waits_only_for_ours && self.is_in_the_way(current)) {
-            Step::act(self.stop(current), self.moved(current).unwrap_or(Cause::Replaced { changed }))
-        } else {
-            Step::blocked(self.world, gates)
+        if !gates.is_empty() && !(gates.iter().all(waits_for) && self.is_in_the_way(current)) {
+            return Step::blocked(self.world, gates);
         }
+        if gates.is_empty() && self.spec.starts_first() && current.state.is_alive() {
+            return self.start_beside(current, candidate, changed);
+        }
+        Step::act(self.stop(current), self.moved(current).unwrap_or(Cause::Replaced { changed }))
     }
 
     /// `current` holds a host port that the file gives to another service, which has a container ready to start with it.
@@ -368,12 +366,9 @@ impl Look<'_> {
         }
     }
 
-    /// It runs: follow restarted dependencies, and let its predecessor go once it is ready.
+    /// It runs: restart it where that is due, and let its predecessor go once it is ready.
     fn keep(&self, current: &ObservedContainer) -> Step {
-        if let Some(step) = self.follow_contents(current).or_else(|| self.follow_dependencies(current)) {
-            return step;
-        }
-        if let Some(step) = self.revive(current) {
+        if let Some(step) = self.restart(current) {
             return step;
         }
         let health = running::health(self.world, self.id, self.spec, current);
@@ -415,6 +410,13 @@ impl Look<'_> {
     fn retire_previous(&self) -> Option<Step> {
         let previous = self.members.previous?;
         Some(Step::act(Action::RemoveContainer { id: previous.id.clone() }, Cause::Superseded))
+    }
+
+    /// Its run ends for another: what it was started with has changed, or it does not answer.
+    fn restart(&self, current: &ObservedContainer) -> Option<Step> {
+        self.follow_contents(current)
+            .or_else(|| self.follow_dependencies(current))
+            .or_else(|| self.revive(current))
     }
 
     /// An edge with `restart: true` is followed when the dependency is ready again and runs anew.

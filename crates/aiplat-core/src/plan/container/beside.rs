@@ -13,7 +13,7 @@ use crate::{
     plan::{
         Cause, Step,
         ended::{Ended, ended},
-        gate, running,
+        running,
     },
     spec::Attachment,
 };
@@ -25,10 +25,13 @@ impl Look<'_> {
         self.members.beside(self.spec).filter(|_| !stopped)
     }
 
-    /// Both run: the old one ends when the new one is ready, has been so for a moment, and bears the service's name.
+    /// Both run: the old one ends when the new one is ready, has been so for a moment, and bears the service's name. Until
+    /// then the new one is restarted for whatever it would be restarted for alone: nothing else may ever make it ready.
     pub(super) fn hand_over(&self, current: &ObservedContainer) -> Option<Step> {
         let old = self.serves_beside()?;
-        if let Some(step) = self.take_back(current).or_else(|| self.mend(current)) {
+        if let Some(step) =
+            self.take_back(current).or_else(|| self.mend(current)).or_else(|| self.restart(current))
+        {
             return Some(step);
         }
         let health = running::health(self.world, self.id, self.spec, current);
@@ -41,18 +44,13 @@ impl Look<'_> {
         })
     }
 
-    /// `candidate` is made and `current` serves: start it, and again if it ends, unless it is taken back.
+    /// `candidate` is made, `current` serves, and nothing keeps it from being started: start it, and again if it ends, unless it is taken back.
     pub(super) fn start_beside(
         &self,
         current: &ObservedContainer,
         candidate: &ObservedContainer,
         changed: Vec<String>,
     ) -> Step {
-        let mut gates = gate::before_disruption(self.world, &self.spec.policy.dependencies);
-        gates.extend(gate::before_start(self.world, self.id, self.spec));
-        if !gates.is_empty() {
-            return Step::blocked(self.world, gates);
-        }
         if self.spec.returns_on_failure()
             && self.has_served(current)
             && let Some(why) = self.failure(candidate)
