@@ -200,11 +200,12 @@ impl Look<'_> {
             matches!(gate, Gate::Dependency { .. } | Gate::ReplacementPending { .. })
                 || (matches!(gate, Gate::PortTaken { .. }) && !gate::is_port_foreign(self.world, self.spec))
         };
-        if !gates.is_empty() && !(gates.iter().all(waits_for) && self.is_in_the_way(current)) {
+        if gates.is_empty() {
+            if self.spec.starts_first() && current.state.is_alive() {
+                return self.start_beside(current, candidate, changed);
+            }
+        } else if !gates.iter().all(waits_for) || !self.is_in_the_way(current) {
             return Step::blocked(self.world, gates);
-        }
-        if gates.is_empty() && self.spec.starts_first() && current.state.is_alive() {
-            return self.start_beside(current, candidate, changed);
         }
         Step::act(self.stop(current), self.moved(current).unwrap_or(Cause::Replaced { changed }))
     }
