@@ -3,9 +3,11 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::ollama;
+
 /// The usage text.
 pub const USAGE: &str = "usage: app [serve|crash|job] [KEY=VALUE...] | app probe URL | app get URL
-keys (environment or KEY=VALUE): NAME MODE PORT TCP_PORT READY_AFTER BIND REDIS_PORT POSTGRES_PORT PASSWORD UPSTREAMS CRASH_AFTER EXIT_CODE LOG_LINE RUN_FOR WRITE_FILE";
+keys (environment or KEY=VALUE): NAME MODE PORT TCP_PORT READY_AFTER BIND REDIS_PORT POSTGRES_PORT PASSWORD UPSTREAMS CRASH_AFTER EXIT_CODE LOG_LINE RUN_FOR WRITE_FILE OLLAMA_HOST OLLAMA_MODELS";
 
 /// What this process does.
 #[derive(Debug, PartialEq)]
@@ -66,6 +68,8 @@ pub struct Config {
     pub config_file: Option<PathBuf>,
     /// `WRITE_FILE`: a file that counts the starts.
     pub write_file: Option<PathBuf>,
+    /// `OLLAMA_MODELS`: the folder of the models that `/api/tags` lists; without it that of `HOME`, as with Ollama.
+    pub models: Option<PathBuf>,
 }
 
 /// Reads argv and environment.
@@ -94,14 +98,17 @@ pub fn role(arguments: &[String], environment: impl Fn(&str) -> Option<String>) 
 
 impl Config {
     fn read(mode: Option<String>, value: impl Fn(&str) -> Option<String>) -> Result<Self, String> {
+        // As Ollama is told where to listen; the two keys of our own without it.
+        let ollama = value("OLLAMA_HOST").map(|host| ollama::address(&host)).transpose()?;
+        let (bind, port) = ollama.map(|(bind, port)| (Some(bind), Some(port))).unwrap_or_default();
         Ok(Self {
             name: value("NAME").unwrap_or_else(host_name),
             version: value("VERSION"),
             mode: parse_mode(mode.as_deref().unwrap_or("serve"))?,
-            port: number(&value, "PORT")?.unwrap_or(8080),
+            port: port.or(number(&value, "PORT")?).unwrap_or(8080),
             tcp_port: number(&value, "TCP_PORT")?,
             ready_after: millis(&value, "READY_AFTER")?,
-            bind: value("BIND").unwrap_or_else(|| "0.0.0.0".to_owned()),
+            bind: bind.or_else(|| value("BIND")).unwrap_or_else(|| "0.0.0.0".to_owned()),
             redis_port: number(&value, "REDIS_PORT")?,
             postgres_port: number(&value, "POSTGRES_PORT")?,
             password: value("PASSWORD"),
@@ -112,6 +119,10 @@ impl Config {
             run_for: millis(&value, "RUN_FOR")?,
             config_file: value("CONFIG_FILE").map(PathBuf::from),
             write_file: value("WRITE_FILE").map(PathBuf::from),
+            models: value("OLLAMA_MODELS").map(PathBuf::from).or_else(|| {
+                let home = PathBuf::from(value("HOME")?);
+                Some(home.join(".ollama/models"))
+            }),
         })
     }
 }

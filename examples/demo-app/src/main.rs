@@ -7,6 +7,7 @@
 mod client;
 mod config;
 mod doubles;
+mod ollama;
 mod server;
 
 use std::path::Path;

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use crate::client;
 use crate::config::Config;
 use crate::doubles;
+use crate::ollama;
 
 const READ_TIMEOUT: Duration = Duration::from_secs(5);
 const HEAD_MAX: u64 = 16 * 1024;
@@ -143,8 +144,20 @@ impl App {
                 Some(code) => Reply { exit: Some(code), ..plain(200, &format!("exits with {code}")) },
                 None => plain(400, "code=N, 0 to 255"),
             },
-            _ => plain(404, "/ /health /ready /deep /fail /mend /exit?code=N"),
+            _ => match self.of_ollama(path) {
+                Some(body) if self.ready() => plain(200, &body),
+                Some(_) => plain(503, "not ready"),
+                None => plain(
+                    404,
+                    "/ /health /ready /deep /fail /mend /exit?code=N /api/version /api/tags /api/ps",
+                ),
+            },
         }
+    }
+
+    fn of_ollama(&self, path: &str) -> Option<String> {
+        let version = self.config.version.as_deref().map_or_else(|| "0.0.0".to_owned(), escape);
+        ollama::body(path, &version, self.config.models.as_deref())
     }
 
     fn ready(&self) -> bool {

@@ -71,8 +71,13 @@ fn a_unit_is_not_sent_away_from_its_models_before_they_are_there() {
     host.ok(&["useradd", "--system", "--home-dir", "/usr/share/ollama", "ollama"]);
     unit(&host, &UNIT.replace("ExecStart", "User=ollama\nExecStart"));
     let old = "/usr/share/ollama/.ollama/models";
-    host.ok(&["mkdir", "-p", &format!("{old}/manifests/host/library/llama3"), &format!("{old}/blobs")]);
-    host.write(&format!("{old}/manifests/host/library/llama3/8b"), "{}");
+    host.ok(&[
+        "mkdir",
+        "-p",
+        &format!("{old}/manifests/registry.ollama.ai/library/llama3"),
+        &format!("{old}/blobs"),
+    ]);
+    host.write(&format!("{old}/manifests/registry.ollama.ai/library/llama3/8b"), "{}");
     host.write(&format!("{old}/blobs/sha256-1"), "weights");
     host.ok(&["chown", "-R", "ollama:", "/usr/share/ollama"]);
     host.ok(&["systemctl", "start", "ollama"]);
@@ -94,6 +99,8 @@ fn a_unit_is_not_sent_away_from_its_models_before_they_are_there() {
     host.wait_ready();
     assert_ne!(property(&host, "InvocationID"), run);
     assert!(property(&host, "DropInPaths").contains("50-aiplatd.conf"));
+    let tags = host.ok(&["/usr/local/bin/ollama", "get", "http://127.0.0.1:11434/api/tags"]);
+    assert!(tags.contains("\"name\":\"llama3:8b\""), "it has its models: {tags}");
     // And there it stays: the way back would lose nothing either.
     host.ok(&["sh", "-c", "echo more > /data/models/blobs/sha256-2"]);
     host.write(FILE, &platform(KEEP));

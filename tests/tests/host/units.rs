@@ -7,7 +7,7 @@ use aiplat_core::condition::{ConditionType, Reason, Status, Word};
 
 use crate::harness::{Host, report};
 
-/// The demo's program, which speaks HTTP on a port, as a program of the machine.
+/// The demo's program, which speaks Ollama's API, as a program of the machine.
 pub(crate) const UNIT: &str = "[Unit]\nDescription=Stand-in for Ollama\n[Service]\nExecStart=/usr/local/bin/ollama serve\n\
                     Environment=NAME=ollama PORT=11434\nRestart=on-failure\n[Install]\nWantedBy=multi-user.target\n";
 pub(crate) const UNIT_FILE: &str = "/etc/systemd/system/ollama.service";
@@ -27,7 +27,7 @@ services:
   ollama:
     provider: {{type: systemd, options: {{unit: ollama}}}}
     depends_on: {{store: {{condition: service_healthy}}}}
-    healthcheck: {{http: {{port: 11434, path: /ready}}, interval: 1s}}
+    healthcheck: {{http: {{port: 11434, path: /api/version}}, interval: 1s}}
 {more}
   web:
     image: aiplat-demo:1
@@ -82,7 +82,12 @@ pub(crate) fn word(host: &Host, word: Word) {
 #[test]
 fn a_unit_and_two_containers_come_up_in_order_and_an_edit_restarts_it_without_a_reload() {
     let Some(host) = host() else { return };
-    host.converge(&platform(KEEP));
+    let both = |more: &str| {
+        let chat = "  chat:\n    image: aiplat-demo:1\n    command: [serve, NAME=chat]\n    \
+                    depends_on: {ollama: {condition: service_healthy}}\n";
+        format!("{}{chat}", platform(more))
+    };
+    host.converge(&both(KEEP));
     assert_eq!(property(&host, "ActiveState"), "active");
     assert!(property(&host, "DropInPaths").contains("50-aiplatd.conf"));
     let answer = host.ok(&["docker", "exec", "demo-web", "/app", "get", "http://ollama:11434/"]);
@@ -92,9 +97,9 @@ fn a_unit_and_two_containers_come_up_in_order_and_an_edit_restarts_it_without_a_
     assert!(host.ok(&["aiplatctl", "diff"]).contains("othing"), "the second pass plans nothing");
 
     let reloads = |host: &Host| host.ok(&["journalctl", "--unit=aiplatd"]).matches("reload systemd").count();
-    let (run, before) = (property(&host, "InvocationID"), reloads(&host));
+    let (run, before, runs) = (property(&host, "InvocationID"), reloads(&host), host.runs());
     let begun = Instant::now();
-    host.write(FILE, &platform("    environment: {OLLAMA_KEEP_ALIVE: 10m}"));
+    host.write(FILE, &both("    environment: {OLLAMA_KEEP_ALIVE: 10m}"));
     let environ = "tr '\\0' '\\n' < /proc/$(systemctl show -p MainPID --value ollama)/environ";
     host.wait("the process has the new value", |host| {
         host.run(&["sh", "-c", environ]).out.contains("OLLAMA_KEEP_ALIVE=10m")
@@ -103,6 +108,11 @@ fn a_unit_and_two_containers_come_up_in_order_and_an_edit_restarts_it_without_a_
     report(&format!("environment edit of a unit to Ready: {} ms", begun.elapsed().as_millis()));
     assert_ne!(property(&host, "InvocationID"), run);
     assert_eq!(reloads(&host), before);
+    host.wait("by `restart: true` it follows", |host| {
+        host.runs().get("demo-web").is_some_and(|run| *run != runs["demo-web"])
+    });
+    host.wait_ready();
+    assert_eq!(host.runs()["demo-chat"], runs["demo-chat"], "the other one is left alone");
 }
 
 #[test]
