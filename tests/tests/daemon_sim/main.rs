@@ -12,6 +12,7 @@ mod prune;
 mod shutdown;
 mod spec_file;
 mod stages;
+mod unit_chaos;
 mod units;
 
 use std::time::Duration;
