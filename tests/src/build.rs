@@ -1,6 +1,7 @@
 //! Platforms in a few words: `sketch([service("db").probe(), service("web").after("db", healthy())])`.
 
 mod debug;
+mod units;
 
 use std::{collections::BTreeMap, net::IpAddr, time::Duration};
 
@@ -13,6 +14,8 @@ use aiplat_core::{
         PullPolicy, Removals, RestartMode, Settings, UpdateOrder, UpdatePolicy, Via, VolumeSpec,
     },
 };
+
+pub use units::{UnitService, unit};
 
 use crate::sim::App;
 
@@ -29,6 +32,8 @@ pub struct Sketch {
     pub name: String,
     /// In any order.
     pub services: Vec<Service>,
+    /// Services that are units of systemd.
+    pub units: Vec<UnitService>,
     /// Names of networks; `default` is always there.
     pub networks: Vec<String>,
     /// Of the file.
@@ -98,6 +103,7 @@ pub fn sketch(services: impl IntoIterator<Item = Service>) -> Sketch {
     Sketch {
         name: "demo".to_owned(),
         services: services.into_iter().collect(),
+        units: Vec::new(),
         networks: Vec::new(),
         settings: Settings::default(),
         removals: Removals::From(Timestamp::ZERO),
@@ -349,7 +355,7 @@ impl Service {
             policy: ContainerPolicy {
                 restart: *restart,
                 on_change: configs.iter().map(|key| (sketch.file_id(key), sketch.follows(key))).collect(),
-                dependencies: needs.iter().map(|(on, edge)| (ResourceId::container(on), *edge)).collect(),
+                dependencies: needs.iter().map(|(on, edge)| (sketch.id_of(on), *edge)).collect(),
                 probe: probe.clone(),
                 startup: startup.clone(),
                 liveness: liveness.clone(),
@@ -474,7 +480,7 @@ impl Sketch {
             files: files.collect(),
             images: images.collect(),
             containers: containers.collect(),
-            units: BTreeMap::new(),
+            units: self.units.iter().map(|unit| (ResourceId::unit(&unit.name), unit.spec(self))).collect(),
             gates: BTreeMap::new(),
             removals: self.removals,
         }

@@ -1,6 +1,8 @@
 //! Safety checkers: what must hold at every call, whatever else is going on. Written against the model's own state and
 //! the file, not with the code under test.
 
+pub mod units;
+
 use std::collections::BTreeMap;
 
 use aiplat_core::{
@@ -12,16 +14,28 @@ use aiplat_core::{
     spec::{ContainerSpec, DependencyCondition, OnChange, Platform, ProbeSpec},
 };
 
+use self::units::Units;
 use crate::{
     orders::Orders,
     sim::engine::{Container, Engine, State},
 };
 
+/// The machine as it is, with nobody's mistakes about it.
+#[derive(Clone, Copy)]
+pub struct Truth<'a> {
+    /// Its engine.
+    pub engine: &'a Engine,
+    /// Its systemd.
+    pub units: &'a Units,
+}
+
 /// What an action is about to be done to.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub struct Call<'a> {
     /// The machine before the effect.
     pub before: &'a Engine,
+    /// Its units.
+    pub units: &'a Units,
     /// The file in force.
     pub desired: &'a Platform,
     /// Of which resource.
@@ -186,34 +200,35 @@ fn network_in_use(call: &Call<'_>) -> Option<String> {
 fn gate_open(call: &Call<'_>) -> Option<String> {
     let Action::StartContainer { .. } = call.action else { return None };
     let spec = call.desired.containers.get(call.id)?;
+    let truth = Truth { engine: call.before, units: call.units };
     spec.policy.dependencies.iter().filter(|(_, edge)| edge.required).find_map(|(on, edge)| {
-        (!satisfied(call.before, call.desired, on, edge.condition))
+        (!satisfied(truth, call.desired, on, edge.condition))
             .then(|| format!("S7: it waits for {on} to be {:?}", edge.condition))
     })
 }
 
 /// S14: what does not answer is not restarted while a dependency does not run.
 #[must_use]
-pub fn blamed(engine: &Engine, desired: &Platform, id: &ResourceId, cause: &Cause) -> Option<String> {
+pub fn blamed(truth: Truth<'_>, desired: &Platform, id: &ResourceId, cause: &Cause) -> Option<String> {
     let Cause::Unresponsive { .. } = cause else { return None };
     let spec = desired.containers.get(id)?;
     let mut required = spec.policy.dependencies.iter().filter(|(_, edge)| edge.required);
-    let (on, _) = required.find(|(on, _)| !satisfied(engine, desired, on, DependencyCondition::Started))?;
+    let (on, _) = required.find(|(on, _)| !satisfied(truth, desired, on, DependencyCondition::Started))?;
     Some(format!("S14: {id} is restarted for {on}, which does not run"))
 }
 
 /// Whether `on` satisfies `condition`, in truth.
 #[must_use]
 pub fn satisfied(
-    engine: &Engine,
+    truth: Truth<'_>,
     desired: &Platform,
     on: &ResourceId,
     condition: DependencyCondition,
 ) -> bool {
     assert!(on.is_service(), "edges lead to services");
-    // The units are another machine's part, which this checker does not see: their tests look for themselves.
+    let Truth { engine, units } = truth;
     if on.kind == Kind::Unit {
-        return true;
+        return units::is_satisfied(units, desired, on, condition);
     }
     let done = |container: &Container| {
         container.state == State::Exited && container.exit_code == 0 && container.started.is_some()

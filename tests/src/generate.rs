@@ -1,5 +1,7 @@
 //! Generators: platforms that can converge, histories, and worlds that no engine makes.
 
+pub mod units;
+
 use std::{collections::BTreeMap, net::IpAddr, time::Duration};
 
 use aiplat_core::{

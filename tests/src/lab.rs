@@ -90,7 +90,7 @@ impl Lab {
         let (dead, shutdown) = (CancellationToken::new(), CancellationToken::new());
         let ports = Ports {
             host: self.host.port(dead.clone()),
-            units: Arc::new(self.systemd.clone()),
+            units: Arc::new(self.systemd.reached_by(self.host.clone(), dead.clone())),
             files: self.host.files(dead.clone()),
             clock: Arc::new(SimClock(self.host.clone())),
             store: self.disk.port(dead.clone()),
@@ -127,6 +127,7 @@ impl Lab {
         if let Some(Running { shared: _, dead, shutdown, ended: _ }) = self.running.take() {
             dead.cancel();
             shutdown.cancel();
+            self.systemd.let_go();
         }
     }
 
@@ -186,7 +187,9 @@ impl Lab {
     #[must_use]
     pub fn differences(&self) -> Vec<String> {
         let inner = self.host.settle();
-        inner.desired.as_ref().map(|desired| check::differences(&inner.engine, desired)).unwrap_or_default()
+        let Some(desired) = &inner.desired else { return Vec::new() };
+        let units = check::units::differences(&self.systemd.snapshot(), desired);
+        check::differences(&inner.engine, desired).into_iter().chain(units).collect()
     }
 
     /// Waits until the machine is as the file says, and panics when it is not within `limit`.
@@ -251,10 +254,30 @@ impl Lab {
                 let sighting = state.observed.sightings.get(&container.id);
                 verdicts.push(format!("{}: {sighting:?} {ended:?}", container.name));
             }
+            let events = state.events.newest(80).into_iter().rev();
+            verdicts.extend(events.map(|it| format!("event {} {}: {}", it.resource, it.reason, it.message)));
             if let Some(refused) = &state.spec.refused {
                 verdicts.push(format!("refused: {refused:?}"));
             }
         }
+        let units = self.systemd.snapshot().into_iter().map(|(name, unit)| {
+            let seen = unit.view();
+            let own = (seen.own.drop_in.is_some(), seen.own.loaded, seen.own.unit_file.is_some());
+            format!(
+                "{name}: {:?} {:?} ({}) {} {} job {:?} reload {} {own:?} {:?}",
+                seen.load,
+                seen.active,
+                seen.sub,
+                seen.result,
+                seen.file_state,
+                seen.job,
+                seen.needs_reload,
+                unit.runs.len()
+            )
+        });
+        containers.extend(units);
+        let told = self.systemd.calls();
+        containers.extend(told.iter().skip(told.len().saturating_sub(25)).cloned());
         format!(
             "calls:\n{}\ncontainers:\n{}\nplans:\n{}",
             calls.join("\n"),

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use aiplat_core::{
     ResourceId, Timestamp,
-    action::Action,
+    action::{Action, UnitVerb},
     fingerprint,
     ledger::{Order, Until},
     plan::{Command, Entry, World, image_now, order},
@@ -12,7 +12,10 @@ use aiplat_core::{
 };
 
 use crate::{
-    check::{Call, is_alive, is_of, members, print},
+    check::{
+        Call, is_alive, is_of, members, print,
+        units::{UnitCall, Units, left_over, service_of, unit_of},
+    },
     sim::engine::{Engine, State},
 };
 
@@ -29,7 +32,7 @@ pub struct Taken {
 #[must_use]
 pub fn take(world: &World<'_>, id: &ResourceId, command: Command, lasts: Option<Duration>) -> Option<Taken> {
     let suspended = world.ledger.suspension(id, world.now).is_some();
-    let is_for_nobody = !world.desired.containers.contains_key(id);
+    let is_for_nobody = !is_asked_for(world.desired, id);
     if (suspended && command.acts()) || (is_for_nobody && !(suspended && command == Command::Resume)) {
         return None;
     }
@@ -51,6 +54,10 @@ pub fn take(world: &World<'_>, id: &ResourceId, command: Command, lasts: Option<
     })
 }
 
+fn is_asked_for(desired: &Platform, id: &ResourceId) -> bool {
+    desired.containers.contains_key(id) || desired.units.contains_key(id)
+}
+
 #[derive(Debug, Clone, Copy)]
 struct Suspended {
     since: Timestamp,
@@ -64,6 +71,8 @@ pub struct Orders {
     tolerance: Duration,
     suspended: BTreeMap<ResourceId, Suspended>,
     stopped: BTreeMap<ResourceId, Timestamp>,
+    /// Who was ordered stopped, in the file or not, and when started since.
+    once_stopped: BTreeMap<ResourceId, Option<Timestamp>>,
     updated: BTreeMap<ResourceId, String>,
 }
 
@@ -77,6 +86,17 @@ impl Orders {
     /// `command` on `id` was taken at `now`.
     pub fn note(&mut self, id: &ResourceId, command: Command, taken: &Taken, now: Timestamp) {
         let id = id.clone();
+        match command {
+            Command::Start | Command::Restart => {
+                self.once_stopped.entry(id.clone()).and_modify(|over| *over = over.or(Some(now)));
+            }
+            Command::Stop => drop(self.once_stopped.insert(id.clone(), None)),
+            Command::Update
+            | Command::Suspend
+            | Command::Release
+            | Command::Resume
+            | Command::ResetFailed => {}
+        }
         match command {
             Command::Start | Command::Restart => drop(self.stopped.remove(&id)),
             Command::Stop => drop(self.stopped.insert(id, now)),
@@ -93,9 +113,14 @@ impl Orders {
     }
 
     /// What is neither in the file nor on the machine is forgotten, with what was ordered of it.
-    pub fn forget_gone(&mut self, engine: &Engine, desired: &Platform) {
+    pub fn forget_gone(&mut self, engine: &Engine, units: &Units, desired: &Platform) {
+        let has_ours = |id: &ResourceId| {
+            let mut units = units.iter().filter(|(name, _)| name.starts_with(id.key()));
+            units.any(|(_, unit)| left_over(&unit.view()).is_some())
+        };
         let is_gone = |id: &ResourceId| {
-            !desired.containers.contains_key(id) && members(engine, desired, id).next().is_none()
+            let is_there = members(engine, desired, id).next().is_some() || has_ours(id);
+            !is_asked_for(desired, id) && !is_there
         };
         self.suspended.retain(|id, _| !is_gone(id));
         self.stopped.retain(|id, _| !is_gone(id));
@@ -105,6 +130,12 @@ impl Orders {
     /// Whether `id` is to be kept stopped.
     pub(crate) fn is_stopped(&self, id: &ResourceId) -> bool {
         self.stopped.contains_key(id)
+    }
+
+    /// Whether a stop of `id` that is late was ordered: one that left the file meanwhile may be forgotten, or not yet.
+    pub(crate) fn was_stopped(&self, id: &ResourceId, now: Timestamp) -> bool {
+        let over = self.once_stopped.get(id);
+        over.is_some_and(|over| over.is_none_or(|over| now.since(over) <= self.tolerance))
     }
 
     /// Who is suspended or kept stopped, ended or not.
@@ -120,13 +151,30 @@ impl Orders {
         found.into_iter().flatten().collect()
     }
 
+    /// The same of an action on a unit.
+    #[must_use]
+    pub(crate) fn unit_violations(&self, call: &UnitCall<'_>) -> Vec<String> {
+        let Some((id, _)) = unit_of(call.action).and_then(|unit| service_of(call.desired, unit)) else {
+            return Vec::new();
+        };
+        let now = call.truth.engine.now;
+        let starts = matches!(call.action, Action::Unit { verb: UnitVerb::Start | UnitVerb::Restart, .. });
+        let suspended = self.in_force(id, now).map(|_| "S15: it is suspended".to_owned());
+        let stopped = self.stopped.get(id).is_some_and(|since| *since + self.tolerance <= now);
+        let stopped = (starts && stopped).then(|| "S16: it is ordered stopped".to_owned());
+        suspended.into_iter().chain(stopped).collect()
+    }
+
+    fn in_force(&self, id: &ResourceId, now: Timestamp) -> Option<Suspended> {
+        let is_now = |it: &&Suspended| it.since + self.tolerance <= now && it.until.is_none_or(|at| at > now);
+        self.suspended.get(id).filter(is_now).copied()
+    }
+
     /// S15: nothing is done to a service that is suspended, but to hand one back that is released.
     fn hands_off(&self, call: &Call<'_>) -> Option<String> {
-        let suspended = self.suspended.get(call.id)?;
-        let now = call.before.now;
-        let in_force = suspended.since + self.tolerance <= now && suspended.until.is_none_or(|at| at > now);
+        let suspended = self.in_force(call.id, call.before.now)?;
         let handed_back = suspended.released && matches!(call.action, Action::HandBack { .. });
-        (in_force && !handed_back).then(|| "S15: it is suspended".to_owned())
+        (!handed_back).then(|| "S15: it is suspended".to_owned())
     }
 
     /// S16: what is ordered stopped is not started.

@@ -57,6 +57,9 @@ pub struct Pass {
     pub outcome: Option<Result<(), HostError>>,
 }
 
+/// The model of this hand is of an engine alone: what is generated for it has no units.
+static NO_UNITS: check::units::Units = BTreeMap::new();
+
 /// An hour after boot.
 pub const START: Timestamp = Timestamp::from_boot(Duration::from_secs(3_600));
 
@@ -101,6 +104,10 @@ impl Scene {
         let generation = self.desired.generation + 1;
         self.load(sketch);
         self.desired.generation = generation;
+    }
+
+    fn truth(&self) -> check::Truth<'_> {
+        check::Truth { engine: &self.engine, units: &NO_UNITS }
     }
 
     /// Time.
@@ -176,7 +183,7 @@ impl Scene {
             self.observed.record_start(container, now);
         }
         if let Some(Planned { cause, action: _ }) = &step.action {
-            let found = check::blamed(&self.engine, &self.desired, id, cause);
+            let found = check::blamed(self.truth(), &self.desired, id, cause);
             assert_eq!(found, None, "{id}: {}", self.text());
         }
         let outcome = step.action.as_ref().map(|planned| self.attempt(id, &planned.action));
@@ -201,7 +208,7 @@ impl Scene {
     pub fn apply(&mut self, id: &ResourceId, action: &Action) -> Result<(), HostError> {
         let (takes, exit_code) = self.engine.takes(action);
         let Self { engine, desired, orders, .. } = &*self;
-        let call = check::Call { before: engine, desired, id, action, orders };
+        let call = check::Call { before: engine, units: &NO_UNITS, desired, id, action, orders };
         let mut violations = check::violations(&call, self.exact_gates);
         self.pass(takes);
         let before = self.engine.clone();

@@ -1,8 +1,8 @@
 //! A sketch as the file that a person would write.
 
-use std::fmt::Write as _;
+use std::{collections::BTreeMap, fmt::Write as _};
 
-use aiplat_core::spec::{DependencyCondition, FailureAction, OnChange, RestartMode};
+use aiplat_core::spec::{Dependency, DependencyCondition, FailureAction, OnChange, RestartMode};
 
 use crate::build::{Service, Sketch};
 
@@ -24,9 +24,14 @@ impl Sketch {
         configs.sort();
         configs.dedup();
         section(&mut out, "configs", configs.into_iter().map(|key| self.config_line(key)));
-        out.push_str(if self.services.is_empty() { "services: {}\n" } else { "services:\n" });
+        let is_empty = self.services.is_empty() && self.units.is_empty();
+        out.push_str(if is_empty { "services: {}\n" } else { "services:\n" });
         for service in &self.services {
             service.yaml(&mut out);
+        }
+        for unit in &self.units {
+            out.push_str(&unit.yaml());
+            edges(&mut out, &unit.needs);
         }
         out
     }
@@ -122,20 +127,22 @@ impl Service {
             let probes = probes.join(", ");
             let _ = writeln!(out, "    healthcheck: {{{probes}, interval: 1s, timeout: 1s, retries: 3}}");
         }
-        if !self.needs.is_empty() {
-            out.push_str("    depends_on:\n");
-        }
-        for (on, edge) in &self.needs {
-            let condition = match edge.condition {
-                DependencyCondition::Started => "service_started",
-                DependencyCondition::Healthy => "service_healthy",
-                DependencyCondition::CompletedSuccessfully => "service_completed_successfully",
-            };
-            let (restart, required) = (edge.restart, edge.required);
-            let _ = writeln!(
-                out,
-                "      {on}: {{condition: {condition}, restart: {restart}, required: {required}}}"
-            );
-        }
+        edges(out, &self.needs);
+    }
+}
+
+fn edges(out: &mut String, needs: &BTreeMap<String, Dependency>) {
+    if !needs.is_empty() {
+        out.push_str("    depends_on:\n");
+    }
+    for (on, edge) in needs {
+        let condition = match edge.condition {
+            DependencyCondition::Started => "service_started",
+            DependencyCondition::Healthy => "service_healthy",
+            DependencyCondition::CompletedSuccessfully => "service_completed_successfully",
+        };
+        let (restart, required) = (edge.restart, edge.required);
+        let _ =
+            writeln!(out, "      {on}: {{condition: {condition}, restart: {restart}, required: {required}}}");
     }
 }

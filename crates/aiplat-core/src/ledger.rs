@@ -75,6 +75,8 @@ pub struct UnitRecord {
     pub reread: BTreeMap<String, String>,
     /// What it was last started or restarted with.
     pub applied: Option<Fingerprint>,
+    /// The run that this was to replace, if one was there: while it is still the one that runs, the restart has not come about.
+    pub replacing: Option<Incarnation>,
     /// The last run that was seen active.
     pub active: Option<Incarnation>,
     /// The unit whose run that was; `None`: the one that it always was.

@@ -12,9 +12,13 @@ impl fmt::Debug for Sketch {
         for service in &self.services {
             write!(f, "\n    {service:?}")?;
         }
+        for unit in &self.units {
+            write!(f, "\n    {unit:?}")?;
+        }
         let Self {
             name: _,
             services: _,
+            units: _,
             networks,
             settings,
             removals: _,

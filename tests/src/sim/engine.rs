@@ -119,8 +119,13 @@ impl Engine {
         }
     }
 
-    /// The program of a service in an image: one of another image goes on as it did.
+    /// The program of a service in an image, also in what somebody has pushed under its tag since: one of another image goes
+    /// on as it did.
     pub fn install(&mut self, service: &str, image: &str, app: &App) {
+        let meant = [&self.registry, &self.images].map(|images| images.get(image).map(|it| it.id(image)));
+        for id in meant.into_iter().flatten() {
+            self.apps.insert(program_of(service, id.trim_start_matches("sha256:")), app.clone());
+        }
         self.apps.insert(program_of(service, image), app.clone());
         self.apps.insert(service.to_owned(), app.clone());
     }

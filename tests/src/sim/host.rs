@@ -14,7 +14,7 @@ use aiplat_core::{
     action::Action,
     condition::{ErrorClass, Reason},
     observed::{PullProgress, Reach},
-    spec::{InstanceId, Platform},
+    spec::{Dependency, DependencyCondition, InstanceId, Platform},
 };
 use aiplat_host::{FileHost, HostError, HostErrorKind, Progress};
 use tokio::{sync::Notify, time::Instant};
@@ -26,7 +26,10 @@ use super::{
     faults::{Fate, Faults},
     hints::Hints,
 };
-use crate::{check, orders::Orders};
+use crate::{
+    check::{self, units::Units},
+    orders::Orders,
+};
 
 /// A simulated machine. Cheap to clone: all clones are the same machine.
 #[derive(Clone)]
@@ -339,6 +342,11 @@ impl SimHost {
 }
 
 impl Inner {
+    pub(super) fn fate_of_unit(&mut self) -> Fate {
+        let Self { faults, rng, .. } = self;
+        faults.fate_of_unit(rng)
+    }
+
     fn fate(&mut self) -> Fate {
         let Self { faults, rng, .. } = self;
         faults.fate(rng)
@@ -354,24 +362,27 @@ impl Inner {
     }
 
     fn note_ready(&mut self) {
+        let units = self.units();
         let Self { engine, desired, ready, unnamed, .. } = self;
         unnamed.retain(|id, _| engine.networks.contains_key(id));
         for network in engine.networks.values().filter(|network| engine.user_of(network).is_none()) {
             unnamed.insert(network.id.clone(), engine.now);
         }
         let Some(desired) = desired else { return };
-        for id in desired.containers.keys() {
-            if check::satisfied(engine, desired, id, aiplat_core::spec::DependencyCondition::Healthy) {
+        let truth = check::Truth { engine, units: &units };
+        for id in desired.containers.keys().chain(desired.units.keys()) {
+            if check::satisfied(truth, desired, id, DependencyCondition::Healthy) {
                 ready.insert(id.clone(), engine.now);
             }
         }
     }
 
     fn forget_gone(&mut self) {
+        let units = self.units();
         let Self { engine, desired, former, orders, .. } = self;
         let former = former.as_ref().filter(|(_, until)| *until >= engine.now).map(|(former, _)| former);
         for file in former.into_iter().chain(desired.as_ref()) {
-            orders.forget_gone(engine, file);
+            orders.forget_gone(engine, &units, file);
         }
     }
 
@@ -392,21 +403,57 @@ impl Inner {
     }
 
     fn objections(&self, desired: &Platform, id: &ResourceId, action: &Action) -> Vec<String> {
-        let Self { engine, ready, orders, .. } = self;
-        let now = engine.now;
-        let recently = |on: &ResourceId| ready.get(on).is_some_and(|at| now.since(*at) <= GATE_TOLERANCE);
-        let spec = desired.containers.get(id);
-        let were_open = spec.is_some_and(|spec| spec.policy.dependencies.keys().all(recently));
-        let call = check::Call { before: engine, desired, id, action, orders };
+        let Self { engine, orders, .. } = self;
+        let units = self.units();
+        let call = check::Call { before: engine, units: &units, desired, id, action, orders };
+        let needs = desired.containers.get(id).map(|spec| &spec.policy.dependencies);
         let mut found = check::violations(&call, true);
-        found.retain(|violation| !(were_open && violation.starts_with("S7")));
         found.retain(|violation| !(self.was_free(action) && violation.starts_with("S13")));
+        self.judged(found, needs)
+    }
+
+    /// What is left of what a checker found, where what the action waited for was ready a moment ago.
+    fn judged(
+        &self,
+        mut found: Vec<String>,
+        needs: Option<&BTreeMap<ResourceId, Dependency>>,
+    ) -> Vec<String> {
+        let now = self.engine.now;
+        let recently =
+            |on: &ResourceId| self.ready.get(on).is_some_and(|at| now.since(*at) <= GATE_TOLERANCE);
+        let were_open = needs.is_some_and(|needs| needs.keys().all(recently));
+        found.retain(|violation| !(were_open && violation.starts_with("S7")));
         found.into_iter().map(|violation| format!("{now}: {violation}")).collect()
     }
 
     fn was_free(&self, action: &Action) -> bool {
         let Action::RemoveNetwork { id, .. } = action else { return false };
         self.unnamed.get(id).is_some_and(|at| self.engine.now.since(*at) <= NAMED_TOLERANCE)
+    }
+
+    /// The units of the machine, as they are now.
+    pub(super) fn units(&self) -> Units {
+        self.units.as_ref().map(super::Systemd::snapshot).unwrap_or_default()
+    }
+
+    /// The same for an action on a unit, or on systemd.
+    pub(super) fn check_unit(&mut self, action: &Action) {
+        let Some(desired) = &self.desired else { return };
+        let found = self.unit_objections(desired, action);
+        let former = self.former.as_ref().filter(|(_, until)| *until >= self.engine.now);
+        let excused = former.is_some_and(|(former, _)| self.unit_objections(former, action).is_empty());
+        if !excused {
+            self.violations.extend(found);
+        }
+    }
+
+    fn unit_objections(&self, desired: &Platform, action: &Action) -> Vec<String> {
+        let units = self.units();
+        let truth = check::Truth { engine: &self.engine, units: &units };
+        let was_read = self.units.as_ref().is_some_and(super::Systemd::was_read_of_late);
+        let call = check::units::UnitCall { truth, desired, action, orders: &self.orders, was_read };
+        let spec = check::units::unit_of(action).and_then(|unit| check::units::service_of(desired, unit));
+        self.judged(check::units::violations(&call), spec.map(|(_, spec)| &spec.dependencies))
     }
 
     /// Looks and listings so far.

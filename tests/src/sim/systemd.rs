@@ -2,6 +2,7 @@
 //! real one (`contract::units`) say what it does.
 
 mod apply;
+mod daemon;
 mod files;
 mod jobs;
 mod own;
@@ -104,6 +105,11 @@ pub struct Inside {
 }
 
 impl Unit {
+    /// Whether somebody else brings its file.
+    pub(crate) fn is_packaged(&self) -> bool {
+        self.inside.package != Package::Nobody
+    }
+
     /// What systemd does not forget by itself.
     fn is_in_memory(&self) -> bool {
         let ObservedUnit { active, job, .. } = &self.seen;
@@ -116,6 +122,7 @@ impl Unit {
 pub struct Systemd {
     inner: Arc<Mutex<Inner>>,
     hints: broadcast::Sender<UnitHint>,
+    daemon: Option<daemon::Daemon>,
 }
 
 #[derive(Default)]
@@ -125,6 +132,8 @@ pub(super) struct Inner {
     instances: Vec<Instance>,
     away: Option<String>,
     reloads: u32,
+    /// When somebody else has let it read its files.
+    read_by_hand: Option<tokio::time::Instant>,
     calls: Vec<String>,
     looks: u64,
     runs: u32,
@@ -135,7 +144,7 @@ pub(super) struct Inner {
 
 impl Default for Systemd {
     fn default() -> Self {
-        Self { inner: Arc::default(), hints: broadcast::channel(256).0 }
+        Self { inner: Arc::default(), hints: broadcast::channel(256).0, daemon: None }
     }
 }
 
@@ -152,6 +161,8 @@ impl Inner {
         if !unit.is_in_memory() {
             own::forget(unit);
             own::read(unit, name, &self.programs);
+        } else if unit.seen.load == LoadState::NotFound {
+            own::find(unit, name);
         }
         Some(unit)
     }
@@ -216,7 +227,10 @@ impl Systemd {
 
     /// `systemctl daemon-reload`, by somebody else.
     pub fn reload_by_hand(&self) {
-        self.lock().reload();
+        let mut inner = self.lock();
+        inner.reload();
+        inner.read_by_hand = Some(tokio::time::Instant::now());
+        drop(inner);
         self.relist();
     }
 
@@ -296,6 +310,11 @@ impl Systemd {
         }
     }
 
+    /// Whether somebody else has let it read its files less than a second ago: who looked before that may do so, too.
+    pub(crate) fn was_read_of_late(&self) -> bool {
+        self.lock().read_by_hand.is_some_and(|at| at.elapsed() < Duration::from_secs(1))
+    }
+
     /// What systemd shows of a unit.
     #[must_use]
     pub fn unit(&self, name: &str) -> ObservedUnit {
@@ -304,8 +323,8 @@ impl Systemd {
 
     /// The units that it knows, by name.
     #[must_use]
-    pub fn names(&self) -> Vec<String> {
-        self.lock().units.keys().cloned().collect()
+    pub fn snapshot(&self) -> BTreeMap<String, Unit> {
+        self.lock().units.clone()
     }
 
     /// Calls that changed something, so far.

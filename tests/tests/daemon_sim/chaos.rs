@@ -5,7 +5,10 @@ use std::{collections::BTreeSet, time::Duration};
 use aiplat_core::{ResourceId, ledger::Orders, plan::Command, spec::RestartMode};
 use aiplat_tests::{
     build::Sketch,
-    generate::{NAMES, configs, plain_sketches},
+    generate::{
+        NAMES, configs, plain_sketches,
+        units::{UNITS, units},
+    },
     lab::{Lab, simulate},
     scene::Restart,
     sim::{Faults, Foreign, Rng},
@@ -15,7 +18,10 @@ use proptest::{
     test_runner::{Config, RngAlgorithm, TestRng, TestRunner},
 };
 
+use crate::unit_chaos;
+
 const SEEDS: u64 = 200;
+const SEEDS_WITH_UNITS: u64 = 60;
 /// Of chaos, each between nothing and three seconds.
 const STEPS: u64 = 60;
 
@@ -24,14 +30,19 @@ struct Platforms {
     runner: TestRunner,
     /// Their services read configs.
     configured: bool,
+    /// Some of their services are units.
+    with_units: bool,
 }
 
 /// The same platforms for the same seed on every machine.
 fn platform(from: &mut Platforms) -> Sketch {
-    let Platforms { runner, configured } = from;
+    let Platforms { runner, configured, with_units } = from;
     let mut sketch = plain_sketches().new_tree(runner).expect("a platform").current();
     if *configured {
         sketch = configs().new_tree(runner).expect("some configs").current().on(sketch);
+    }
+    if *with_units {
+        sketch = units().new_tree(runner).expect("some units").current().on(sketch);
     }
     for service in &mut sketch.services {
         // An edge needs a shared network.
@@ -44,12 +55,16 @@ fn platform(from: &mut Platforms) -> Sketch {
     sketch
 }
 
-fn platforms(seed: u64) -> Platforms {
+fn platforms(seed: u64, with_units: bool) -> Platforms {
     let mut bytes = [0_u8; 32];
     bytes[..8].copy_from_slice(&seed.to_le_bytes());
     let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);
     // Every other seed: what was found without configs is looked for without them.
-    Platforms { runner: TestRunner::new_with_rng(Config::default(), rng), configured: seed % 2 == 1 }
+    Platforms {
+        runner: TestRunner::new_with_rng(Config::default(), rng),
+        configured: seed % 2 == 1,
+        with_units,
+    }
 }
 
 async fn chaos(lab: &mut Lab, rng: &mut Rng, from: &mut Platforms) {
@@ -75,11 +90,12 @@ async fn chaos(lab: &mut Lab, rng: &mut Rng, from: &mut Platforms) {
                 lab.disk.fill(disk_full);
             }
             // What cannot be saved does not outlive its daemon.
-            9..=11 if !disk_full => order(lab, rng).await,
+            9..=11 if !disk_full => order(lab, rng, from.with_units).await,
             5..=8 => {
                 let mut chance = rng.fork();
                 drop(lab.host.by_hand(|engine| engine.meddle(&mut chance)));
             }
+            12..=15 if from.with_units => unit_chaos::meddle(lab, rng).await,
             _ => {}
         }
         lab.pass(Duration::from_millis(rng.below(3_000))).await;
@@ -87,11 +103,14 @@ async fn chaos(lab: &mut Lab, rng: &mut Rng, from: &mut Platforms) {
     }
 }
 
-async fn order(lab: &Lab, rng: &mut Rng) {
+async fn order(lab: &Lab, rng: &mut Rng, with_units: bool) {
     let command = *rng.pick(&Command::ALL).expect("there are some");
-    let name = *rng.pick(&NAMES).expect("five");
+    let services = NAMES.map(ResourceId::container).into_iter();
+    let units = UNITS.map(|(name, _)| ResourceId::unit(name));
+    let all: Vec<ResourceId> = services.chain(units.into_iter().filter(|_| with_units)).collect();
+    let id = rng.pick(&all).expect("five at least");
     let lasts = rng.percent(30).then(|| Duration::from_secs(rng.below(60)));
-    let _taken = lab.order(&ResourceId::container(name), command, lasts).await;
+    let _taken = lab.order(id, command, lasts).await;
 }
 
 /// People take their orders back, also those of a service that was gone for a moment which the daemon has not seen.
@@ -108,12 +127,15 @@ async fn let_go(lab: &Lab) {
     }
 }
 
-async fn run(seed: u64) {
+async fn run(seed: u64, with_units: bool) {
     let mut rng = Rng::new(seed);
-    let mut from = platforms(seed);
+    let mut from = platforms(seed, with_units);
     let mut lab = Lab::new(&platform(&mut from), seed);
     let bystander = Foreign { name: "bystander".to_owned(), port: Some(9_999), ..Foreign::default() };
     lab.host.by_hand(|engine| drop(engine.add_foreign(&bystander)));
+    if with_units {
+        unit_chaos::install(&lab);
+    }
     lab.boot();
     chaos(&mut lab, &mut rng, &mut from).await;
     // Healed: no more faults, and a good file.
@@ -124,20 +146,27 @@ async fn run(seed: u64) {
     lab.write(&platform(&mut from));
     lab.confirm().await;
     let_go(&lab).await;
+    if with_units {
+        unit_chaos::heal(&lab).await;
+    }
     // A hung stop, then the longest back-off of a failed action, then a resync.
     lab.converged_within(Duration::from_secs(1_800)).await;
     lab.pass(Duration::from_secs(130)).await;
     lab.assert_safe();
     let differences = lab.differences();
     assert!(differences.is_empty(), "{differences:#?}\n{}", lab.story());
-    let calls = lab.calls();
+    let calls = |lab: &Lab| (lab.calls(), lab.systemd.calls().len());
+    let before = calls(&lab);
     lab.pass(Duration::from_secs(75)).await;
-    assert_eq!(lab.calls(), calls, "quiet stays quiet\n{}", lab.story());
+    assert_eq!(calls(&lab), before, "quiet stays quiet\n{}", lab.story());
+    if with_units {
+        unit_chaos::assert_untouched(&lab);
+    }
 }
 
-/// Those of the suite; or one alone, `AIPLAT_SEED=17`; or others, `AIPLAT_SEED=200..1000`.
-fn seeds() -> std::ops::Range<u64> {
-    let Ok(wanted) = std::env::var("AIPLAT_SEED") else { return 0..SEEDS };
+/// Those of the suite, `most`; or one alone, `AIPLAT_SEED=17`; or others, `AIPLAT_SEED=200..1000`.
+fn seeds(most: u64) -> std::ops::Range<u64> {
+    let Ok(wanted) = std::env::var("AIPLAT_SEED") else { return 0..most };
     let number =
         |text: &str| text.parse::<u64>().expect("AIPLAT_SEED is a number, or a range like 200..1000");
     let seeds = match wanted.split_once("..") {
@@ -150,9 +179,18 @@ fn seeds() -> std::ops::Range<u64> {
 
 #[test]
 fn after_any_chaos_the_platform_converges_and_stays_and_nothing_unsafe_was_done() {
+    try_each(SEEDS, false);
+}
+
+#[test]
+fn after_any_chaos_a_platform_with_units_converges_and_stays_and_nothing_unsafe_was_done() {
+    try_each(SEEDS_WITH_UNITS, true);
+}
+
+fn try_each(most: u64, with_units: bool) {
     let mut failed = Vec::new();
-    for seed in seeds() {
-        let result = std::panic::catch_unwind(|| simulate(run(seed)));
+    for seed in seeds(most) {
+        let result = std::panic::catch_unwind(|| simulate(run(seed, with_units)));
         if result.is_err() {
             failed.push(seed);
         }

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
+use aiplat_core::spec::Management;
 use aiplat_tests::{
+    build::{Sketch, UnitService, healthy, started, unit},
+    generate::units::packaged,
     lab::{Lab, simulate},
     sim::{Fate, engine::State},
 };
@@ -147,6 +150,48 @@ fn any_one_fault_during_a_replacement_ends_with_the_new_version_and_its_data() {
                 lab.pass(Duration::from_secs(130)).await;
                 lab.assert_safe();
                 assert_eq!(lab.differences(), Vec::<String>::new(), "{kind:?} at call {at}");
+            });
+        }
+    }
+}
+
+/// The same three, a unit of a package's between two of them, and one of our own that needs both.
+fn with_units() -> Sketch {
+    let mut sketch = three();
+    sketch.service("web").needs.insert("gpu".to_owned(), healthy());
+    let own = UnitService { own: Some(1), management: Management::Full, ..unit("agent") };
+    sketch
+        .with_units([unit("gpu").after("db", healthy()), own.after("web", started()).after("gpu", healthy())])
+}
+
+#[test]
+fn any_one_fault_at_any_call_for_a_unit_ends_in_the_same_state() {
+    let lab = |sketch: &Sketch| {
+        let lab = Lab::new(sketch, 1);
+        lab.systemd.package("gpu-package.service", Some(&packaged(1)));
+        lab
+    };
+    let calls = simulate(async {
+        let mut lab = lab(&with_units());
+        lab.boot();
+        lab.converged_within(Duration::from_secs(60)).await;
+        lab.pass(Duration::from_secs(5)).await;
+        lab.host.settle().faults.attempts
+    });
+    assert!(
+        calls >= 14,
+        "eight for containers, a write, a reload and a start, a write, a start and an enabling: {calls}"
+    );
+    for at in 0..calls {
+        for kind in KINDS {
+            simulate(async {
+                let mut lab = lab(&with_units());
+                until(&mut lab, &[(at, kind)]).await;
+                assert_eq!(lab.differences(), Vec::<String>::new(), "{kind:?} at call {at}\n{}", lab.story());
+                // Nothing that runs was started twice.
+                for (name, unit) in lab.systemd.snapshot() {
+                    assert_eq!(unit.runs.len(), 1, "{name}, {kind:?} at call {at}\n{}", lab.story());
+                }
             });
         }
     }

@@ -13,6 +13,7 @@ mod shutdown;
 mod simulator;
 mod spec_file;
 mod stages;
+mod unit_chaos;
 mod units;
 
 use std::time::Duration;

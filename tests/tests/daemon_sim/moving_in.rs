@@ -198,7 +198,7 @@ fn a_unit_is_not_sent_to_a_folder_that_lacks_its_models() {
         // Neither it nor its dependants are touched, whatever happens to it.
         lab.pass(Duration::from_secs(600)).await;
         assert_eq!(lab.systemd.calls(), Vec::<String>::new());
-        lab.converged_within(ENOUGH).await;
+        assert_eq!(lab.differences(), ["unit/ollama: runs with OLLAMA_MODELS=None and not /data/models"]);
         assert_eq!(lab.systemd.unit(UNIT).invocation, run);
 
         // Half of a copy is not enough.
@@ -282,6 +282,28 @@ fn full_management_takes_the_mask_from_a_unit_that_runs() {
         assert_eq!(
             lab.systemd.calls(),
             ["start ollama.service", "unmask ollama.service", "reload systemd (daemon-reload)"]
+        );
+    });
+}
+
+#[test]
+fn full_management_takes_the_mask_from_a_unit_that_has_failed() {
+    simulate(async {
+        let lab = booted("    management: full\n", Unit::default()).await;
+        becomes(&lab, Word::Ready).await;
+        lab.systemd.mask_by_hand(UNIT);
+        lab.systemd.kill(UNIT);
+        lab.pass(ENOUGH).await;
+        becomes(&lab, Word::Ready).await;
+        assert_eq!(
+            lab.systemd.calls(),
+            [
+                "start ollama.service",
+                "unmask ollama.service",
+                "reload systemd (daemon-reload)",
+                "start ollama.service"
+            ],
+            "systemd does not look at the mask of what has failed before a reload"
         );
     });
 }

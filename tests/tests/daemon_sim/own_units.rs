@@ -242,6 +242,29 @@ fn a_file_that_is_edited_or_removed_by_hand_comes_back_and_says_so() {
 }
 
 #[test]
+fn a_file_that_was_removed_and_let_be_missing_is_read_again_under_what_runs() {
+    simulate(async {
+        let lab = booted(&own("/usr/bin/agent", "")).await;
+        lab.converged_within(ENOUGH).await;
+        let run = lab.systemd.unit(UNIT).invocation;
+        lab.systemd.write_by_hand(UNIT, None);
+        lab.systemd.reload_by_hand();
+        lab.pass(ENOUGH).await;
+        becomes(&lab, Word::Ready).await;
+        // What runs may be of a file that nobody has seen: systemd has read what somebody did.
+        let calls = [
+            "write unit file of my-agent.service",
+            "reload systemd (daemon-reload)",
+            "restart my-agent.service",
+        ];
+        assert_eq!(since(&lab, 2), calls);
+        assert_ne!(lab.systemd.unit(UNIT).invocation, run);
+        lab.pass(Duration::from_secs(600)).await;
+        assert_eq!(since(&lab, 5), Vec::<String>::new());
+    });
+}
+
+#[test]
 fn an_edit_by_hand_that_was_let_run_is_undone_with_a_restart() {
     simulate(async {
         let mut lab = booted(&own("/usr/bin/agent", "")).await;

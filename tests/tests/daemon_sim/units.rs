@@ -15,6 +15,10 @@ use aiplat_tests::{
     sim::systemd::{Program, Restarts, Unit},
 };
 
+use tokio_util::sync::CancellationToken;
+
+use crate::crash_points::{KINDS, Kind as Fault, fate};
+
 pub const UNIT: &str = "ollama.service";
 pub const ENOUGH: Duration = Duration::from_secs(10);
 
@@ -144,6 +148,29 @@ fn a_changed_value_restarts_it_without_a_reload_and_takes_its_follower_along() {
         lab.converged_within(ENOUGH).await;
         assert_eq!(web_runs(&lab), before.1 + 1);
     });
+}
+
+#[test]
+fn a_restart_that_does_not_come_about_is_made_up_for() {
+    for kind in KINDS {
+        simulate(async {
+            let mut lab = booted(HOST, Unit::default()).await;
+            lab.converged_within(ENOUGH).await;
+            // The write, and then the restart.
+            let crash = CancellationToken::new();
+            let restart = lab.host.settle().faults.attempts + 1;
+            lab.host.settle().faults.script.push((restart, fate(kind, &crash)));
+            lab.write_yaml(&file("    environment: {OLLAMA_HOST: 127.0.0.1}\n"));
+            if matches!(kind, Fault::CrashBefore | Fault::CrashAfter) {
+                crash.cancelled().await;
+                lab.kill();
+                lab.boot();
+            }
+            lab.converged_within(Duration::from_secs(400)).await;
+            let effective = lab.systemd.unit(UNIT).effective.expect("it runs");
+            assert_eq!(effective.get("OLLAMA_HOST").map(String::as_str), Some("127.0.0.1"), "{kind:?}");
+        });
+    }
 }
 
 #[test]

@@ -56,6 +56,7 @@ impl Cause {
             | Self::ImageReplaced { .. }
             | Self::StopOrdered
             | Self::RestartOrdered
+            | Self::RestartLost
             | Self::ReleaseOrdered
             | Self::Moved { .. }
             | Self::PullAlways

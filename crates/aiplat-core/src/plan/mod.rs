@@ -250,6 +250,8 @@ pub enum Cause {
     StopOrdered,
     /// `aiplatctl restart`.
     RestartOrdered,
+    /// A restart of ours was remembered, and the run that it was to end goes on.
+    RestartLost,
     /// `aiplatctl release`.
     ReleaseOrdered,
     /// Frozen by hand.
@@ -408,6 +410,7 @@ impl fmt::Display for Cause {
             }
             Self::StopOrdered => f.write_str("`aiplatctl stop` was given"),
             Self::RestartOrdered => f.write_str("`aiplatctl restart` was given"),
+            Self::RestartLost => f.write_str("the restart before has not come about"),
             Self::ReleaseOrdered => f.write_str("`aiplatctl release` was given"),
             Self::EngineRestarts => {
                 f.write_str("the engine was told to restart it, and there would be two who do")

@@ -29,7 +29,17 @@ pub fn units<'a>(world: &World<'a>) -> BTreeSet<(&'a str, &'a ResourceId)> {
 /// again for the same file.
 pub(super) fn is_unread(world: &World<'_>, name: &str) -> bool {
     let read = world.ledger.get(&ResourceId::systemd()).and_then(|record| record.unit.reread.get(name));
-    world.observed.units.get(name).is_some_and(|unit| unit.needs_reload && read != Some(&stamp(unit)))
+    world
+        .observed
+        .units
+        .get(name)
+        .is_some_and(|unit| (unit.needs_reload || was_gone(unit)) && read != Some(&stamp(unit)))
+}
+
+/// It runs, and its file was gone when systemd read all files, and is there again: systemd says that it cannot load it, and not
+/// that a reload would help.
+fn was_gone(unit: &ObservedUnit) -> bool {
+    unit.load == LoadState::Error && unit.active.is_alive() && unit.own.unit_file.is_some()
 }
 
 fn stamp(unit: &ObservedUnit) -> String {

@@ -279,7 +279,13 @@ impl Look<'_> {
         }
         let to_be = self.environment_to_be();
         let differs = self.differing().unwrap_or_default().iter().any(|name| self.is_curable(name, &to_be));
-        differs && applied.as_ref() != Some(&self.print())
+        differs && (applied.as_ref() != Some(&self.print()) || self.is_still_to_be_replaced())
+    }
+
+    /// A restart that was remembered before it was asked for has not come about: the call failed, or aiplatd ended in between.
+    fn is_still_to_be_replaced(&self) -> bool {
+        let replacing = self.remembered().replacing;
+        replacing.is_some() && replacing == self.unit.invocation
     }
 
     fn enable(&self) -> Option<Step> {
@@ -303,6 +309,9 @@ impl Look<'_> {
         }
         if let Some(dependency) = self.restarted_dependency() {
             return self.disrupt(Cause::DependencyRestarted { dependency });
+        }
+        if self.is_still_to_be_replaced() {
+            return self.disrupt(Cause::RestartLost);
         }
         if let Some(step) = self.revive() {
             return step;

@@ -213,6 +213,7 @@ mod tests {
         assert_eq!(properties.job().unwrap().as_str(), "/org/freedesktop/systemd1/job/7");
         let pairs = [("A", "1"), ("B", "x=y"), ("C", "")];
         let expected = ObservedUnit {
+            name: "ollama.service".to_owned(),
             load: LoadState::Loaded,
             active: ActiveState::Activating,
             sub: "auto-restart".to_owned(),

@@ -150,6 +150,18 @@ pub(super) async fn rewritten(host: &dyn Host) {
     assert_eq!((&gone.active, &gone.invocation), (&ActiveState::Active, &second.invocation));
     assert_eq!((gone.fragment.as_str(), gone.needs_reload), ("", false));
     ask.is_refused(UnitVerb::Restart, &unit, Reason::UnitNotFound).await;
+    host.package(&unit, Some(&service(SERVES, "")));
+    // systemd sees that it is there, cannot put it under what runs, and does not know that a reload would.
+    let back = ask.until(&unit, "back", |seen| seen.load == LoadState::Error).await;
+    assert_eq!((&back.active, &back.invocation), (&ActiveState::Active, &second.invocation));
+    assert!(!back.needs_reload && !back.fragment.is_empty(), "{back:?}");
+    let refused = ask.try_to(UnitVerb::Restart, &unit).await;
+    assert!(refused.is_err(), "what could not be loaded is not started");
+    ask.reload().await;
+    let read = ask.until(&unit, "read", is_loaded).await;
+    assert_eq!((&read.active, &read.invocation), (&ActiveState::Active, &second.invocation));
+    host.package(&unit, None);
+    host.reload();
     ask.stopped(&unit).await;
     ask.until(&unit, "forgotten", |seen| seen.invocation.is_none()).await;
 }

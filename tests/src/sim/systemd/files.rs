@@ -42,7 +42,7 @@ fn load_error(name: &str, load: &LoadState) -> String {
 
 impl Unit {
     /// What systemd shows of it, with what its files hold.
-    pub(super) fn view(&self) -> ObservedUnit {
+    pub(crate) fn view(&self) -> ObservedUnit {
         let OwnFiles { drop_in_path, environment_path, unit_path, loaded, .. } = &self.seen.own;
         let name = unit_path.rsplit('/').next().unwrap_or_default();
         let ours = loaded.then(|| drop_in_path.clone());

@@ -24,7 +24,7 @@ impl Unit {
     }
 
     /// `NeedDaemonReload`.
-    pub(super) fn needs_reload(&self) -> bool {
+    pub(crate) fn needs_reload(&self) -> bool {
         let file = match self.seen.load {
             LoadState::Masked => self.inside.mask.is_none(),
             LoadState::NotFound => false,
@@ -97,6 +97,19 @@ pub(super) fn read(unit: &mut Unit, name: &str, programs: &BTreeMap<String, Prog
     };
     unit.seen.fragment = path;
     digest(unit, &text, programs);
+}
+
+/// What was not found is looked for whenever somebody asks. What runs meanwhile is in the way of a file that is found then, until
+/// all are read anew.
+pub(super) fn find(unit: &mut Unit, name: &str) {
+    let path = match (&unit.seen.own.unit_file, &unit.inside.package) {
+        (Some(_), _) => unit.seen.own.unit_path.clone(),
+        (None, Package::File(_) | Package::Good) => files::packaged(name),
+        (None, Package::Nobody) => return,
+    };
+    unit.seen.load = LoadState::Error;
+    unit.seen.fragment = path;
+    unit.inside.read.file = unit.inside.written;
 }
 
 fn digest(unit: &mut Unit, text: &str, programs: &BTreeMap<String, Program>) {

@@ -25,6 +25,7 @@ impl Units for Systemd {
     fn observe<'a>(&'a self, unit: &'a str) -> BoxFuture<'a, Result<ObservedUnit, HostError>> {
         async move {
             sleep(Duration::from_micros(200)).await;
+            self.fails_to_look()?;
             let mut inner = self.lock();
             if let Some(reason) = &inner.away {
                 return Err(away(reason));
@@ -45,11 +46,7 @@ impl Units for Systemd {
     }
 
     fn apply<'a>(&'a self, action: &'a Action) -> BoxFuture<'a, Result<(), HostError>> {
-        async move {
-            sleep(Duration::from_millis(1)).await;
-            self.change(action)
-        }
-        .boxed()
+        self.call(action).boxed()
     }
 
     fn hints(&self) -> BoxStream<'static, UnitHint> {
@@ -61,7 +58,7 @@ impl Units for Systemd {
                 Err(broadcast::error::RecvError::Closed) => None,
             }
         });
-        stream::iter([UnitHint::Relist]).chain(rest).boxed()
+        self.unreliable(stream::iter([UnitHint::Relist]).chain(rest).boxed())
     }
 
     fn probe<'a>(

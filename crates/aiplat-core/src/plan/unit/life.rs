@@ -44,10 +44,11 @@ struct Attempts {
 /// `DefaultTimeoutStartSec` of systemd.
 const START: Duration = Duration::from_secs(90);
 
-/// Its mask is gone from disk, and systemd has not read that yet: it does not by itself while the unit runs.
+/// Its mask is gone from disk, and systemd has not read that yet: it does not by itself while the unit runs, or has failed.
 pub(in crate::plan) fn waits_for_unmasking(unit: &ObservedUnit) -> bool {
     let is_masked = unit.file_state.is_empty() || unit.file_state.starts_with("masked");
-    unit.load == LoadState::Masked && unit.active.is_alive() && !is_masked
+    let is_kept = unit.active.is_alive() || unit.active == ActiveState::Failed;
+    unit.load == LoadState::Masked && is_kept && !is_masked
 }
 
 /// Why a unit cannot be started at all, with the cure. One that runs already runs on.

@@ -78,6 +78,8 @@ impl Look<'_> {
 
     fn written(&self, after: &mut UnitRecord, entries: &mut Vec<Entry>) {
         after.written = Some(self.print());
+        // What is to be run is judged anew: it may be what runs.
+        after.replacing = None;
         // What it was last started with is still compared with.
         let mut fields = self.record().map(|record| record.fields.clone()).unwrap_or_default();
         fields.retain(|known, _| after.applied.as_ref() == Some(known));
@@ -90,6 +92,7 @@ impl Look<'_> {
         match verb {
             UnitVerb::Start | UnitVerb::Restart => {
                 after.applied = Some(self.print());
+                after.replacing.clone_from(&run);
                 entries.extend(record::started_for(self.world, self.id, &self.spec.dependencies));
             }
             UnitVerb::Stop
