@@ -344,7 +344,7 @@ reasons! {
     SpecAccepted,
     /// The file on disk is not valid; the last good one stays in force.
     SpecInvalid,
-    /// The file on disk is empty or gone; the last good one stays in force.
+    /// The file on disk is gone; the last good one stays in force.
     SpecMissing,
     /// The ledger was read as it was left.
     LedgerIntact,

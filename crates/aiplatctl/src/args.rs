@@ -66,7 +66,7 @@ pub(crate) struct Globals {
 pub(crate) enum Verb {
     /// List resources of a kind
     #[command(
-        after_help = "Kinds: services (svc), containers (ctr), units, images (img), volumes (vol), networks (net), gates, \
+        after_help = "Kinds: services (svc), containers (ctr), units, images (img), volumes (vol), networks (net), files (configs), gates, \
                       events (ev), endpoints (ep)."
     )]
     Get(GetArgs),

@@ -166,9 +166,12 @@ pub(crate) async fn confirm(question: &str) -> Result<bool, Failure> {
 }
 
 fn read_answer(prompt: &str) -> io::Result<Option<String>> {
-    let mut stderr = anstream::stderr().lock();
-    write!(stderr, "{prompt}")?;
-    stderr.flush()?;
+    {
+        // Not held while somebody thinks: who gives up with Ctrl-C wants to be told so, and that is written there too.
+        let mut stderr = anstream::stderr().lock();
+        write!(stderr, "{prompt}")?;
+        stderr.flush()?;
+    }
     let mut answer = String::new();
     let read = io::stdin().lock().read_line(&mut answer)?;
     Ok((read > 0).then_some(answer))

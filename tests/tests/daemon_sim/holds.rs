@@ -135,3 +135,19 @@ fn rebuild(lab: &Lab, app: &App) {
         engine.pull("web:1").expect("it is in the registry");
     });
 }
+
+#[test]
+fn what_the_host_lacks_is_tried_again_and_is_nobodys_fight() {
+    simulate(async {
+        let mut lab = Lab::new(&sketch([service("web").bind(FILE)]), 1);
+        lab.boot();
+        lab.pass(Duration::from_secs(180)).await;
+        assert!(!is_held(&lab), "nobody undoes anything: {}", lab.story());
+        assert_eq!(starts(&lab), 0);
+        lab.host.by_hand(|engine| {
+            engine.paths.insert(FILE.to_owned());
+        });
+        lab.converged_within(Duration::from_secs(31)).await;
+        assert_eq!(starts(&lab), 1);
+    });
+}

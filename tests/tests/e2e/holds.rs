@@ -96,4 +96,13 @@ fn the_last_lines_of_a_run_that_is_over_and_of_a_container_that_is_gone_can_be_r
     assert!(stage.log().contains("remove container"), "its predecessor is gone");
     let said = stage.ctl(&["logs", "web", "--previous"]);
     assert!(said.said.contains("panic: the first one"), "{}", said.said);
+
+    // It outlives its service, too.
+    stage.put_in_force(
+        "apiVersion: aiplat/v1\nname: @name\nservices:\n  other: {image: \"aiplat-demo:1\", command: [serve]}\n",
+    );
+    stage.settled();
+    let said = stage.ctl(&["logs", "web", "--previous"]);
+    assert_eq!(said.code, Some(0), "{}", said.said);
+    assert!(said.said.contains("web: started"), "{}", said.said);
 }

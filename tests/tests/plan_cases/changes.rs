@@ -92,7 +92,7 @@ fn one_edit_of_both_restarts_the_dependant_once() {
     scene.converge();
     let runs = scene.engine.runs.clone();
     assert_snapshot!(format!("{waits}\n{}\nruns {runs:?}", check(&scene)), @r#"
-    blocked: waits until db has been replaced
+    blocked: waits until db runs anew
     converged
     runs {"db": 2, "web": 2}
     "#);

@@ -127,7 +127,7 @@ fn what_depends_is_started_after_what_it_depends_on_and_once() {
     scene.edit(&both("b"));
     scene.observe();
     drop(scene.reconcile(&ResourceId::file("app")));
-    assert_eq!(of(&scene, "web"), "blocked: waits until db has been replaced");
+    assert_eq!(of(&scene, "web"), "blocked: waits until db runs anew");
     assert!(of(&scene, "db").starts_with("stop container"), "{}", of(&scene, "db"));
     scene.converge();
     assert_eq!((runs(&scene, "db"), runs(&scene, "web")), (2, 2));

@@ -269,7 +269,7 @@ fn a_chain_comes_up_in_order_and_stays() {
 fn a_missing_host_path_holds_the_container_and_is_named() {
     let mut scene = Scene::new(&sketch([service("web").bind("/srv/web")]));
     scene.settle(Duration::from_secs(5));
-    assert_snapshot!(check(&scene), @r#"container/web: held (HostPathMissing): invalid mount config for type "bind": bind source path does not exist: /srv/web"#);
+    assert_snapshot!(check(&scene), @r#"container/web: held (HostPathMissing): invalid mount config for type "bind": bind source path does not exist: /srv/web; it is tried again when its entry in the file is edited, or with `aiplatctl reset-failed web`"#);
 }
 
 #[test]
@@ -277,7 +277,7 @@ fn a_program_that_is_not_in_the_image_holds_the_container() {
     let app = App { missing_executable: true, ..App::default() };
     let mut scene = Scene::new(&sketch([service("web").app(app)]));
     scene.settle(Duration::from_secs(5));
-    assert_snapshot!(check(&scene), @r#"container/web: held (ExecutableMissing): failed to create task for container: exec: "/nope": stat /nope: no such file or directory"#);
+    assert_snapshot!(check(&scene), @r#"container/web: held (ExecutableMissing): failed to create task for container: exec: "/nope": stat /nope: no such file or directory; it is tried again when its entry in the file is edited, or with `aiplatctl reset-failed web`"#);
 }
 
 #[test]

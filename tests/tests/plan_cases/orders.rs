@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use aiplat_core::{ResourceId, plan::Command};
+use aiplat_core::{ResourceId, plan::Command, spec::RestartMode};
 use aiplat_tests::{
     build::{Sketch, healthy, restarting, service, sketch},
     scene::Scene,
@@ -74,7 +74,7 @@ fn restarted_it_runs_once_more_and_who_follows_follows() {
     let mut scene = converged(&pair());
     give(&mut scene, "db", Command::Restart);
     assert_snapshot!(ladder(&mut scene, "db"), @r"
-    stop container <demo-db> (grace 10s) because `aiplatctl restart` was given
+    stop container <demo-db> (grace 10s) because another run was ordered
     start container <demo-db> because aiplatd had stopped it
     progressing
     converged
@@ -86,6 +86,39 @@ fn restarted_it_runs_once_more_and_who_follows_follows() {
     converged
     runs {"db": 2, "web": 3}
     "#);
+}
+
+#[test]
+fn several_that_are_restarted_at_once_run_anew_once_each_whom_they_need_first() {
+    let mut scene = converged(&pair());
+    give(&mut scene, "web", Command::Restart);
+    give(&mut scene, "db", Command::Restart);
+    let web = ResourceId::container("web");
+    assert!(scene.reconcile(&web).outcome.is_none(), "it is not ended before db is");
+    assert_snapshot!(of(&scene, "web"), @"blocked: waits until db runs anew");
+    scene.converge();
+    assert_snapshot!(format!("{}\nruns {:?}", check(&scene), scene.engine.runs), @r#"
+    converged
+    runs {"db": 2, "web": 2}
+    "#);
+}
+
+#[test]
+fn a_job_that_has_failed_for_good_is_tried_once_more_by_start() {
+    let job = service("job").app(App::crashing(Duration::from_millis(300), 3));
+    let mut scene = Scene::new(&sketch([job.with(|s| {
+        s.networks.clear();
+        s.restart = RestartMode::No;
+    })]));
+    scene.settle(Duration::from_secs(5));
+    let before = of(&scene, "job");
+    give(&mut scene, "job", Command::Start);
+    assert_snapshot!(format!("{before}\n{}", of(&scene, "job")), @r"
+    unsatisfied (Failed): it ended with exit 3, and its restart policy leaves it so
+    start container <demo-job> because another run was ordered
+    ");
+    scene.settle(Duration::from_secs(5));
+    assert_eq!(scene.engine.runs.get("job"), Some(&2), "once more, and no more than that");
 }
 
 #[test]
@@ -115,7 +148,7 @@ fn an_order_to_restart_starts_what_waits_for_its_next_attempt() {
     give(&mut scene, "web", Command::Restart);
     assert_snapshot!(format!("{waits}\n{}", of(&scene, "web")), @r"
     blocked: it ended with exit 1, restart 3 in 960ms (again in 960ms)
-    start container <demo-web> because `aiplatctl restart` was given
+    start container <demo-web> because another run was ordered
     ");
 }
 
@@ -146,7 +179,7 @@ fn a_restarted_job_does_its_work_again() {
     let mut scene = converged(&sketch([job]));
     assert_eq!(scene.engine.runs.get("job"), Some(&1));
     give(&mut scene, "job", Command::Restart);
-    assert_snapshot!(of(&scene, "job"), @"start container <demo-job> because `aiplatctl restart` was given");
+    assert_snapshot!(of(&scene, "job"), @"start container <demo-job> because another run was ordered");
     scene.converge();
     assert_eq!(check(&scene), "converged");
     assert_eq!(scene.engine.runs.get("job"), Some(&2), "once more, and no more than that");

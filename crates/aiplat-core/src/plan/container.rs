@@ -18,7 +18,7 @@ use super::{
     Cause, Gate, Members, Requeue, Step, World, contents,
     ended::{self, Ended, ended},
     gate, members, moved,
-    readiness::{readiness, ready_incarnation},
+    readiness::{readiness, ready_incarnation, restart_ordered},
     running,
 };
 use crate::{
@@ -104,10 +104,14 @@ impl Look<'_> {
             (Some(order), None) => {
                 Some(Step::unsatisfied(Reason::StoppedByHand, running::stopped_by_hand(self.id, order)))
             }
-            (None, Some(current))
-                if follows && orders.restart.is_some() && current.incarnation() == orders.restart =>
-            {
-                Some(Step::act(self.stop(current), Cause::RestartOrdered))
+            (None, Some(current)) if follows && restart_ordered(self.world, self.id, Some(current)) => {
+                // Of several that are to run anew each does so once: whom it needs goes first.
+                let gates = gate::before_disruption(self.world, &self.spec.policy.dependencies);
+                Some(if gates.is_empty() {
+                    Step::act(self.stop(current), Cause::RestartOrdered)
+                } else {
+                    Step::blocked(self.world, gates)
+                })
             }
             (None, Some(_) | None) => None,
         }

@@ -75,10 +75,12 @@ impl Cause {
     }
 }
 
-/// What is remembered of `step`, if it puts something right.
-pub(super) fn revert(world: &World<'_>, step: &Step) -> Option<Revert> {
+/// What is remembered of `step`, if it puts something right. Another try of what has failed puts right what nobody has
+/// undone.
+pub(super) fn revert(world: &World<'_>, id: &ResourceId, step: &Step) -> Option<Revert> {
     let cause = &step.action.as_ref()?.cause;
-    cause.is_drift().then(|| Revert {
+    let has_failed = world.ledger.get(id).is_some_and(|record| record.failure.is_some());
+    (cause.is_drift() && !has_failed).then(|| Revert {
         what: cause.to_string(),
         at: world.now,
         generation: world.desired.generation,

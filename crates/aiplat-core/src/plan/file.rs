@@ -210,7 +210,7 @@ pub(super) fn entries(world: &World<'_>, id: &ResourceId, step: &Step) -> Vec<En
         }
         after.writing = Some(write.spec.content.hash().clone());
     }
-    let mut entries: Vec<Entry> = fight::revert(world, step).map(Entry::Reverted).into_iter().collect();
+    let mut entries: Vec<Entry> = fight::revert(world, id, step).map(Entry::Reverted).into_iter().collect();
     entries.extend((after != before).then_some(Entry::File(after)));
     entries
 }

@@ -228,7 +228,7 @@ impl fmt::Display for Gate {
             | Self::BackOff { message, .. }
             | Self::Failed { message, .. } => f.write_str(message),
             Self::Dependency { on, .. } => write!(f, "waits for {}", on.key()),
-            Self::ReplacementPending { on } => write!(f, "waits until {} has been replaced", on.key()),
+            Self::ReplacementPending { on } => write!(f, "waits until {} runs anew", on.key()),
             Self::RemovalGrace { .. } => {
                 f.write_str("is no longer in the file; removed once the file has been unchanged for 2s")
             }

@@ -409,7 +409,7 @@ impl fmt::Display for Cause {
                 write!(f, "it cannot run from its image, and {image} means another one now")
             }
             Self::StopOrdered => f.write_str("`aiplatctl stop` was given"),
-            Self::RestartOrdered => f.write_str("`aiplatctl restart` was given"),
+            Self::RestartOrdered => f.write_str("another run was ordered"),
             Self::RestartLost => f.write_str("the restart before has not come about"),
             Self::ReleaseOrdered => f.write_str("`aiplatctl release` was given"),
             Self::EngineRestarts => {

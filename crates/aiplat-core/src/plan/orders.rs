@@ -3,7 +3,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Entry, Members, World, moved};
+use super::{
+    Entry, Members, World,
+    ended::{Ended, ended},
+    moved,
+};
 use crate::{
     Kind, ResourceId,
     ledger::{Order, Orders, Suspension, Until},
@@ -73,6 +77,13 @@ fn present_run(world: &World<'_>, id: &ResourceId) -> (bool, Option<Incarnation>
     (is_alive, current.and_then(ObservedContainer::incarnation))
 }
 
+/// Whether `id` has ended badly, and its policy leaves it so.
+fn is_failed(world: &World<'_>, id: &ResourceId) -> bool {
+    let Some(spec) = world.desired.containers.get(id) else { return false };
+    let current = Members::of(world, id, spec).current.filter(|current| !current.state.is_alive());
+    current.is_some_and(|current| matches!(ended(world, id, spec, current), Ended::Failed(_)))
+}
+
 /// What `command` on the service `id` changes in its record; a suspension ends by itself at `until`.
 #[must_use]
 pub fn order(
@@ -85,9 +96,12 @@ pub fn order(
     let present = world.ledger.get(id).map(|record| record.orders.clone()).unwrap_or_default();
     match command {
         Command::Start => {
-            let mut entries = vec![Entry::Orders(Orders { stopped: None, ..present }), Entry::Forget];
-            // Also one that somebody else has stopped.
             let (alive, run) = present_run(world, id);
+            // A job that has failed for good is tried once more.
+            let restart = if is_failed(world, id) { run.clone() } else { present.restart.clone() };
+            let orders = Orders { stopped: None, restart, ..present };
+            let mut entries = vec![Entry::Orders(orders), Entry::Forget];
+            // Also one that somebody else has stopped.
             entries.extend(run.filter(|_| id.kind == Kind::Unit && !alive).map(Entry::Stopping));
             entries
         }

@@ -138,7 +138,8 @@ fn completed(id: &ResourceId, members: &Members<'_>, current: &ObservedContainer
     }
 }
 
-/// Whether `id` is about to be replaced: it serves, its file has changed, and nothing keeps the change from happening.
+/// Whether `id` is about to run anew: it serves, its file has changed or a person wants another run, and nothing keeps
+/// that from happening.
 #[must_use]
 pub fn replacement_pending(world: &World<'_>, id: &ResourceId) -> bool {
     if id.kind == Kind::Unit {
@@ -153,7 +154,7 @@ pub fn replacement_pending(world: &World<'_>, id: &ResourceId) -> bool {
         .current
         .filter(|_| members.current_matches)
         .is_some_and(|current| contents::restart_pending(world, id, spec, current));
-    let serves_old = serves_old || restarts;
+    let serves_old = serves_old || restarts || restart_ordered(world, id, members.current);
     if members.taken_back.is_some() || world.ledger.suspension(id, world.now).is_some() {
         return false;
     }
@@ -165,6 +166,17 @@ pub fn replacement_pending(world: &World<'_>, id: &ResourceId) -> bool {
         // Nor one that waits for what a dependant holds: the dependant would wait for it in turn.
         && gate::ports_taken(world, id, spec).is_empty()
         && gate::volumes_in_use(world, id, spec).is_empty()
+}
+
+/// A person wants another run of `id` than the one that `current` is in.
+pub(super) fn restart_ordered(
+    world: &World<'_>,
+    id: &ResourceId,
+    current: Option<&ObservedContainer>,
+) -> bool {
+    let order = world.ledger.get(id).and_then(|record| record.orders.restart.as_ref());
+    let run = current.filter(|current| current.state.is_alive()).and_then(ObservedContainer::incarnation);
+    order.is_some() && order == run.as_ref()
 }
 
 /// The run of `id` that serves, ready or not.

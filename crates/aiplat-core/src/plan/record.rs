@@ -94,7 +94,7 @@ pub fn entries(world: &World<'_>, id: &ResourceId, step: &Step) -> Vec<Entry> {
     }
     // What failed was the other image's.
     entries.extend(matches!(planned.cause, Cause::ImageReplaced { .. }).then_some(Entry::Forget));
-    entries.extend(fight::revert(world, step).map(Entry::Reverted));
+    entries.extend(fight::revert(world, id, step).map(Entry::Reverted));
     entries.extend(of_action(world, id, planned));
     entries
 }

@@ -88,7 +88,7 @@ impl Step {
                 world,
                 vec![Gate::Failed { reason: failure.reason, message: failure.message.clone(), retry_at: at }],
             ),
-            None => Self::held(failure.reason, failure.message.clone()),
+            None => Self::held(failure.reason, held(id, &failure.message)),
         };
         let mut conditions = self.conditions;
         conditions.retain(|condition| condition.kind != ConditionType::Progressing);
@@ -97,7 +97,7 @@ impl Step {
             conditions.push(Condition::abnormal(
                 ConditionType::Held,
                 failure.reason,
-                failure.message.clone(),
+                held(id, &failure.message),
             ));
         }
         for condition in &mut conditions {
@@ -117,4 +117,15 @@ impl Step {
             format!("reconcile.mode is `observe`: would {} because {}", planned.action, planned.cause);
         Self::unsatisfied(Reason::ObserveOnly, message).with(self.conditions)
     }
+}
+
+/// What has failed for good, and what lets it go.
+fn held(id: &ResourceId, message: &str) -> String {
+    if !id.is_service() {
+        return message.to_owned();
+    }
+    format!(
+        "{message}; it is tried again when its entry in the file is edited, or with `aiplatctl reset-failed {}`",
+        id.key()
+    )
 }

@@ -72,7 +72,7 @@ pub(super) fn restart_pending(world: &World<'_>, id: &ResourceId) -> bool {
     !hands_off
         && look.trouble().is_none()
         && look.unit.active == ActiveState::Active
-        && (look.files_to_write().is_some() || look.is_outdated())
+        && (look.files_to_write().is_some() || look.is_outdated() || look.is_restart_ordered())
         && look.left_behind().is_none()
 }
 
@@ -203,10 +203,21 @@ impl Look<'_> {
                 None => Step::unsatisfied(Reason::StoppedByHand, running::stopped_by_hand(self.id, order)),
             });
         }
-        let same_run = orders.restart.is_some() && orders.restart == self.unit.invocation;
         let is_up = matches!(self.unit.active, ActiveState::Active | ActiveState::Reloading);
-        (same_run && is_up && self.unit.job.is_none())
-            .then(|| self.verb(UnitVerb::Restart, Cause::RestartOrdered))
+        (self.is_restart_ordered() && is_up && self.unit.job.is_none()).then(|| {
+            let gates = gate::before_disruption(self.world, &self.spec.dependencies);
+            if gates.is_empty() {
+                self.verb(UnitVerb::Restart, Cause::RestartOrdered)
+            } else {
+                Step::blocked(self.world, gates)
+            }
+        })
+    }
+
+    /// A person wants another run than the present one.
+    fn is_restart_ordered(&self) -> bool {
+        let order = self.record().and_then(|record| record.orders.restart.as_ref());
+        order.is_some() && order == self.unit.invocation.as_ref()
     }
 
     /// Our files are as the file says, and systemd has read those that it reads.

@@ -57,7 +57,8 @@ fn names(doc: &StatusDoc, args: &LogsArgs) -> Result<Vec<String>, Failure> {
     for name in &args.names {
         let key = ["service/", "svc/", "container/", "ctr/"].iter().find_map(|kind| name.strip_prefix(kind));
         let key = key.unwrap_or(name);
-        if !known.contains(&key) {
+        // What is kept of a service may be of one that is gone: the daemon knows.
+        if !known.contains(&key) && !args.previous {
             return Err(no_such(name, key, known));
         }
         if !names.iter().any(|chosen| chosen == key) {

@@ -216,14 +216,16 @@ pub(super) async fn logs(
         let state = shared.lock();
         let id = ResourceId::container(&service);
         let spec = state.desired.as_ref().and_then(|desired| desired.containers.get(&id).cloned());
-        let Some(spec) = spec else {
-            return no_such_service(&service).into_response();
-        };
         let world = state.world(shared.now());
-        world.and_then(|world| {
-            let current = Members::of(&world, &id, &spec).current?;
-            Some((current.id.clone(), kept_logs::end_of_run_before(current)))
-        })
+        match (spec, world) {
+            // What is kept outlives the service.
+            (None, _) if query.previous => None,
+            (None, _) => return no_such_service(&service).into_response(),
+            (Some(spec), world) => world.and_then(|world| {
+                let current = Members::of(&world, &id, &spec).current?;
+                Some((current.id.clone(), kept_logs::end_of_run_before(current)))
+            }),
+        }
     };
     if query.previous {
         return previous_log(&shared, &service, container, query.tail).await;

@@ -181,6 +181,9 @@ impl Cx<'_> {
         let known = shape.keys.iter().map(|key| key.name);
         let near = nearest(name, known);
         self.sink.add(match (near, homes(name)) {
+            (Some(near), homes) if !homes.is_empty() => problem
+                .label(format!("did you mean `{near}`? `{name}` is a key of {}", homes.join(" and ")))
+                .help("otherwise check the indentation"),
             (_, homes) if !homes.is_empty() => problem
                 .label(format!("this is a key of {}", homes.join(" and ")))
                 .help("check the indentation"),

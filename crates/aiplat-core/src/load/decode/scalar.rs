@@ -214,11 +214,13 @@ impl Cx<'_> {
                 let name = entries.first().map_or("NAME", |entry| entry.name.as_str());
                 let problem =
                     Problem::error("wrong-type", inner.place(), format!("{} takes `NAME=value`", inner.what));
-                self.sink.add(
-                    problem
-                        .label("this is a mapping")
-                        .help(format!("write `- {name}=value`, or leave out the `- ` on every line")),
-                );
+                let help = if name.contains('=') {
+                    "a `: ` makes a mapping of it: write the whole entry in quotes, as in `- 'A={\"b\": 1}'`"
+                        .to_owned()
+                } else {
+                    format!("write `- {name}=value`, or leave out the `- ` on every line")
+                };
+                self.sink.add(problem.label("this is a mapping").help(help));
                 continue;
             }
             if self.text(&inner).is_none() {

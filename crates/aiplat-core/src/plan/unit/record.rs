@@ -25,7 +25,7 @@ pub(in crate::plan) fn entries(world: &World<'_>, id: &ResourceId, step: &Step) 
     match &step.action {
         None => entries.extend(record::adopt(world, id)),
         Some(planned) => {
-            entries.extend(fight::revert(world, step).map(Entry::Reverted));
+            entries.extend(fight::revert(world, id, step).map(Entry::Reverted));
             look.acting(planned, &mut after, &mut entries);
         }
     }
