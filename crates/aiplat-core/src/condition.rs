@@ -414,7 +414,7 @@ enum Word {
     Held,
     /// The source cannot be reached.
     Unknown,
-    /// Restarts again and again.
+    /// Restarts again and again, and is not ready.
     CrashLoop,
     /// Waits for its next attempt.
     BackOff,
@@ -426,7 +426,7 @@ enum Word {
     Starting,
     /// Runs and is not ready.
     NotReady,
-    /// Ready, with something wrong around it.
+    /// It serves, with something wrong around it: a dependency that is down, an edit that was taken back or waits.
     Degraded,
     /// A person keeps it stopped.
     Stopped,
