@@ -110,6 +110,9 @@ pub const CLAUSES: &[(&str, Clause)] = &[
         life::stopped_in_between(host).boxed_local()
     }),
     ("a start limit forbids starts until it is forgiven", |host| life::start_limit(host).boxed_local()),
+    ("a start that is refused after a plain failure leaves what is known of that", |host| {
+        life::refused_start(host).boxed_local()
+    }),
     ("a start that takes too long is a job until it fails", |host| life::slow_start(host).boxed_local()),
     ("hints begin with a listing and name what changed", |host| life::hints(host).boxed_local()),
     ("a systemd that is started anew leaves running what runs", |host| life::reexec(host).boxed_local()),

@@ -373,6 +373,74 @@ fn a_start_limit_is_forgiven_by_our_own_back_off() {
 }
 
 #[test]
+fn a_start_that_systemd_refuses_after_a_plain_failure_is_forgiven_and_not_repeated() {
+    simulate(async {
+        let program = Program::Ends(Duration::from_millis(50), 1, "panic: no such host");
+        let mut lab = machine("", Unit { program, ..Unit::default() });
+        // Somebody has tried until systemd has had enough: what it then says of the unit is still the fault of its last run.
+        for _ in 0..6 {
+            lab.systemd.start_by_hand(UNIT);
+            lab.pass(Duration::from_millis(100)).await;
+        }
+        assert_eq!(lab.systemd.unit(UNIT).result, "exit-code");
+        lab.boot();
+        lab.pass(ENOUGH).await;
+        let calls = lab.systemd.calls();
+        assert!(calls.iter().any(|call| call == "reset-failed ollama.service"), "{calls:?}");
+        let starts = calls.iter().filter(|call| call.starts_with("start ")).count();
+        assert!((2..=6).contains(&starts), "in our own time: {calls:?}");
+        lab.systemd.by_hand(UNIT, |unit| unit.program = Program::Serves);
+        becomes(&lab, Word::Ready).await;
+    });
+}
+
+#[test]
+fn a_unit_that_is_done_at_once_runs_once_and_again_when_it_is_told_to() {
+    simulate(async {
+        let mut lab = machine("", Unit::default());
+        lab.systemd.package(UNIT, Some("[Service]\nType=oneshot\nExecStart=/bin/true\n"));
+        lab.systemd.program("/bin/true", Program::Ends(Duration::from_millis(20), 0, ""));
+        lab.boot();
+        lab.pass(ENOUGH).await;
+        becomes(&lab, Word::Stopped).await;
+        lab.pass(Duration::from_secs(300)).await;
+        let starts = |lab: &Lab| lab.systemd.calls().iter().filter(|call| call.starts_with("start ")).count();
+        assert_eq!((starts(&lab), summary(&lab).0), (1, Word::Stopped), "{:?}", lab.systemd.calls());
+        assert!(summary(&lab).1.contains("ended by itself with success"), "{:?}", summary(&lab));
+        order(&lab, Command::Start);
+        lab.pass(Duration::from_secs(300)).await;
+        assert_eq!((starts(&lab), summary(&lab).0), (2, Word::Stopped), "{:?}", lab.systemd.calls());
+    });
+}
+
+#[test]
+fn a_file_of_somebody_elses_in_the_place_of_the_drop_in_is_left_alone() {
+    simulate(async {
+        let mut lab = machine(HOST, Unit::default());
+        let path = format!("/etc/systemd/system/{UNIT}.d/50-aiplatd.conf");
+        lab.systemd.by_hand(UNIT, |unit| {
+            unit.seen.own.drop_in_path = path;
+            unit.seen.own.drop_in = Some("[Service]\nEnvironment=MINE=1\n".to_owned());
+        });
+        lab.boot();
+        lab.pass(ENOUGH).await;
+        assert_eq!(condition(&lab, ConditionType::NameTaken), (Status::True, Reason::NameTaken));
+        assert!(
+            summary(&lab).1.contains("50-aiplatd.conf is not of aiplatd's writing"),
+            "{:?}",
+            summary(&lab)
+        );
+        assert!(
+            !lab.systemd.calls().iter().any(|call| call.starts_with("write")),
+            "{:?}",
+            lab.systemd.calls()
+        );
+        lab.systemd.by_hand(UNIT, |unit| unit.seen.own.drop_in = None);
+        becomes(&lab, Word::Ready).await;
+    });
+}
+
+#[test]
 fn a_bad_configuration_is_held_with_its_line_and_an_edit_is_tried_at_once() {
     simulate(async {
         let words = "Error: invalid configuration: unknown field `prot` in config.json line 3";

@@ -104,5 +104,5 @@ fn the_last_lines_of_a_run_that_is_over_and_of_a_container_that_is_gone_can_be_r
     stage.settled();
     let said = stage.ctl(&["logs", "web", "--previous"]);
     assert_eq!(said.code, Some(0), "{}", said.said);
-    assert!(said.said.contains("web: started"), "{}", said.said);
+    assert!(said.said.contains(": started"), "{}", said.said);
 }

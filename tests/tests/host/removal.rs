@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::{PLATFORM, harness::Host};
+use crate::{PLATFORM, harness::Host, units};
 
 const FILE: &str = "/etc/aiplatd/platform.yaml";
 
@@ -86,4 +86,20 @@ fn a_purge_says_what_it_leaves() {
     host.ok(&["aiplatctl", "resume", "--all"]);
     host.wait_ready();
     assert_eq!(host.runs(), runs);
+}
+
+#[test]
+fn with_units_in_the_file_the_containers_are_handed_back_and_a_purge_leaves_what_a_unit_uses() {
+    let Some(host) = units::host() else { return };
+    host.converge(&units::platform(units::KEEP));
+    let said = host.ok(&["dpkg", "--remove", "aiplatd"]);
+    assert!(said.contains("the engine restarts them from now on") && !said.contains("error"), "{said}");
+    for (name, container) in host.containers() {
+        assert_eq!(container["HostConfig"]["RestartPolicy"]["Name"], "unless-stopped", "{name}");
+    }
+    let said = host.ok(&["dpkg", "--purge", "aiplatd"]);
+    assert!(said.contains("/etc/systemd/system/ollama.service.d/50-aiplatd.conf"), "{said}");
+    host.ok(&["systemctl", "restart", "ollama"]);
+    let environ = "tr '\\0' '\\n' < /proc/$(systemctl show -p MainPID --value ollama)/environ";
+    assert!(host.shell(environ).contains("OLLAMA_KEEP_ALIVE=5m"), "it goes on with what the file said");
 }

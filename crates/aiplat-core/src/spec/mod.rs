@@ -23,7 +23,7 @@ pub use options::{
 pub use probe::{
     HttpProbe, Password, PostgresProbe, ProbeKind, ProbeSpec, RedisProbe, Role, Scheme, Trust, Via,
 };
-pub use unit::{Hardening, Management, OwnUnit, SANDBOX, TimerSpec, UnitSpec};
+pub use unit::{Hardening, Management, OwnUnit, SANDBOX, TimerSpec, UnitSpec, WRITTEN_BY};
 
 use crate::{
     Kind, ResourceId, Timestamp,

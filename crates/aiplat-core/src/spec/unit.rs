@@ -9,6 +9,9 @@ pub use own::{Hardening, OwnUnit, SANDBOX, TimerSpec};
 use super::{Dependency, ProbeSpec, RestartMode, Role};
 use crate::ResourceId;
 
+/// How every file begins that aiplatd writes for systemd.
+pub const WRITTEN_BY: &str = "# Written by aiplatd";
+
 /// What one service wants of systemd and of us.
 #[derive(Debug, Clone, PartialEq)]
 pub struct UnitSpec {
@@ -90,7 +93,7 @@ impl UnitSpec {
     #[must_use]
     pub fn drop_in(&self, environment_path: &str) -> String {
         format!(
-            "# Written by aiplatd for the service `{}` of platform.yaml, and written anew when it differs.\n\
+            "{WRITTEN_BY} for the service `{}` of platform.yaml, and written anew when it differs.\n\
              # To change a value, edit `environment:` there.\n\
              [Service]\n\
              EnvironmentFile=-{environment_path}\n",

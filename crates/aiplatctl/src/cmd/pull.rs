@@ -15,11 +15,7 @@ use aiplat_core::{
 use indicatif::{ProgressBar, ProgressStyle};
 use tokio::time::{Instant, timeout_at};
 
-use super::{
-    operate::{name, service},
-    suspend::chosen,
-    watch,
-};
+use super::{operate::service, suspend::chosen_containers, watch};
 use crate::{
     args::{Globals, ServicesArgs, UpdateArgs},
     console,
@@ -35,7 +31,7 @@ use crate::{
 
 pub(super) async fn run(globals: &Globals, args: &ServicesArgs) -> Outcome {
     let client = source::client(globals);
-    let names = chosen(&client.status().await?, args, name)?;
+    let names = chosen_containers(&client.status().await?, args)?;
     let mut failed = false;
     for (name, reply) in ask(globals, &client, &names).await? {
         failed |= reply.failure.is_some();
@@ -46,7 +42,7 @@ pub(super) async fn run(globals: &Globals, args: &ServicesArgs) -> Outcome {
 
 pub(super) async fn update(globals: &Globals, args: &UpdateArgs) -> Outcome {
     let client = source::client(globals);
-    let names = chosen(&client.status().await?, &args.services, name)?;
+    let names = chosen_containers(&client.status().await?, &args.services)?;
     let (mut waiting, mut failed) = (Vec::new(), false);
     for (name, reply) in ask(globals, &client, &names).await? {
         if !reply.moved {

@@ -7,6 +7,7 @@ use aiplat_api::{
     v1::{ServiceStatus, StatusDoc},
 };
 use aiplat_core::{
+    Kind,
     condition::{ConditionType, Reason, Status},
     plan::Command,
 };
@@ -54,7 +55,7 @@ pub(super) async fn resume(globals: &Globals, args: &ServicesArgs) -> Outcome {
 
 pub(super) async fn release(globals: &Globals, args: &ServicesArgs) -> Outcome {
     let client = source::client(globals);
-    let names = chosen(&client.status().await?, args, name)?;
+    let names = chosen_containers(&client.status().await?, args)?;
     order(&client, &names, Command::Release).await?;
     // The word is there before the engine has been told; what is announced is what has been done.
     shown(globals, &names, Status::True, |it| {
@@ -79,6 +80,15 @@ pub(super) fn chosen(
         return Ok(doc.services.iter().filter(|it| it.desired).map(|it| it.name.clone()).collect());
     }
     args.names.iter().map(|target| name(doc, target)).collect()
+}
+
+/// The services that are meant; `--all` are those that are containers, where a unit has no part in it.
+pub(super) fn chosen_containers(doc: &StatusDoc, args: &ServicesArgs) -> Result<Vec<String>, Failure> {
+    let is_unit =
+        |name: &String| doc.resources.iter().any(|it| it.id.kind == Kind::Unit && it.id.key() == name);
+    let mut names = chosen(doc, args, name)?;
+    names.retain(|name| !args.all || !is_unit(name));
+    Ok(names)
 }
 
 /// What has left the file while it was suspended is a service no more, and can be let go of all the same.

@@ -150,6 +150,24 @@ pub(super) async fn start_limit(host: &dyn Host) {
     ask.stopped(&unit).await;
 }
 
+pub(super) async fn refused_start(host: &dyn Host) {
+    let (ask, unit) = packaged(host, "refused", &service(FAILS, "")).await;
+    let mut last = None;
+    // As often as systemd lets anybody start a unit within ten seconds.
+    for _ in 0..5 {
+        ask.tell(UnitVerb::Start, &unit).await;
+        let failed = |seen: &ObservedUnit| has_failed(seen) && seen.invocation != last;
+        last = ask.until(&unit, "another failure", failed).await.invocation;
+    }
+    ask.tell(UnitVerb::Start, &unit).await;
+    let refused = ask.settled(&unit).await;
+    assert_eq!((&refused.active, &refused.invocation), (&ActiveState::Failed, &last), "nothing was started");
+    assert_eq!((refused.result.as_str(), refused.exit_status), ("exit-code", 2), "and nothing says so");
+    ask.tell(UnitVerb::ResetFailed, &unit).await;
+    ask.tell(UnitVerb::Start, &unit).await;
+    ask.until(&unit, "one more failure", |seen| has_failed(seen) && seen.invocation != last).await;
+}
+
 pub(super) async fn slow_start(host: &dyn Host) {
     let (ask, unit) = packaged(host, "slow", &service(SERVES, "Type=notify\nTimeoutStartSec=500ms\n")).await;
     ask.tell(UnitVerb::Start, &unit).await;

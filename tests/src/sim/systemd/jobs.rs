@@ -190,7 +190,10 @@ impl Systemd {
             return;
         }
         if !unit.inside.limit.allows_one_more() {
-            unit.fail("start-limit-hit");
+            // As systemd: the fault of the last run, if it had one, stays in `Result`.
+            let earlier = Some(unit.seen.result.clone());
+            let earlier = earlier.filter(|it| by == By::Job && !matches!(it.as_str(), "" | "success"));
+            unit.fail(earlier.as_deref().unwrap_or("start-limit-hit"));
             unit.seen.job = None;
             return;
         }

@@ -6,7 +6,7 @@ use super::{Scene, own_units};
 use crate::{
     load::{
         diagnostic::{Problem, Sink},
-        draft::{Health, ServiceDraft},
+        draft::{Health, ServiceDraft, UnitDraft},
         tree::Place,
     },
     spec::{DependencyCondition, Management, ProbeKind, ProbeSpec, RestartMode, Via},
@@ -30,6 +30,7 @@ pub(super) fn check(scene: &Scene<'_>, sink: &mut Sink) {
     for (name, service) in &scene.active {
         let Some(unit) = &service.unit else { continue };
         keys(name, &unit.unit.value, service, sink);
+        foundations(name, unit, sink);
         probes(name, service, sink);
         if service.command.is_none() {
             restart(name, service, sink);
@@ -61,6 +62,22 @@ pub(super) fn check(scene: &Scene<'_>, sink: &mut Sink) {
     }
     for (name, service) in &scene.active {
         edges(scene, name, service, sink);
+    }
+}
+
+/// What aiplatd itself stands on is not aiplatd's to stop and start.
+fn foundations(name: &str, unit: &UnitDraft, sink: &mut Sink) {
+    let (unit_name, place) = (unit.unit.value.as_str(), unit.unit.place);
+    let is_engine = matches!(unit_name, "docker.service" | "containerd.service" | "dbus.service");
+    if unit_name == "aiplatd.service" {
+        let message = format!("`{name}` is aiplatd itself, which would stop and restart itself");
+        sink.add(
+            Problem::error("not-for-a-unit", place, message).help("remove it: systemd watches over aiplatd"),
+        );
+    } else if is_engine && unit.management != Management::Observe {
+        let message = format!("`{name}` is {unit_name}, on which everything else here stands");
+        let problem = Problem::error("not-for-a-unit", place, message);
+        sink.add(problem.help("write `management: observe`, which only looks at it"));
     }
 }
 

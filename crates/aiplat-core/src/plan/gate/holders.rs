@@ -82,6 +82,16 @@ pub fn ports_in_doubt(world: &World<'_>, id: &ResourceId) -> Vec<(u16, Protocol)
     wanted.filter_map(|binding| Some((binding.host_port?, binding.protocol))).collect()
 }
 
+/// The container that publishes the TCP port `port` of the host.
+pub(in crate::plan) fn publisher(world: &World<'_>, port: u16) -> Option<String> {
+    let publishes = |container: &&ObservedContainer| {
+        let mut ports = container.ports.iter();
+        container.state.is_alive() && ports.any(|it| it.host_port == port && it.protocol == Protocol::Tcp)
+    };
+    let all = world.observed.foreign.iter().chain(world.observed.owned.values().flatten());
+    all.into_iter().find(publishes).map(|container| describe(world, container))
+}
+
 /// The process that keeps `id` from taking the port; not one of its own containers on the host's network, which makes way.
 fn held_by_process<'a>(world: &World<'a>, id: &ResourceId, binding: &PortBinding) -> Option<&'a HeldPort> {
     let own = world.observed.owned.get(id).map(Vec::as_slice).unwrap_or_default();

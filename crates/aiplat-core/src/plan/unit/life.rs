@@ -8,8 +8,8 @@ use crate::{
     action::UnitVerb,
     classify::{Diagnosis, End, classify},
     condition::{Reason, Status},
-    ledger::{Restart, RestartWindow},
-    observed::{ActiveState, LoadState, ObservedUnit, Sighting},
+    ledger::{Restart, RestartWindow, UnitRecord},
+    observed::{ActiveState, Incarnation, LoadState, ObservedUnit, Sighting},
     plan::{Cause, Gate, Readiness, Step, ended, gate, running},
     spec::{DependencyCondition, Management, OnExhausted, ProbeSpec, RestartMode, Role, UnitSpec},
     time::human,
@@ -154,7 +154,7 @@ impl Look<'_> {
         let run = unit.invocation.as_ref().or(forgotten);
         let ended_by_us = run.is_some_and(|run| record.is_some_and(|record| record.stopped.contains(run)));
         if ended_by_us {
-            return Next::Start(Cause::StoppedByUs);
+            return Next::Start(self.forgiven(run).unwrap_or(Cause::StoppedByUs));
         }
         if record
             .is_some_and(|record| record.orders.restart.is_some() && record.orders.restart.as_ref() == run)
@@ -171,8 +171,19 @@ impl Look<'_> {
             | ActiveState::Reloading
             | ActiveState::Activating
             | ActiveState::Deactivating
-            | ActiveState::Other(_) => self.after_stop(run.is_some() && run == remembered.active.as_ref()),
+            | ActiveState::Other(_) => {
+                let was_active = run.is_some() && run == remembered.active.as_ref();
+                self.after_stop(was_active || self.has_run_for_us())
+            }
         }
+    }
+
+    /// Its end was counted, and systemd has been told to forget it: the start that follows answers that end.
+    fn forgiven(&self, run: Option<&Incarnation>) -> Option<Cause> {
+        let restarts = &self.record()?.restarts;
+        let last = restarts.recent.last().filter(|last| last.of.is_some() && last.of.as_ref() == run)?;
+        let Attempts { attempt, .. } = self.attempts();
+        Some(Cause::Ended { how: last.ending.clone(), attempt })
     }
 
     /// It does not run, and nothing is done about it.
@@ -201,6 +212,13 @@ impl Look<'_> {
         Next::Stays { reason, message }
     }
 
+    /// Its last run is one that a start of ours has led to. Whoever is done at once is never seen active.
+    fn has_run_for_us(&self) -> bool {
+        let UnitRecord { applied, replacing, .. } = self.remembered();
+        let run = &self.unit.invocation;
+        applied.is_some() && run.is_some() && replacing != *run && self.unit.result == "success"
+    }
+
     /// It is inactive, and nothing went wrong: it has not been started since the machine was, or somebody has stopped it.
     fn after_stop(&self, ran: bool) -> Next {
         let name = self.spec.main();
@@ -218,7 +236,7 @@ impl Look<'_> {
     fn after_failure(&self) -> Next {
         let how = self.ending();
         let evidence = self.evidence();
-        let limit = self.unit.result == "start-limit-hit";
+        let limit = self.unit.result == "start-limit-hit" || self.is_refused();
         let reason = if limit { Reason::StartLimitHit } else { Reason::UnitFailed };
         if self.spec.restart == RestartMode::No {
             let message = format!(
@@ -249,6 +267,13 @@ impl Look<'_> {
         }
         let cause = Cause::Ended { how, attempt };
         if limit { Next::Forgive(cause) } else { Next::Start(cause) }
+    }
+
+    /// A start of ours was to follow its last run, and none has: systemd refuses it for its start limit, and `Result` goes
+    /// on naming the fault of that run.
+    fn is_refused(&self) -> bool {
+        let replacing = self.remembered().replacing;
+        replacing.is_some() && replacing == self.unit.invocation && self.unit.job.is_none()
     }
 
     /// How often it was restarted in a row, and when it may be again.
@@ -332,8 +357,10 @@ impl Look<'_> {
 
     pub(super) fn readiness(&self, condition: DependencyCondition) -> Readiness {
         let name = self.id.key();
-        // What cannot be started and runs serves as before.
-        if let Some((reason, message)) = self.trouble().filter(|_| !self.unit.active.is_alive()) {
+        // What cannot be started and runs serves as before; but not somebody else's under our name.
+        let is_other = |reason: Reason| reason == Reason::NameTaken && self.spec.own.is_some();
+        let trouble = self.trouble().filter(|(reason, _)| !self.unit.active.is_alive() || is_other(*reason));
+        if let Some((reason, message)) = trouble {
             return Readiness::not_ready(reason, format!("{name}: {message}"));
         }
         match &self.unit.active {

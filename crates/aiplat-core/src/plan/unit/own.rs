@@ -11,14 +11,14 @@ use crate::{
     ledger::UnitRecord,
     observed::{ActiveState, LoadState, ObservedUnit},
     plan::{Cause, Gate, Planned, Readiness, Step, World, container::removal_gate, systemd},
-    spec::TimerSpec,
+    spec::{Management, TimerSpec, WRITTEN_BY},
 };
 
 impl Look<'_> {
     /// Why it cannot be started at all, with the cure.
     pub(super) fn trouble(&self) -> Option<(Reason, String)> {
         if self.spec.own.is_none() {
-            return life::unusable(self.spec, self.unit);
+            return self.foreign_drop_in().or_else(|| life::unusable(self.spec, self.unit));
         }
         let wanted = self.spec.unit_files(&self.service.own.environment_path);
         let masked = self.parts().into_iter().find(|(_, seen)| seen.load == LoadState::Masked);
@@ -33,6 +33,22 @@ impl Look<'_> {
             return None;
         }
         self.parts().into_iter().find_map(|(name, seen)| self.unread_for_good(name, seen))
+    }
+
+    /// Somebody has put a file of their own where our drop-in is to be.
+    fn foreign_drop_in(&self) -> Option<(Reason, String)> {
+        let wants_one = self.spec.management != Management::Observe && !self.spec.environment.is_empty();
+        let is_ours = self.remembered().files_of.as_ref() == Some(&self.spec.unit);
+        let own = &self.unit.own;
+        let is_foreign = own.drop_in.as_ref().is_some_and(|text| !text.starts_with(WRITTEN_BY));
+        (wants_one && !is_ours && is_foreign).then(|| {
+            let path = &own.drop_in_path;
+            let message = format!(
+                "the place of the drop-in is taken: {path} is not of aiplatd's writing; give it another name, such as \
+                 40-local.conf, and aiplatd writes its own beside it"
+            );
+            (Reason::NameTaken, message)
+        })
     }
 
     /// Its file is as it should be and systemd cannot use it.

@@ -5,7 +5,7 @@ use super::Look;
 use crate::{
     condition::{Condition, ConditionType, Reason, Status},
     observed::{ASKED_AT, Listening, Reach, Reached, elsewhere, stranger},
-    plan::{Readiness, running},
+    plan::{Readiness, gate, running},
     spec::{Management, Role},
 };
 
@@ -59,6 +59,8 @@ impl Look<'_> {
         let facts = self.listening(port)?;
         let (unit, service) = (&self.spec.unit, &self.spec.service);
         if let Some(who) = stranger(&facts.listeners, ASKED_AT, unit) {
+            // The engine listens for a container that publishes the port.
+            let who = gate::publisher(self.world, port).unwrap_or(who);
             let message = format!(
                 "port {port} is held by {who}, not by {unit}: stop one of the two, or let one of them listen elsewhere"
             );

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::UnitSpec;
+use super::{UnitSpec, WRITTEN_BY};
 use crate::spec::RestartMode;
 
 /// The program of a unit that aiplatd writes itself.
@@ -138,7 +138,7 @@ impl UnitSpec {
             lines.iter().map(|(name, value)| format!("{name}={value}\n")).collect::<String>()
         };
         let mut file = format!(
-            "# Written by aiplatd for the service `{service}` of platform.yaml, and written anew when it differs: edit it there.\n\
+            "{WRITTEN_BY} for the service `{service}` of platform.yaml, and written anew when it differs: edit it there.\n\
              # What platform.yaml has no word for goes into a drop-in: `systemctl edit {unit}`.\n\
              [Unit]\nDescription={service} of platform.yaml\n{}\n[{section}]\n{}",
             text(about),
