@@ -30,6 +30,9 @@ const LINE_MAX: usize = 4 << 20;
 /// What a daemon that is alive answers within; planning 2,000 services on a loaded machine is the slowest of it.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// The state is in memory: a daemon that does not tell it within this hangs, and who asks wants to know that.
+const STATUS_PATIENCE: Duration = Duration::from_secs(10);
+
 /// As long as the daemon gives a pull.
 const LONGEST_PULL: Duration = Duration::from_secs(3_600);
 
@@ -246,7 +249,7 @@ impl Client {
 
     /// `GET /v1/status`
     pub async fn status(&self) -> Result<StatusDoc, ClientError> {
-        self.json(Call::get("/v1/status")).await
+        self.json(Call { patience: STATUS_PATIENCE, ..Call::get("/v1/status") }).await
     }
 
     /// `GET /v1/status`, once its version is above `after` or `wait` has passed.

@@ -14,6 +14,7 @@ mod simulator;
 mod spec_file;
 mod stages;
 mod unit_chaos;
+mod unit_ends;
 mod units;
 
 use std::time::Duration;

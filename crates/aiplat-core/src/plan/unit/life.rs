@@ -433,7 +433,7 @@ impl Look<'_> {
                 format!(
                     "failed with {} and is restarted by systemd (restart {}){}",
                     self.ending(),
-                    self.unit.restarts,
+                    self.unit.restarts + 1,
                     self.evidence()
                 ),
             ),

@@ -1,0 +1,106 @@
+//! Units that end: what systemd refuses, what is done at once, and what another try does not change.
+
+use std::time::Duration;
+
+use aiplat_core::{
+    condition::{ConditionType, Status, Word},
+    plan::Command,
+};
+use aiplat_tests::{
+    lab::{Lab, simulate},
+    sim::systemd::{Program, Restarts, Unit},
+};
+
+use crate::units::{ENOUGH, HOST, UNIT, becomes, booted, condition, file, machine, order, summary};
+
+#[test]
+fn a_start_limit_is_forgiven_by_our_own_back_off() {
+    simulate(async {
+        let program = Program::Ends(Duration::from_millis(50), 1, "panic: no such host");
+        let lab = booted("", Unit { restarts: Restarts::Always, program, ..Unit::default() }).await;
+        assert!(
+            lab.systemd.calls().iter().any(|call| call == "reset-failed ollama.service"),
+            "{:?}",
+            lab.systemd.calls()
+        );
+        lab.pass(Duration::from_secs(120)).await;
+        assert_eq!(condition(&lab, ConditionType::CrashLoop).0, Status::True, "{:?}", summary(&lab));
+        // Never faster than our back-off, whatever systemd would do.
+        let calls = lab.systemd.calls().len();
+        assert!(calls < 40, "{calls}");
+        lab.systemd.by_hand(UNIT, |unit| unit.program = Program::Serves);
+        order(&lab, Command::ResetFailed);
+        becomes(&lab, Word::Ready).await;
+    });
+}
+
+#[test]
+fn a_start_that_systemd_refuses_after_a_plain_failure_is_forgiven_and_not_repeated() {
+    simulate(async {
+        let program = Program::Ends(Duration::from_millis(50), 1, "panic: no such host");
+        let mut lab = machine("", Unit { program, ..Unit::default() });
+        // Somebody has tried until systemd has had enough: what it then says of the unit is still the fault of its last run.
+        for _ in 0..6 {
+            lab.systemd.start_by_hand(UNIT);
+            lab.pass(Duration::from_millis(100)).await;
+        }
+        assert_eq!(lab.systemd.unit(UNIT).result, "exit-code");
+        lab.boot();
+        lab.pass(ENOUGH).await;
+        let calls = lab.systemd.calls();
+        assert!(calls.iter().any(|call| call == "reset-failed ollama.service"), "{calls:?}");
+        let starts = calls.iter().filter(|call| call.starts_with("start ")).count();
+        assert!((2..=6).contains(&starts), "in our own time: {calls:?}");
+        lab.systemd.by_hand(UNIT, |unit| unit.program = Program::Serves);
+        becomes(&lab, Word::Ready).await;
+    });
+}
+
+#[test]
+fn a_unit_that_is_done_at_once_runs_once_and_again_when_it_is_told_to() {
+    simulate(async {
+        let mut lab = machine("", Unit::default());
+        lab.systemd.package(UNIT, Some("[Service]\nType=oneshot\nExecStart=/bin/true\n"));
+        lab.systemd.program("/bin/true", Program::Ends(Duration::from_millis(20), 0, ""));
+        lab.boot();
+        lab.pass(ENOUGH).await;
+        becomes(&lab, Word::Stopped).await;
+        lab.pass(Duration::from_secs(300)).await;
+        let starts = |lab: &Lab| lab.systemd.calls().iter().filter(|call| call.starts_with("start ")).count();
+        assert_eq!((starts(&lab), summary(&lab).0), (1, Word::Stopped), "{:?}", lab.systemd.calls());
+        assert!(summary(&lab).1.contains("ended by itself with success"), "{:?}", summary(&lab));
+        order(&lab, Command::Start);
+        lab.pass(Duration::from_secs(300)).await;
+        assert_eq!((starts(&lab), summary(&lab).0), (2, Word::Stopped), "{:?}", lab.systemd.calls());
+    });
+}
+
+#[test]
+fn a_bad_configuration_is_held_with_its_line_and_an_edit_is_tried_at_once() {
+    simulate(async {
+        let words = "Error: invalid configuration: unknown field `prot` in config.json line 3";
+        let program = Program::Ends(Duration::from_millis(50), 1, words);
+        let lab = booted(HOST, Unit { program, ..Unit::default() }).await;
+        becomes(&lab, Word::Held).await;
+        let (_, message) = summary(&lab);
+        assert!(message.contains("unknown field `prot`"), "{message}");
+        let starts = |lab: &Lab| lab.systemd.calls().iter().filter(|call| call.starts_with("start")).count();
+        assert_eq!(starts(&lab), 2);
+        lab.systemd.by_hand(UNIT, |unit| unit.program = Program::Serves);
+        lab.pass(Duration::from_secs(600)).await;
+        assert_eq!(starts(&lab), 2);
+        lab.write_yaml(&file("    environment: {OLLAMA_HOST: 127.0.0.1}\n"));
+        becomes(&lab, Word::Ready).await;
+    });
+}
+
+#[test]
+fn a_program_that_is_missing_is_held_with_the_line_to_mend() {
+    simulate(async {
+        let program = Program::Ends(Duration::from_millis(5), 203, "");
+        let lab = booted("", Unit { program, ..Unit::default() }).await;
+        becomes(&lab, Word::Held).await;
+        assert!(summary(&lab).1.contains("`ExecStart=`"), "{:?}", summary(&lab));
+        assert_eq!(lab.systemd.calls().len(), 2, "{:?}", lab.systemd.calls());
+    });
+}
