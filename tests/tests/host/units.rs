@@ -90,6 +90,8 @@ fn a_unit_and_two_containers_come_up_in_order_and_an_edit_restarts_it_without_a_
     host.converge(&both(KEEP));
     assert_eq!(property(&host, "ActiveState"), "active");
     assert!(property(&host, "DropInPaths").contains("50-aiplatd.conf"));
+    let folder = host.ok(&["stat", "--format=%a", "/etc/systemd/system/ollama.service.d"]);
+    assert_eq!(folder.trim(), "755", "everybody may ask what a unit is told");
     let answer = host.ok(&["docker", "exec", "demo-web", "/app", "get", "http://ollama:11434/"]);
     assert!(answer.contains("\"name\":\"ollama\""), "{answer}");
     host.ok(&["docker", "exec", "demo-web", "/app", "get", "http://host.docker.internal:11434/"]);

@@ -127,11 +127,13 @@ fn content(path: &Path) -> Result<Option<String>, Failed> {
 
 fn replace(path: &Path, text: &str, mode: u32, folder_mode: u32) -> Result<(), Failed> {
     let folder = folder_of(path);
-    fs::DirBuilder::new()
-        .recursive(true)
-        .mode(folder_mode)
-        .create(folder)
-        .map_err(failed("make the folder", folder))?;
+    if !folder.is_dir() {
+        let made = fs::DirBuilder::new().recursive(true).mode(folder_mode).create(folder);
+        made.map_err(failed("make the folder", folder))?;
+        // Whatever the daemon's umask: everybody may read what systemd is told.
+        fs::set_permissions(folder, fs::Permissions::from_mode(folder_mode))
+            .map_err(failed("open", folder))?;
+    }
     if content(path)?.as_deref() == Some(text) {
         // Its mode may have been changed by hand, and this one holds secrets.
         let permissions = fs::metadata(path).map_err(failed("read", path))?.permissions();
