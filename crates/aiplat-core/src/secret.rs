@@ -64,9 +64,8 @@ pub fn redacted_line<'a>(line: &str, secrets: impl IntoIterator<Item = &'a str>)
             return without_password(word);
         };
         let named = name.trim_matches(['"', '\'', '{', ',']);
-        // `missing key: model` and `failed to determine user credentials: no such process` name one and have none.
-        let is_prose = ["key", "credentials"].iter().any(|word| named.eq_ignore_ascii_case(word));
-        if !is_secret(named) || is_prose {
+        // `missing key: model` names one and has none.
+        if !is_secret(named) || named.eq_ignore_ascii_case("key") {
             return without_password(word);
         }
         after_name = value.is_empty() || value == "\"";
@@ -90,7 +89,6 @@ mod tests {
             ("password: hunter2 refused", "password: <redacted> refused"),
             ("Authorization: Bearer abc", "Authorization: Bearer <redacted>"),
             ("missing key: model", "missing key: model"),
-            ("user credentials: No such process", "user credentials: No such process"),
             ("error: open: no such file", "error: open: no such file"),
         ] {
             assert_eq!(redacted_line(line, ["canary-1", "on"]), expected);

@@ -57,6 +57,23 @@ fn a_start_that_systemd_refuses_after_a_plain_failure_is_forgiven_and_not_repeat
 }
 
 #[test]
+fn an_ordered_restart_that_systemd_refuses_is_not_repeated_without_a_pause() {
+    simulate(async {
+        let program = Program::Ends(Duration::from_millis(50), 1, "panic: no such host");
+        let lab = booted("", Unit { program, restarts: Restarts::Always, ..Unit::default() }).await;
+        lab.pass(Duration::from_secs(60)).await;
+        let before = lab.systemd.calls().len();
+        for _ in 0..6 {
+            order(&lab, Command::Restart);
+            lab.pass(Duration::from_millis(300)).await;
+        }
+        lab.pass(ENOUGH).await;
+        let calls = lab.systemd.calls().len() - before;
+        assert!(calls <= 40, "{calls}: {:?}", lab.systemd.calls());
+    });
+}
+
+#[test]
 fn a_unit_that_is_done_at_once_runs_once_and_again_when_it_is_told_to() {
     simulate(async {
         let mut lab = machine("", Unit::default());

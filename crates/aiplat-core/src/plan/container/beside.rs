@@ -44,7 +44,8 @@ impl Look<'_> {
         })
     }
 
-    /// `candidate` is made, `current` serves, and nothing keeps it from being started: start it, and again if it ends, unless it is taken back.
+    /// `candidate` is made, `current` serves, and nothing keeps it from being started: start it, and again if it ends, unless it
+    /// is taken back.
     pub(super) fn start_beside(
         &self,
         current: &ObservedContainer,

@@ -1,5 +1,7 @@
 //! Gates that another container closes, or a process: it writes to our volume, or holds our port.
 
+use std::net::IpAddr;
+
 use super::{Gate, in_folder};
 use crate::{
     ResourceId,
@@ -82,11 +84,16 @@ pub fn ports_in_doubt(world: &World<'_>, id: &ResourceId) -> Vec<(u16, Protocol)
     wanted.filter_map(|binding| Some((binding.host_port?, binding.protocol))).collect()
 }
 
-/// The container that publishes the TCP port `port` of the host.
-pub(in crate::plan) fn publisher(world: &World<'_>, port: u16) -> Option<String> {
+/// The container that publishes the TCP port `port` at `address` of the host.
+pub(in crate::plan) fn publisher(world: &World<'_>, address: IpAddr, port: u16) -> Option<String> {
     let publishes = |container: &&ObservedContainer| {
         let mut ports = container.ports.iter();
-        container.state.is_alive() && ports.any(|it| it.host_port == port && it.protocol == Protocol::Tcp)
+        container.state.is_alive()
+            && ports.any(|it| {
+                it.host_port == port
+                    && (it.host_ip.is_unspecified() || it.host_ip == address)
+                    && it.protocol == Protocol::Tcp
+            })
     };
     let all = world.observed.foreign.iter().chain(world.observed.owned.values().flatten());
     all.into_iter().find(publishes).map(|container| describe(world, container))

@@ -152,6 +152,10 @@ impl Look<'_> {
         // systemd forgets a unit that has ended and that nobody asks for: its last run is then the one that we remember.
         let forgotten = remembered.active.as_ref().filter(|_| remembered.systemd == unit.systemd);
         let run = unit.invocation.as_ref().or(forgotten);
+        // Whatever it was to be started for: the same start would be refused again, without a pause.
+        if self.is_refused() {
+            return Next::Forgive(Cause::Ended { how: self.ending(), attempt: self.attempts().attempt });
+        }
         let ended_by_us = run.is_some_and(|run| record.is_some_and(|record| record.stopped.contains(run)));
         if ended_by_us {
             return Next::Start(self.forgiven(run).unwrap_or(Cause::StoppedByUs));
@@ -216,7 +220,9 @@ impl Look<'_> {
     fn has_run_for_us(&self) -> bool {
         let UnitRecord { applied, replacing, .. } = self.remembered();
         let run = &self.unit.invocation;
-        applied.is_some() && run.is_some() && replacing != *run && self.unit.result == "success"
+        // `systemctl reset-failed` lets a failed run count as a success, and its exit status stand.
+        let is_done = self.unit.result == "success" && self.unit.exit_status == 0 && !self.unit.killed;
+        applied.is_some() && run.is_some() && replacing != *run && is_done
     }
 
     /// It is inactive, and nothing went wrong: it has not been started since the machine was, or somebody has stopped it.
@@ -236,7 +242,7 @@ impl Look<'_> {
     fn after_failure(&self) -> Next {
         let how = self.ending();
         let evidence = self.evidence();
-        let limit = self.unit.result == "start-limit-hit" || self.is_refused();
+        let limit = self.unit.result == "start-limit-hit";
         let reason = if limit { Reason::StartLimitHit } else { Reason::UnitFailed };
         if self.spec.restart == RestartMode::No {
             let message = format!(
@@ -273,7 +279,9 @@ impl Look<'_> {
     /// on naming the fault of that run.
     fn is_refused(&self) -> bool {
         let replacing = self.remembered().replacing;
-        replacing.is_some() && replacing == self.unit.invocation && self.unit.job.is_none()
+        let is_at_rest = self.unit.active == ActiveState::Failed && self.unit.job.is_none();
+        let is_ours_to_start = self.spec.management != Management::Observe;
+        is_ours_to_start && is_at_rest && replacing.is_some() && replacing == self.unit.invocation
     }
 
     /// How often it was restarted in a row, and when it may be again.

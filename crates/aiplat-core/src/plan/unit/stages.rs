@@ -60,7 +60,7 @@ impl Look<'_> {
         let (unit, service) = (&self.spec.unit, &self.spec.service);
         if let Some(who) = stranger(&facts.listeners, ASKED_AT, unit) {
             // The engine listens for a container that publishes the port.
-            let who = gate::publisher(self.world, port).unwrap_or(who);
+            let who = gate::publisher(self.world, ASKED_AT, port).unwrap_or(who);
             let message = format!(
                 "port {port} is held by {who}, not by {unit}: stop one of the two, or let one of them listen elsewhere"
             );
