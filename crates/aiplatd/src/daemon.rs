@@ -14,6 +14,7 @@ use tokio::{net::UnixListener, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    events::Events,
     hints, metrics, notify,
     ports::{Clock, SpecSource, StateStore, Stored},
     probes::Prober,
@@ -135,7 +136,12 @@ impl Daemon {
         };
         let controller = Controller::new(Arc::new(passes), &config);
         shared.set_controller(controller.handle());
-        shared.lock().history.clone_from(&stored.history);
+        {
+            let mut state = shared.lock();
+            state.history.clone_from(&stored.history);
+            state.events = Events::remembering(&stored.events);
+            state.events.daemon_started(shared.clock.wall_ms());
+        }
         spec::resume(&shared, stored.last_good.as_ref());
         Self { shared, controller, options, shutdown }
     }
@@ -184,6 +190,7 @@ impl Daemon {
         if shared.machine_goes_down() {
             stop_services(&shared).await;
         }
+        shared.lock().events.daemon_stopped(shared.clock.wall_ms());
         if options.status_file {
             status_file::flush(&shared).await;
         }

@@ -1,6 +1,6 @@
-//! What happened, for people: a bounded ring. One event a transition, never one a pass.
+//! What happened, for people: a bounded ring that outlives the daemon. One event a transition, never one a pass.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, BTreeSet};
 
 use aiplat_api::v1::{Event, EventType};
 use aiplat_core::{
@@ -8,13 +8,22 @@ use aiplat_core::{
     condition::{Condition, ConditionType, Reason, Status},
 };
 
+use crate::ports::KeptEvent;
+
 /// The newest events.
 #[derive(Debug, Default)]
 pub struct Events {
-    /// With the time of each, in milliseconds since 1970.
-    ring: VecDeque<(i64, Event)>,
+    /// By number.
+    ring: BTreeMap<u64, KeptEvent>,
     last: u64,
+    /// Numbers that came, or went, since the events were last written.
+    unsaved: BTreeSet<u64>,
 }
+
+/// What concerns no single resource.
+const PLATFORM: &str = "platform";
+const DAEMON_STARTED: &str = "DaemonStarted";
+const DAEMON_STOPPED: &str = "DaemonStopped";
 
 /// Events kept.
 const KEPT: usize = 1_000;
@@ -51,15 +60,17 @@ impl Events {
     }
 
     fn push(&mut self, wall_ms: i64, kind: EventType, reason: &str, resource: &str, message: String) {
-        self.last += 1;
-        let again = self.ring.iter().position(|(at, event)| {
+        let is_again = |kept: &KeptEvent| {
+            let KeptEvent { wall_ms: at, event } = kept;
             wall_ms.saturating_sub(*at) <= SAME_WITHIN_MS
                 && event.kind == kind
                 && event.reason == reason
                 && event.resource == resource
                 && is_same(&event.message, &message)
-        });
-        let count = again.and_then(|at| self.ring.remove(at)).map_or(1, |(_, event)| event.count + 1);
+        };
+        let again = self.ring.iter().find(|(_, kept)| is_again(kept)).map(|(number, _)| *number);
+        let count = again.and_then(|number| self.forget(number)).map_or(1, |kept| kept.event.count + 1);
+        self.last += 1;
         let event = Event {
             number: self.last,
             time: rfc3339(wall_ms),
@@ -69,23 +80,79 @@ impl Events {
             message,
             count,
         };
-        self.ring.push_back((wall_ms, event));
-        if self.ring.len() > KEPT {
-            self.ring.pop_front();
+        self.ring.insert(self.last, KeptEvent { wall_ms, event });
+        self.unsaved.insert(self.last);
+        while self.ring.len() > KEPT {
+            let Some(oldest) = self.ring.keys().next().copied() else { break };
+            self.forget(oldest);
         }
+    }
+
+    fn forget(&mut self, number: u64) -> Option<KeptEvent> {
+        self.unsaved.insert(number);
+        self.ring.remove(&number)
+    }
+
+    /// The events of the daemons before. Numbers go on well above theirs, for the last ones that they gave may not have
+    /// been written: who follows the events misses none over a restart.
+    #[must_use]
+    pub fn remembering(kept: &[KeptEvent]) -> Self {
+        let ring: BTreeMap<u64, KeptEvent> =
+            kept.iter().map(|kept| (kept.event.number, kept.clone())).collect();
+        let last = ring.keys().next_back().map_or(0, |last| last + KEPT as u64);
+        Self { ring, last, unsaved: BTreeSet::new() }
+    }
+
+    /// The daemon starts. One that was killed, or went with the power, has left no word of its end.
+    pub fn daemon_started(&mut self, wall_ms: i64) {
+        let before = self.last_of(PLATFORM, &[DAEMON_STARTED, DAEMON_STOPPED]);
+        let killed = before.is_some_and(|event| event.reason == DAEMON_STARTED);
+        let version = env!("CARGO_PKG_VERSION");
+        if killed {
+            let said = format!(
+                "aiplatd {version} started; the one before did not end by itself: it was killed, or the machine went down at once"
+            );
+            self.warn(wall_ms, DAEMON_STARTED, PLATFORM, said);
+        } else {
+            self.note(wall_ms, DAEMON_STARTED, PLATFORM, format!("aiplatd {version} started"));
+        }
+    }
+
+    /// The daemon ends, and the services run on, or are stopped with the machine.
+    pub fn daemon_stopped(&mut self, wall_ms: i64) {
+        self.note(wall_ms, DAEMON_STOPPED, PLATFORM, "aiplatd was told to stop".to_owned());
+    }
+
+    /// What has to be written: events that came, and numbers that are to be forgotten.
+    pub fn take_unsaved(&mut self) -> BTreeMap<u64, Option<KeptEvent>> {
+        let numbers = std::mem::take(&mut self.unsaved);
+        numbers.into_iter().map(|number| (number, self.ring.get(&number).cloned())).collect()
+    }
+
+    /// These could not be written: they are due again.
+    pub fn still_unsaved(&mut self, numbers: impl IntoIterator<Item = u64>) {
+        self.unsaved.extend(numbers);
+    }
+
+    /// The newest event of `resource` for one of these reasons.
+    fn last_of(&self, resource: &str, reasons: &[&str]) -> Option<&Event> {
+        let mut newest = self.ring.values().rev().map(|kept| &kept.event);
+        newest.find(|event| event.resource == resource && reasons.contains(&event.reason.as_str()))
     }
 
     /// Events with a number above `after`, oldest first.
     #[must_use]
     pub fn after(&self, after: u64) -> Vec<Event> {
-        self.ring.iter().map(|(_, event)| event).filter(|event| event.number > after).cloned().collect()
+        // A number that nobody gave: of a daemon whose events were lost. Whoever has it starts anew.
+        let after = if after > self.last { 0 } else { after };
+        self.ring.range(after.saturating_add(1)..).map(|(_, kept)| kept.event.clone()).collect()
     }
 
     /// The newest `count`, oldest first.
     #[must_use]
     pub fn newest(&self, count: usize) -> Vec<Event> {
         let skip = self.ring.len().saturating_sub(count);
-        self.ring.iter().skip(skip).map(|(_, event)| event.clone()).collect()
+        self.ring.values().skip(skip).map(|kept| kept.event.clone()).collect()
     }
 
     /// Takes note of a condition that has changed its status, and writes capability I1's line to the log.
@@ -174,6 +241,41 @@ mod tests {
             seen,
             [(2, String::new(), 1), (3, "it ended with exit 1, restart 4 in 4s".to_owned(), 2)],
             "who has seen number 1 sees number 3"
+        );
+    }
+
+    #[test]
+    fn events_outlive_the_daemon_and_their_numbers_rise_over_a_restart() {
+        let mut before = Events::default();
+        before.daemon_started(0);
+        before.warn(1, "DEPLOY_FAIL", "container/web", "it ended with exit 1, restart 3 in 930ms".to_owned());
+        let first: Vec<u64> = before.take_unsaved().into_keys().collect();
+        before.warn(2, "DEPLOY_FAIL", "container/web", "it ended with exit 1, restart 4 in 4s".to_owned());
+        let unsaved = before.take_unsaved();
+        assert_eq!(first, [1, 2]);
+        assert_eq!(
+            unsaved.iter().map(|(number, kept)| (*number, kept.is_some())).collect::<Vec<_>>(),
+            [(2, false), (3, true)],
+            "the one that was repeated goes"
+        );
+        before.still_unsaved(unsaved.into_keys());
+        assert_eq!(before.take_unsaved().len(), 2, "what could not be written is due again");
+
+        let kept: Vec<KeptEvent> = before.ring.values().cloned().collect();
+        let mut after = Events::remembering(&kept);
+        assert_eq!(after.after(1).len(), 1);
+        assert!(after.take_unsaved().is_empty());
+        after.daemon_started(3);
+        let news = after.after(3);
+        assert_eq!(news.len(), 1, "{news:?}");
+        assert!(news[0].kind == EventType::Warning && news[0].message.contains("was killed"), "{news:?}");
+        after.daemon_stopped(4);
+        after.daemon_started(5);
+        assert_eq!(after.newest(1)[0].message, format!("aiplatd {} started", env!("CARGO_PKG_VERSION")));
+        assert_eq!(
+            after.after(u64::MAX).len(),
+            4,
+            "a number that nobody gave; the two starts in order are one event"
         );
     }
 

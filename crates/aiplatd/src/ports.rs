@@ -5,6 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use aiplat_api::v1::Event;
 use aiplat_core::{
     ResourceId, Timestamp,
     ledger::{Ledger, Record},
@@ -42,6 +43,8 @@ pub struct Stored {
     pub last_good: Option<SpecFiles>,
     /// The good specs that were in force, the present one last.
     pub history: Vec<Revision>,
+    /// What happened under the daemons before, oldest first.
+    pub events: Vec<KeptEvent>,
     /// Why the ledger had to be given up for an older one, if it was.
     pub lost: Option<String>,
 }
@@ -55,6 +58,17 @@ pub struct Batch {
     pub last_good: Option<SpecFiles>,
     /// The good specs, all of those that are kept.
     pub history: Option<Vec<Revision>>,
+    /// Events by their number, to write or to forget.
+    pub events: BTreeMap<u64, Option<KeptEvent>>,
+}
+
+/// An event, with the time by which it is told from a repetition.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeptEvent {
+    /// When it happened last, in milliseconds since 1970.
+    pub wall_ms: i64,
+    /// What happened.
+    pub event: Event,
 }
 
 /// A spec that was in force.

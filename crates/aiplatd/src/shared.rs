@@ -441,6 +441,7 @@ impl Shared {
                 records: state.records(&unsaved),
                 last_good: files.then(|| spec::last_good(&state)),
                 history: files.then(|| state.history.clone()),
+                events: state.events.take_unsaved(),
             }
         };
         if batch != Batch::default() {
@@ -452,6 +453,7 @@ impl Shared {
     pub async fn commit_batch(&self, batch: Batch) {
         let ids: Vec<ResourceId> = batch.records.keys().cloned().collect();
         let has_files = batch.last_good.is_some() || batch.history.is_some();
+        let events: Vec<u64> = batch.events.keys().copied().collect();
         let result = self.store.commit(batch).await;
         let mut state = self.lock();
         match result {
@@ -477,6 +479,7 @@ impl Shared {
                 // Tried again with the next flush: a later success for others says nothing of these.
                 state.unsaved.extend(ids);
                 state.files_unsaved |= has_files;
+                state.events.still_unsaved(events);
             }
         }
     }

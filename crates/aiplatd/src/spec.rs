@@ -282,7 +282,7 @@ async fn accept(
         ids.extend(state.ids());
         let last_good = (!unchanged).then(|| last_good(&state));
         let history = is_news.then(|| state.history.clone());
-        (ids, Batch { records: BTreeMap::new(), last_good, history })
+        (ids, Batch { last_good, history, ..Batch::default() })
     };
     shared.changed();
     shared.schedule(ids);

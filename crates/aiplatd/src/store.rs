@@ -26,6 +26,9 @@ const RECORDS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("records"
 /// `boot_id`, `last_good` and `history`.
 const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
 
+/// Events as JSON, by their number.
+const EVENTS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("events");
+
 /// redb's default cache is 1 GiB; the ledger is a few hundred kilobytes.
 const CACHE_BYTES: usize = 1 << 20;
 
@@ -265,6 +268,7 @@ impl Disk {
         let transaction = database.begin_write()?;
         transaction.open_table(RECORDS)?;
         transaction.open_table(META)?;
+        transaction.open_table(EVENTS)?;
         transaction.commit()?;
         self.database = Some(database);
         Ok(())
@@ -287,7 +291,12 @@ impl Disk {
         // What one cannot go back to any more is no reason not to start.
         let history = meta.get("history")?.and_then(|value| serde_json::from_slice(value.value()).ok());
         let history = history.unwrap_or_default();
-        Ok(Read { boot_id, content: Stored { ledger, last_good, history, lost: None } })
+        let mut events = Vec::new();
+        for entry in transaction.open_table(EVENTS)?.iter()? {
+            // Nor is an event that an older version wrote otherwise.
+            events.extend(serde_json::from_slice(entry?.1.value()).ok());
+        }
+        Ok(Read { boot_id, content: Stored { ledger, last_good, history, events, lost: None } })
     }
 
     /// The ledger is damaged: it is put aside, not deleted, and the last snapshot takes its place.
@@ -307,11 +316,15 @@ impl Disk {
             format!("the ledger was damaged ({why}): {how}; the damaged one is kept as {}", aside.display());
         let Snapshot { ledger, last_good, history } = snapshot.unwrap_or_default();
         self.open().map_err(store_error)?;
-        let content = Stored { ledger, last_good, history, lost: Some(lost) };
+        let content = Stored { ledger, last_good, history, events: Vec::new(), lost: Some(lost) };
         let records =
             content.ledger.records.iter().map(|(id, record)| (id.clone(), Some(record.clone()))).collect();
-        let batch =
-            Batch { records, last_good: content.last_good.clone(), history: Some(content.history.clone()) };
+        let batch = Batch {
+            records,
+            last_good: content.last_good.clone(),
+            history: Some(content.history.clone()),
+            ..Batch::default()
+        };
         self.commit(&batch).map_err(store_error)?;
         Ok(Read { boot_id: None, content })
     }
@@ -340,6 +353,13 @@ impl Disk {
                         drop(records.insert(key.as_str(), serde_json::to_vec(record)?.as_slice())?)
                     }
                     None => drop(records.remove(key.as_str())?),
+                }
+            }
+            let mut events = transaction.open_table(EVENTS)?;
+            for (number, event) in &batch.events {
+                match event {
+                    Some(event) => drop(events.insert(number, serde_json::to_vec(event)?.as_slice())?),
+                    None => drop(events.remove(number)?),
                 }
             }
             let mut meta = transaction.open_table(META)?;

@@ -2,12 +2,13 @@
 
 use std::{collections::BTreeMap, fs, path::Path};
 
+use aiplat_api::v1::{Event, EventType};
 use aiplat_core::{
     ResourceId, Timestamp,
     ledger::{Record, Restart},
 };
 use aiplatd::{
-    ports::{Batch, Revision, SpecFiles, StateStore, Stored},
+    ports::{Batch, KeptEvent, Revision, SpecFiles, StateStore, Stored},
     store::{OpenError, RedbStore, StateFolder},
 };
 
@@ -24,12 +25,26 @@ fn record(total: u32) -> Record {
     record
 }
 
+fn event(number: u64) -> KeptEvent {
+    let event = Event {
+        number,
+        time: "2026-11-21T10:00:00.000Z".to_owned(),
+        kind: EventType::Warning,
+        reason: "DEPLOY_FAIL".to_owned(),
+        resource: "container/x".to_owned(),
+        message: "exit 1".to_owned(),
+        count: 2,
+    };
+    KeptEvent { wall_ms: 1, event }
+}
+
 fn batch(total: u32) -> Batch {
     let files = BTreeMap::from([("/etc/aiplatd/platform.yaml".into(), Some(b"name: x\n".to_vec()))]);
     Batch {
         records: BTreeMap::from([(ResourceId::container("x"), Some(record(total)))]),
         last_good: Some(SpecFiles { generation: 7, awaits_confirmation: false, files: files.clone() }),
         history: Some(vec![Revision { number: 7, files, ..Revision::default() }]),
+        events: BTreeMap::from([(5, None), (6, Some(event(6))), (7, Some(event(7)))]),
     }
 }
 
@@ -70,6 +85,7 @@ async fn what_was_committed_is_there_after_a_restart() {
     assert_eq!(stored.last_good.map(|files| files.generation), Some(7));
     assert_eq!(stored.history.iter().map(|it| it.number).collect::<Vec<_>>(), [7]);
     assert!(stored.history[0].files.values().flatten().any(|text| text == b"name: x\n"));
+    assert_eq!(stored.events, [event(6), event(7)]);
     assert_eq!(stored.lost, None);
 }
 

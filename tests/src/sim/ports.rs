@@ -97,7 +97,11 @@ impl StateStore for SimStore {
                 return Err(StoreError("no space left on device".to_owned()));
             }
             let mut stored = lock(&self.disk.stored);
-            let Batch { records, last_good, history } = batch;
+            let Batch { records, last_good, history, events } = batch;
+            for (number, event) in events {
+                stored.events.retain(|kept| kept.event.number != number);
+                stored.events.extend(event);
+            }
             for (id, record) in records {
                 match record {
                     Some(record) => drop(stored.ledger.records.insert(id, record)),

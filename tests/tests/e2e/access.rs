@@ -134,6 +134,29 @@ fn a_second_daemon_on_the_same_socket_refuses_and_a_stale_socket_is_replaced() {
     stage.ready();
 }
 
+#[test]
+fn what_happened_is_still_told_after_the_daemon_was_killed() {
+    let Some(mut stage) = started() else { return };
+    stage.ready();
+    let is_ready = |event: &aiplat_api::v1::Event| event.reason == "Ready";
+    // The events are written before the status file is.
+    let written = || {
+        let text = fs::read_to_string(stage.state_dir().join("status.json")).unwrap_or_default();
+        text.contains(r#""reason":"Ready""#)
+    };
+    assert!(until(PATIENCE, written), "the events are written");
+    let before = stage.status().expect("it answers").events;
+    let told = before.iter().find(|event| is_ready(event)).expect("it became ready").clone();
+
+    stage.kill();
+    stage.start();
+    stage.ready();
+    let after = stage.status().expect("it answers").events;
+    assert!(after.contains(&told), "{told:?} is told after the restart: {after:#?}");
+    let killed = after.iter().find(|event| event.message.contains("it was killed")).expect("that is said");
+    assert!(killed.number > told.number, "{killed:?} comes after {told:?}");
+}
+
 /// A file system of its own at the state folder, taken away on drop.
 struct Mounted(PathBuf);
 
