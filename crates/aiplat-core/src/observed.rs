@@ -2,6 +2,8 @@
 
 mod diagnosis;
 mod file;
+mod gpu;
+mod host;
 mod listening;
 mod machine;
 mod unit;
@@ -16,6 +18,13 @@ use serde::{Deserialize, Serialize};
 
 pub use diagnosis::{UnitDiagnosis, UnitEvidence};
 pub use file::ObservedFile;
+pub use gpu::{
+    Driver, GpuEvent, GpuEventKind, GpuFacts, GpuId, GpuMemory, GpuProcess, Mismatch, ObservedGpu, Recovery,
+    Vendor,
+};
+pub use host::{
+    CdiSpec, Cpu, EngineSettings, FileSystem, Firewall, HostFacts, Memory, NvidiaTools, Room, Route,
+};
 pub use listening::{ASKED_AT, Holder, Listener, Listening, Owner, Reach, Reached, elsewhere, stranger, who};
 pub use machine::{FolderFacts, HeldPort, Instance, InstanceOwner};
 pub use unit::{ActiveState, Layer, LoadState, ObservedUnit, OwnFiles, SystemdFacts};
@@ -89,6 +98,10 @@ pub struct ObservedState {
     pub folders: BTreeMap<String, FolderFacts>,
     /// Host ports that a service is about to take and that processes hold. Absent: not looked at.
     pub held_ports: BTreeMap<ResourceId, Vec<HeldPort>>,
+    /// The machine itself, as of the last look.
+    pub machine: HostFacts,
+    /// Its GPUs, as of the last look.
+    pub gpus: GpuFacts,
     /// Processes that run the program of a service ([`crate::plan::programs`]), as of the last listing.
     pub instances: Vec<Instance>,
     /// Who listens on the port that a unit is asked at. Absent: not looked up.

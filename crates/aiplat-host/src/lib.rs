@@ -14,8 +14,8 @@ pub mod systemd;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 pub use port::{
-    Backend, FileHost, Hint, HostError, HostErrorKind, LogLine, LogOptions, LogStream, Progress, Target,
-    UnitAnswer, UnitHint, Units, Usage,
+    Backend, FileHost, Gpus, Hint, HostError, HostErrorKind, LogLine, LogOptions, LogStream, Machine,
+    Progress, Target, UnitAnswer, UnitHint, Units, Usage,
 };
 
 /// What these locks guard is whole between any two statements, so a panic elsewhere does not spoil it.

@@ -13,8 +13,8 @@ use aiplat_core::{
     action::Action,
     condition::{ErrorClass, Reason},
     observed::{
-        ContainerId, FileStamp, FolderFacts, HeldPort, Instance, Listener, Listing, Observed,
-        ObservedContainer, ObservedFile, ObservedUnit, PullProgress, Reach, UnitEvidence,
+        ContainerId, FileStamp, FolderFacts, GpuEvent, GpuFacts, HeldPort, HostFacts, Instance, Listener,
+        Listing, Observed, ObservedContainer, ObservedFile, ObservedUnit, PullProgress, Reach, UnitEvidence,
     },
     spec::{InstanceId, ProbeKind, Protocol},
 };
@@ -283,6 +283,25 @@ pub trait Units: Send + Sync + 'static {
     fn version(&self) -> Option<String> {
         None
     }
+}
+
+/// The port to the machine itself: what it consists of. It changes nothing.
+pub trait Machine: Send + Sync + 'static {
+    /// Looks at all there is to know, and at the file systems that `paths` are on. What cannot be read in time is left out.
+    fn facts(&self, paths: BTreeSet<String>) -> BoxFuture<'_, HostFacts>;
+}
+
+/// The port to the machine's GPUs. It changes nothing, and resets nothing.
+pub trait Gpus: Send + Sync + 'static {
+    /// Looks at all GPUs now. Always answers in time: a driver that hangs is told as that ([`Driver::Hung`]), and asked again
+    /// only when the call that hangs has come back.
+    fn observe(&self) -> BoxFuture<'_, GpuFacts>;
+
+    /// What the driver tells of by itself, from now on, for ever: it connects again by itself. Connects to nothing before it
+    /// is read.
+    ///
+    /// [`Driver::Hung`]: aiplat_core::observed::Driver::Hung
+    fn events(&self) -> BoxStream<'static, GpuEvent>;
 }
 
 impl HostError {
