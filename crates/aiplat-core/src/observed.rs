@@ -126,6 +126,8 @@ pub struct EngineFacts {
     pub away: Option<String>,
     /// When the event stream was last lost.
     pub lost_at: Option<Timestamp>,
+    /// How it is set up, as of its last answer.
+    pub settings: Option<EngineSettings>,
 }
 
 /// The state that the engine reports.

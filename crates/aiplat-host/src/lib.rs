@@ -6,6 +6,7 @@ pub mod folders;
 pub mod instances;
 mod lines;
 pub mod listeners;
+pub mod machine;
 mod mailbox;
 pub mod port;
 pub mod probe;

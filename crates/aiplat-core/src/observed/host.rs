@@ -37,8 +37,6 @@ pub struct HostFacts {
     pub mounted_on: BTreeMap<String, String>,
     /// What there is of NVIDIA's container tools.
     pub nvidia_tools: Option<NvidiaTools>,
-    /// The engine's own settings, as it reports them.
-    pub engine: Option<EngineSettings>,
 }
 
 /// The processors.
@@ -192,7 +190,6 @@ impl HostFacts {
             file_systems,
             mounted_on,
             nvidia_tools,
-            engine,
         } = newer;
         keep(&mut self.cpu, cpu);
         keep(&mut self.memory, memory);
@@ -207,7 +204,6 @@ impl HostFacts {
         keep(&mut self.firewalls, firewalls);
         keep(&mut self.conflicting_packages, conflicting_packages);
         keep(&mut self.nvidia_tools, nvidia_tools);
-        keep(&mut self.engine, engine);
         // A file system that does not answer is not another one; one that is not in use any more is not kept.
         let before = std::mem::take(&mut self.file_systems);
         self.file_systems = file_systems;
