@@ -3,6 +3,7 @@
 pub mod docker;
 pub mod files;
 pub mod folders;
+pub mod gpu;
 pub mod instances;
 mod lines;
 pub mod listeners;

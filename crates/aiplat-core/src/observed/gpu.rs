@@ -14,8 +14,10 @@ impl GpuId {
     /// As people write it, short and still unlike others: `GPU-8f3a1c2e`.
     #[must_use]
     pub fn short(&self) -> &str {
+        // Drivers before R470 name a slice by its GPU and its two places in there.
+        let old = self.0.starts_with("MIG-GPU-");
         let second = self.0.char_indices().filter(|(_, c)| *c == '-').map(|(at, _)| at).nth(1);
-        if self.0.starts_with("pci-") { &self.0 } else { second.map_or(&self.0, |at| &self.0[..at]) }
+        if old || self.0.starts_with("pci-") { &self.0 } else { second.map_or(&self.0, |at| &self.0[..at]) }
     }
 }
 
@@ -198,6 +200,8 @@ pub enum Recovery {
     DrainPeers,
     /// Take all work off it, then reset it.
     DrainAndReset,
+    /// Something that this version has no name for: NVIDIA's number. Above 4 it differs between drivers what a number means.
+    Other(u32),
 }
 
 /// Something that the driver told of by itself. Like every hint it may be lost; what it says is looked at anew.
@@ -233,5 +237,7 @@ mod tests {
         assert_eq!(short("MIG-0a1b2c3d-1111-2222-3333-444455556666"), "MIG-0a1b2c3d");
         assert_eq!(short("pci-0000:03:00.0"), "pci-0000:03:00.0");
         assert_eq!(short("odd"), "odd");
+        let old = "MIG-GPU-8f3a1c2e-1111-2222-3333-444455556666/1/0";
+        assert_eq!(short(old), old);
     }
 }
