@@ -9,9 +9,9 @@ use aiplat_core::{
     ResourceId, Timestamp,
     spec::{
         Attachment, ContainerLive, ContainerPolicy, ContainerRuntime, ContainerSpec, Content, Dependency,
-        DependencyCondition, FailureAction, FileSpec, ImageSpec, InstanceId, Limits, Mount, MountOptions,
-        MountSource, NetworkSpec, OnChange, Platform, PortBinding, ProbeKind, ProbeSpec, Protocol,
-        PullPolicy, Removals, RestartMode, Settings, UpdateOrder, UpdatePolicy, Via, VolumeSpec,
+        DependencyCondition, FailureAction, FileSpec, HostSpec, ImageSpec, InstanceId, Limits, Mount,
+        MountOptions, MountSource, NetworkSpec, OnChange, Platform, PortBinding, ProbeKind, ProbeSpec,
+        Protocol, PullPolicy, Removals, RestartMode, Settings, UpdateOrder, UpdatePolicy, Via, VolumeSpec,
     },
 };
 
@@ -475,6 +475,7 @@ impl Sketch {
             instance: instance(),
             generation: 1,
             settings: self.settings.clone(),
+            host: HostSpec::default(),
             networks: networks.collect(),
             volumes: volumes.collect(),
             files: files.collect(),

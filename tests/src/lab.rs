@@ -20,7 +20,7 @@ use crate::{
     check, orders,
     scene::START,
     sim::{
-        Engine, SimHost, Systemd,
+        Engine, SimHost, SimMachine, Systemd,
         engine::Image,
         ports::{Disk, Folder, ROOT, SimClock},
     },
@@ -32,6 +32,8 @@ pub struct Lab {
     pub host: SimHost,
     /// Its systemd.
     pub systemd: Systemd,
+    /// What it consists of, and its GPUs.
+    pub machine: SimMachine,
     /// The state folder.
     pub disk: Disk,
     /// The file.
@@ -54,6 +56,7 @@ impl Lab {
         let lab = Self {
             host: SimHost::new(engine, instance(), seed),
             systemd: Systemd::default(),
+            machine: SimMachine::default(),
             disk: Disk::default(),
             folder: Folder::default(),
             running: None,
@@ -92,6 +95,8 @@ impl Lab {
             host: self.host.port(dead.clone()),
             units: Arc::new(self.systemd.reached_by(self.host.clone(), dead.clone())),
             files: self.host.files(dead.clone()),
+            machine: Arc::new(self.machine.clone()),
+            gpus: Arc::new(self.machine.clone()),
             clock: Arc::new(SimClock(self.host.clone())),
             store: self.disk.port(dead.clone()),
             source: self.folder.port(),
@@ -324,6 +329,7 @@ fn facts() -> Facts {
         instance: instance(),
         state_dir: PathBuf::from("/var/lib/aiplatd"),
         home: None,
+        capacity: None,
         accept_compose: false,
     }
 }

@@ -20,6 +20,7 @@
 //!
 //! Errors have a status of 4xx or 5xx and an [`Error`] as their body.
 
+mod host;
 mod unit;
 
 use aiplat_core::{
@@ -31,6 +32,7 @@ use aiplat_core::{
 };
 use serde::{Deserialize, Serialize};
 
+pub use host::{EngineStatus, FileSystemStatus, GpuProcessStatus, GpuStatus, HostStatus, TierStatus};
 pub use unit::{DiagnosisDetail, TimerDetail, UnitDetail, UnitVariable};
 
 /// The state of everything at one moment: what every read verb renders, and what `status.json` holds.
@@ -48,6 +50,9 @@ pub struct StatusDoc {
     pub resources: Vec<ResourceStatus>,
     /// Named conditions over several resources.
     pub gates: Vec<GateStatus>,
+    /// The machine; absent while it has not been looked at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<HostStatus>,
     /// The newest last; bounded.
     pub events: Vec<Event>,
 }

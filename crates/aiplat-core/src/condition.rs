@@ -53,6 +53,14 @@ enum ConditionType {
     DockerReachable,
     /// systemd answers; said only where a service is one of its units.
     SystemdReachable,
+    /// A file system that the platform lives on is short of room, or full (abnormal when True).
+    DiskPressure,
+    /// The machine asks for a restart (abnormal when True).
+    RebootRequired,
+    /// NVIDIA's kernel module and library are of different versions (abnormal when True).
+    GPUDriverMismatch,
+    /// The GPUs can be asked, and answer; said only where there is one.
+    GPUReady,
     /// The file in force is valid.
     SpecValid,
     /// The ledger had to be given up (abnormal when True).
@@ -112,6 +120,9 @@ impl ConditionType {
     pub fn abnormal_when_true(self) -> bool {
         match self {
             Self::LedgerLost
+            | Self::DiskPressure
+            | Self::RebootRequired
+            | Self::GPUDriverMismatch
             | Self::InstanceMismatch
             | Self::Suspended
             | Self::NameTaken
@@ -122,6 +133,7 @@ impl ConditionType {
             | Self::Held => true,
             Self::DockerReachable
             | Self::SystemdReachable
+            | Self::GPUReady
             | Self::UnitLoaded
             | Self::DropInApplied
             | Self::Active
@@ -338,6 +350,22 @@ reasons! {
     Unsupported,
     /// The disk is full.
     DiskFull,
+    /// The disk is short of room.
+    DiskPressure,
+    /// A disk that it writes to is full.
+    StorageFull,
+    /// No disk is short of room.
+    RoomEnough,
+    /// The distribution, or the kernel's own package, asks for a restart of the machine.
+    RebootRequired,
+    /// There is a card, and no driver for it.
+    GPUDriverMissing,
+    /// The GPU's devices may not be opened.
+    GPUNoPermission,
+    /// The driver does not answer.
+    GPUHung,
+    /// The driver answers with an error.
+    GPUUnknown,
     /// A mistake of ours; please report it.
     InternalError,
     /// The file in force is the one on disk.

@@ -19,7 +19,7 @@ pub enum Kind {
     Container,
     /// The systemd unit of one service; keyed by the service's name.
     Unit,
-    /// A part of the machine itself: `host/systemd`.
+    /// A part of the machine, or all of it: `host/systemd`, `host/local`.
     Host,
 }
 
@@ -104,6 +104,12 @@ impl ResourceId {
     #[must_use]
     pub fn systemd() -> Self {
         Self::new(Kind::Host, "systemd")
+    }
+
+    /// `host/local`: the machine itself.
+    #[must_use]
+    pub fn local() -> Self {
+        Self::new(Kind::Host, "local")
     }
 
     /// Whether it is what a person calls a service.

@@ -11,6 +11,7 @@ use crate::{
     fingerprint::{FieldHashes, Fingerprint},
     observed::{FileStamp, Incarnation},
     spec::{ContentHash, ProbeSpec, RestartSettings, Role},
+    tier::Judged,
 };
 
 /// Everything remembered, by resource.
@@ -55,6 +56,8 @@ pub struct Record {
     pub file: FileRecord,
     /// Which contents of its configs its present run was started with.
     pub contents: Contents,
+    /// Of the machine: what its tier is decided by.
+    pub judged: Judged,
     /// When each condition last changed its status.
     pub transitions: BTreeMap<ConditionType, Transition>,
 }

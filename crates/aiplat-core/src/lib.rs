@@ -24,6 +24,7 @@ pub mod secret;
 pub mod shutdown;
 pub mod spec;
 pub mod status;
+pub mod tier;
 pub mod time;
 pub mod watch;
 

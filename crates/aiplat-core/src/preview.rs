@@ -12,7 +12,7 @@ use crate::{
     condition::{ConditionType, Reason, Status},
     ledger::{Ledger, Record},
     observed::{ContainerState, ObservedFile, ObservedImage, ObservedState},
-    plan::{Requeue, Step, Verdict, World, entries, notes, plan},
+    plan::{Requeue, Step, Verdict, World, entries, machine_is_known, notes, plan},
     predict::predict,
     spec::{ContainerPolicy, OnChange, Platform, UnitSpec},
 };
@@ -79,6 +79,9 @@ pub fn resources(desired: &Platform, observed: &ObservedState, ledger: &Ledger) 
     ids.extend(written.map(|(id, _)| id.clone()));
     if ids.iter().any(|id| id.kind == Kind::Unit) {
         ids.insert(ResourceId::systemd());
+    }
+    if machine_is_known(&observed.machine) {
+        ids.insert(ResourceId::local());
     }
     ids
 }

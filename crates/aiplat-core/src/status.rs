@@ -233,6 +233,7 @@ fn is_moving_beyond(world: &World<'_>, id: &ResourceId, seen: &mut BTreeSet<Reso
             | Gate::ReplacementPending { on } => is_moving_beyond(world, on, seen),
             Gate::NameTaken { .. }
             | Gate::VolumeInUse { .. }
+            | Gate::DiskPressure { .. }
             | Gate::PortTaken { .. }
             | Gate::FileRefused
             | Gate::ConfirmationNeeded => false,

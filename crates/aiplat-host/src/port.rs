@@ -13,8 +13,9 @@ use aiplat_core::{
     action::Action,
     condition::{ErrorClass, Reason},
     observed::{
-        ContainerId, FileStamp, FolderFacts, GpuEvent, GpuFacts, HeldPort, HostFacts, Instance, Listener,
-        Listing, Observed, ObservedContainer, ObservedFile, ObservedUnit, PullProgress, Reach, UnitEvidence,
+        ContainerId, EngineSettings, FileStamp, FolderFacts, GpuEvent, GpuFacts, HeldPort, HostFacts,
+        Instance, Listener, Listing, Observed, ObservedContainer, ObservedFile, ObservedUnit, PullProgress,
+        Reach, UnitEvidence,
     },
     spec::{InstanceId, ProbeKind, Protocol},
 };
@@ -188,6 +189,11 @@ pub trait Backend: Send + Sync + 'static {
 
     /// What a running container uses. Takes a second or two: the engine measures.
     fn usage<'a>(&'a self, container: &'a ContainerId) -> BoxFuture<'a, Result<Usage, HostError>>;
+
+    /// How the engine is set up; `None`: it does not say.
+    fn settings(&self) -> BoxFuture<'_, Result<Option<EngineSettings>, HostError>> {
+        Box::pin(async { Ok(None) })
+    }
 
     /// Whose objects are ours.
     fn instance(&self) -> &InstanceId;

@@ -67,7 +67,7 @@ pub(crate) enum Verb {
     /// List resources of a kind
     #[command(
         after_help = "Kinds: services (svc), containers (ctr), units, images (img), volumes (vol), networks (net), files (configs), gates, \
-                      events (ev), endpoints (ep)."
+                      events (ev), endpoints (ep), host, gpus."
     )]
     Get(GetArgs),
     /// Everything about one service or resource
@@ -475,6 +475,8 @@ pub(crate) enum Format {
     Yaml,
     /// KIND/NAME, a line each
     Name,
+    /// NAME=value, for a shell or an env file; of `get host` alone
+    Env,
 }
 
 /// How a verb for people prints.

@@ -20,6 +20,10 @@ pub(crate) enum Listed {
     Events,
     /// Published addresses.
     Endpoints,
+    /// What the machine consists of.
+    Host,
+    /// The machine's GPUs.
+    Gpus,
 }
 
 /// Every kind under all of its names, the plural first.
@@ -34,6 +38,8 @@ const KINDS: &[(Listed, &[&str])] = &[
     (Listed::Gates, &["gates", "gate"]),
     (Listed::Events, &["events", "event", "ev"]),
     (Listed::Endpoints, &["endpoints", "endpoint", "ep"]),
+    (Listed::Host, &["host"]),
+    (Listed::Gpus, &["gpus", "gpu"]),
 ];
 
 impl Listed {
@@ -128,6 +134,15 @@ pub(crate) enum Found<'a> {
 }
 
 impl Target {
+    /// `host`, `host/local`: the machine.
+    pub(crate) fn is_host(&self) -> bool {
+        match self.listed {
+            Some(Listed::Host) => self.name == "local",
+            None => self.name == "host",
+            Some(_) => false,
+        }
+    }
+
     /// What it stands for in `doc`: a service before a gate before any other resource.
     pub(crate) fn find<'a>(&self, doc: &'a StatusDoc) -> Result<Found<'a>, Failure> {
         let name = self.name.as_str();
@@ -148,7 +163,8 @@ impl Target {
             Some(Listed::Services | Listed::Endpoints) => service(),
             Some(Listed::Resources(kind)) => other(Some(kind)),
             Some(Listed::Gates) => gate(),
-            Some(Listed::Events) => None,
+            // The machine is described as a whole, whatever part of it was asked for.
+            Some(Listed::Events | Listed::Host | Listed::Gpus) => None,
         };
         found.ok_or_else(|| no_such(&self.to_string(), name, names(doc, self.listed)))
     }
@@ -167,7 +183,10 @@ pub(crate) fn names(doc: &StatusDoc, listed: Option<Listed>) -> Vec<&str> {
         Some(Listed::Services | Listed::Endpoints) => services().collect(),
         Some(Listed::Resources(kind)) => resources(Some(kind)).collect(),
         Some(Listed::Gates) => gates().collect(),
-        Some(Listed::Events) => Vec::new(),
+        Some(Listed::Events | Listed::Host) => Vec::new(),
+        Some(Listed::Gpus) => {
+            doc.host.iter().flat_map(|host| &host.gpus).map(|gpu| gpu.id.as_str()).collect()
+        }
     }
 }
 
@@ -232,6 +251,8 @@ impl Target {
             }
             Some(Listed::Resources(wanted)) => kind == wanted.as_str(),
             Some(Listed::Gates) => kind == "gate",
+            Some(Listed::Host) => kind == "host",
+            Some(Listed::Gpus) => kind == "gpu",
             Some(Listed::Events) => false,
         };
         same_kind && key == self.name

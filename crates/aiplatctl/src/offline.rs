@@ -100,6 +100,7 @@ pub(crate) fn read(
         instance: InstanceId("offline".to_owned()),
         state_dir: globals.state_dir.clone(),
         home: std::env::home_dir().filter(|_| rules == Rules::Newcomer),
+        capacity: None,
         accept_compose: rules == Rules::Newcomer,
     };
     let loaded = load(&path, &disk, &facts);

@@ -8,14 +8,14 @@ use aiplat_core::{
     spec::InstanceId,
     status as core_status,
 };
-use aiplat_host::{Backend, FileHost, Units};
+use aiplat_host::{Backend, FileHost, Gpus, Machine, Units};
 use aiplat_runtime::{Config, Controller, Limits};
 use tokio::{net::UnixListener, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     events::Events,
-    hints, metrics, notify,
+    hints, machine, metrics, notify,
     ports::{Clock, SpecSource, StateStore, Stored},
     probes::Prober,
     reconcile::{PULLS, Passes, STARTS},
@@ -35,6 +35,10 @@ pub struct Ports {
     pub units: Arc<dyn Units>,
     /// The files of configs.
     pub files: Arc<dyn FileHost>,
+    /// What the machine consists of.
+    pub machine: Arc<dyn Machine>,
+    /// Its GPUs.
+    pub gpus: Arc<dyn Gpus>,
     /// Time.
     pub clock: Arc<dyn Clock>,
     /// Where the ledger is kept.
@@ -152,11 +156,14 @@ impl Daemon {
         let Self { shared, controller, options, shutdown } = self;
         let mut tasks = JoinSet::new();
         let immediate = options.once;
+        // The file means what it means on this machine.
+        shared.look_at_machine(true).await;
         spec::reload(&shared, Intent { immediate, confirmed: options.confirm, ..Intent::default() }).await;
         tasks.spawn(hints::follow(Arc::clone(&shared)));
         tasks.spawn(hints::resync(Arc::clone(&shared)));
         tasks.spawn(hints::follow_units(Arc::clone(&shared)));
         tasks.spawn(surroundings::follow_instances(Arc::clone(&shared)));
+        tasks.spawn(machine::follow(Arc::clone(&shared)));
         let files = Arc::clone(&shared);
         tasks.spawn(async move { files.follow_files().await });
         if !options.once {

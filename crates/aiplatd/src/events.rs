@@ -208,6 +208,12 @@ fn name(condition: &Condition) -> Option<(&'static str, EventType)> {
         (ConditionType::StorageReady | ConditionType::PortsFree, Status::False) => {
             (!on_its_way).then_some(("RECOVERY_NEEDED", Warning))
         }
+        (ConditionType::DiskPressure, Status::True) => Some(("DiskPressure", Warning)),
+        (ConditionType::DiskPressure, Status::False) => Some(("RoomEnough", Normal)),
+        (ConditionType::RebootRequired, Status::True) => Some(("RebootRequired", Warning)),
+        (ConditionType::GPUDriverMismatch, Status::True) => Some(("GPUDriverMismatch", Warning)),
+        (ConditionType::GPUReady, Status::False) => Some(("GPUNotReady", Warning)),
+        (ConditionType::GPUReady, Status::True) => Some(("GPUReady", Normal)),
         (ConditionType::SecondInstance, Status::True) => Some(("SecondInstance", Warning)),
         (ConditionType::Overridden, Status::True) => Some(("EnvironmentOverridden", Warning)),
         (ConditionType::DependenciesReady, Status::False) => Some(("DependenciesNotReady", Normal)),

@@ -17,6 +17,7 @@ pub mod hints;
 pub mod history;
 pub mod kept_logs;
 pub mod log;
+mod machine;
 pub mod metrics;
 pub mod notify;
 pub mod ports;

@@ -6,6 +6,8 @@ use aiplat_host::{
     Backend, FileHost,
     docker::DockerBackend,
     files::Disk,
+    gpu::{GpuOptions, LocalGpus},
+    machine::ThisMachine,
     systemd::{Systemd, SystemdOptions},
 };
 use aiplatd::{
@@ -68,6 +70,8 @@ async fn run(args: Args) -> anyhow::Result<ExitCode> {
         units: Arc::new(Systemd::new(SystemdOptions::of_this_machine(folder.path().join("units")))),
         host,
         files,
+        machine: Arc::new(ThisMachine::default()),
+        gpus: Arc::new(LocalGpus::new(GpuOptions::of_this_machine())),
         clock: Arc::new(SystemClock),
         store: Arc::new(ledger),
         source: Arc::new(DiskSource::new(config)),

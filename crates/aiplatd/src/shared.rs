@@ -18,7 +18,7 @@ use aiplat_core::{
     plan,
     spec::InstanceId,
 };
-use aiplat_host::{Backend, FileHost, HostError, HostErrorKind, Progress, Units};
+use aiplat_host::{Backend, FileHost, Gpus, HostError, HostErrorKind, Machine, Progress, Units};
 use aiplat_runtime::Handle;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -37,6 +37,10 @@ pub struct Shared {
     pub units: Arc<dyn Units>,
     /// The files of configs.
     pub files: Arc<dyn FileHost>,
+    /// What the machine consists of.
+    pub machine: Arc<dyn Machine>,
+    /// Its GPUs.
+    pub gpus: Arc<dyn Gpus>,
     /// Time.
     pub clock: Arc<dyn Clock>,
     /// Where the ledger is kept.
@@ -69,11 +73,13 @@ impl Shared {
         ledger_lost: Option<String>,
     ) -> Self {
         let state = State::remembering(ledger, ledger_lost);
-        let crate::daemon::Ports { host, units, files, clock, store, source } = ports;
+        let crate::daemon::Ports { host, units, files, machine, gpus, clock, store, source } = ports;
         Self {
             host,
             units,
             files,
+            machine,
+            gpus,
             clock,
             store,
             source,
@@ -146,6 +152,10 @@ impl Shared {
     /// # Errors
     /// When its host cannot be asked. What was known stays.
     pub async fn look(&self, id: &ResourceId) -> Result<(), HostError> {
+        if *id == ResourceId::local() {
+            // It is looked at by the clock, and nothing is done to it.
+            return Ok(());
+        }
         if matches!(id.kind, Kind::Unit | Kind::Host) {
             return self.look_at_units(id).await;
         }

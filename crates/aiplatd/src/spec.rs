@@ -13,11 +13,12 @@ use aiplat_core::{
     ResourceId, Timestamp,
     condition::Reason,
     load::{self, Diagnostic, Facts, Files, Loaded},
-    spec::{ApplyMode, Platform, Removals},
+    spec::{ApplyMode, HostSpec, Platform, Removals},
+    tier::Tier,
 };
 
 use crate::{
-    history,
+    history, machine,
     ports::{Batch, SpecFiles},
     shared::Shared,
     state::State,
@@ -104,6 +105,7 @@ pub fn facts(shared: &Shared) -> Facts {
         instance: shared.instance.clone(),
         state_dir: shared.state_dir.clone(),
         home: None,
+        capacity: machine::judged(shared).capacity,
         accept_compose: false,
     }
 }
@@ -318,7 +320,13 @@ fn removals(before: Option<&Platform>, after: &Platform, now: Timestamp, intent:
 }
 
 fn same(before: &Platform, after: &Platform) -> bool {
+    // Why the machine has its tier is no part of what is asked for.
+    let host = |platform: &Platform| HostSpec {
+        tier: platform.host.tier.clone().map(|tier| Tier { because: String::new(), ..tier }),
+        ..platform.host.clone()
+    };
     let comparable = |platform: &Platform| Platform {
+        host: host(platform),
         generation: 0,
         removals: Removals::From(Timestamp::ZERO),
         ..platform.clone()

@@ -116,7 +116,7 @@ impl State {
     /// The resources among them that systemd has.
     #[must_use]
     pub fn of_systemd(&self) -> Vec<ResourceId> {
-        self.ids().into_iter().filter(|id| matches!(id.kind, Kind::Unit | Kind::Host)).collect()
+        self.ids().into_iter().filter(|id| id.kind == Kind::Unit || *id == ResourceId::systemd()).collect()
     }
 
     /// The units to look at for `id`: the one that it is, and the one that it was; all of them for systemd itself.
@@ -124,7 +124,9 @@ impl State {
     pub fn unit_names(&self, id: &ResourceId) -> BTreeSet<String> {
         let Some(world) = self.world(Timestamp::ZERO) else { return BTreeSet::new() };
         let all = plan::units(&world).into_iter();
-        all.filter(|(_, of)| id.kind == Kind::Host || *of == id).map(|(name, _)| name.to_owned()).collect()
+        all.filter(|(_, of)| *id == ResourceId::systemd() || *of == id)
+            .map(|(name, _)| name.to_owned())
+            .collect()
     }
 
     /// Whether the file of the unit `name` is ours.

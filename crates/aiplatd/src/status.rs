@@ -1,5 +1,6 @@
 //! The status document: computed from the state when somebody asks, never stored.
 
+mod host;
 mod service;
 mod units;
 
@@ -24,15 +25,15 @@ pub fn document(shared: &Shared, version: u64) -> StatusDoc {
     let state = shared.lock();
     let events = state.events.newest(EVENTS);
     let time = rfc3339(shared.clock.wall_ms());
-    let (services, resources, gates) = match state.world(now) {
+    let (services, resources, gates, host) = match state.world(now) {
         Some(world) => {
             let resources = resources(&state, &world);
-            (service::all(&state, &world), resources, gates(&world))
+            (service::all(&state, &world), resources, gates(&world), host::host(&state, &world))
         }
-        None => (Vec::new(), Vec::new(), Vec::new()),
+        None => (Vec::new(), Vec::new(), Vec::new(), None),
     };
     let platform = platform(shared, &state, &services, &gates);
-    StatusDoc { version, time, platform, services, resources, gates, events }
+    StatusDoc { version, time, platform, services, resources, gates, host, events }
 }
 
 fn platform(

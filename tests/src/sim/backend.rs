@@ -6,7 +6,7 @@ use aiplat_core::{
     Kind, ResourceId,
     action::Action,
     condition::{ErrorClass, Reason},
-    observed::{ContainerId, FileStamp, HeldPort, Listing, Observed, Reach},
+    observed::{ContainerId, EngineSettings, FileStamp, HeldPort, Listing, Observed, Reach},
     spec::{InstanceId, ProbeKind, Protocol},
 };
 use aiplat_host::{
@@ -185,6 +185,11 @@ impl Backend for SimPort {
             Ok(stream::iter(lines.collect::<Vec<_>>()).boxed())
         };
         self.unless_dead(lines).boxed()
+    }
+
+    fn settings(&self) -> BoxFuture<'_, Result<Option<EngineSettings>, HostError>> {
+        let settings = self.host.settle().engine.settings.clone();
+        async { Ok(settings) }.boxed()
     }
 
     fn usage<'a>(&'a self, container: &'a ContainerId) -> BoxFuture<'a, Result<Usage, HostError>> {

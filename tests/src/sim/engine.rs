@@ -12,7 +12,7 @@ use std::{
 
 use aiplat_core::{
     Timestamp,
-    observed::{HeldPort, ObservedFile, PublishedPort},
+    observed::{EngineSettings, HeldPort, ObservedFile, PublishedPort},
     spec::{PortBinding, Protocol},
 };
 
@@ -42,6 +42,8 @@ pub(crate) fn refuse<T>(status: u16, message: impl Into<String>) -> Answer<T> {
 pub struct Engine {
     /// Its clock.
     pub now: Timestamp,
+    /// How it says that it is set up.
+    pub settings: Option<EngineSettings>,
     /// By id.
     pub containers: BTreeMap<String, Container>,
     /// By id.

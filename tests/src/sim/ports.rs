@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::host::{SimHost, wall_ms};
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

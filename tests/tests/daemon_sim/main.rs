@@ -6,6 +6,7 @@ mod converge;
 mod crash_points;
 mod engine;
 mod holds;
+mod machine;
 mod moving_in;
 mod own_units;
 mod prune;

@@ -15,6 +15,7 @@ mod gates;
 mod holds;
 mod impossible;
 mod liveness;
+mod machine;
 mod namespaces;
 mod orders;
 mod removal;

@@ -38,6 +38,7 @@ pub(super) fn compile(scene: &Scene<'_>, instance: &InstanceId) -> Platform {
         instance: instance.clone(),
         generation: 0,
         settings: draft.settings.clone(),
+        host: draft.host.clone(),
         networks,
         volumes,
         files: files(scene),

@@ -7,18 +7,20 @@ use std::{
 
 use super::{
     diagnostic::Allowed,
-    tree::{Place, Spanned},
+    tree::{Place, Span, Spanned},
 };
 use crate::spec::{
-    Content, DependencyCondition, EngineCheck, Hardening, Limits, Management, MountOptions, OnChange,
-    Options, PortBinding, ProbeSpec, PullPolicy, RestartMode, Settings, Subnet, UpdatePolicy,
+    Content, DependencyCondition, EngineCheck, Hardening, HostSpec, Limits, Management, MountOptions,
+    OnChange, Options, PortBinding, ProbeSpec, PullPolicy, RestartMode, Settings, Subnet, UpdatePolicy,
 };
+use crate::tier::Capacity;
 
 /// All of the file.
 #[derive(Debug)]
 pub(super) struct Draft {
     pub(super) name: String,
     pub(super) settings: Settings,
+    pub(super) host: HostSpec,
     pub(super) services: BTreeMap<String, ServiceDraft>,
     /// Some services could not be decoded as mappings at all: nothing is unknown for sure.
     pub(super) networks: BTreeMap<String, NetworkDraft>,
@@ -212,6 +214,17 @@ impl Draft {
     pub(super) fn allowed(&self) -> Allowed {
         let of_services = self.services.iter().map(|(name, service)| (name.clone(), service.allowed.clone()));
         Allowed { everywhere: self.allowed.clone(), of_services: of_services.collect() }
+    }
+}
+
+impl Draft {
+    /// Decides the tier, whose name is an active profile from here on.
+    pub(super) fn take_tier(&mut self, capacity: Option<Capacity>, start: Place) {
+        self.host.tier = self.host.tier_of(capacity);
+        // As with COMPOSE_PROFILES: nowhere in this file, and no message points there.
+        let nowhere = Place::new(Span { end: start.span.start, ..start.span });
+        let profile = self.host.tier.as_ref().map(|tier| tier.name.clone());
+        self.active_profiles.extend(profile.map(|value| Spanned { value, place: nowhere }));
     }
 }
 

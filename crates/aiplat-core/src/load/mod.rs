@@ -38,7 +38,10 @@ pub use render::render;
 pub use schema::json_schema;
 pub use text::{ByteSize, nearest};
 
-use crate::spec::{InstanceId, Platform};
+use crate::{
+    spec::{InstanceId, Platform},
+    tier::Capacity,
+};
 use check::{Ours, Scene};
 use decode::{Cx, Reader};
 use diagnostic::{Allowed, Sink};
@@ -69,6 +72,8 @@ pub struct Facts {
     pub state_dir: PathBuf,
     /// What `~` stands for; `None` in the daemon, which has no home.
     pub home: Option<PathBuf>,
+    /// What the machine is strong enough for; `None`: not known, and then no rule gives a tier.
+    pub capacity: Option<Capacity>,
     /// Take a plain Compose file, with a warning: for `diff -f` and `validate` on a newcomer's file. The daemon
     /// insists on `apiVersion`.
     pub accept_compose: bool,
@@ -133,5 +138,7 @@ fn draft(
     let Assembled { tree, bases, parts } = assembled;
     let home = facts.home.as_deref();
     let mut cx = Cx { sink, files, reader, bases: &bases, home };
-    Some((decode::platform(&mut cx, &tree, facts.accept_compose)?, parts))
+    let mut draft = decode::platform(&mut cx, &tree, facts.accept_compose)?;
+    draft.take_tier(facts.capacity, tree.place);
+    Some((draft, parts))
 }

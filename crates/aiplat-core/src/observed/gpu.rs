@@ -36,6 +36,32 @@ pub struct GpuFacts {
     pub gpus: BTreeMap<GpuId, ObservedGpu>,
 }
 
+impl GpuFacts {
+    /// Takes in a newer look: while the driver cannot be asked, its GPUs are as they last were.
+    pub fn take_in(&mut self, newer: Self) {
+        let Self { nvidia, mut gpus } = newer;
+        if !nvidia.tells_all() {
+            let known = std::mem::take(&mut self.gpus).into_iter();
+            gpus.extend(known.filter(|(_, gpu)| gpu.vendor == Vendor::Nvidia));
+        }
+        *self = Self { nvidia, gpus };
+    }
+}
+
+impl Driver {
+    /// Whether the GPUs that it lists are all that there are, if it lists none too.
+    fn tells_all(&self) -> bool {
+        match self {
+            Self::Absent | Self::NoLibrary { .. } | Self::NotLoaded { .. } | Self::Ready { .. } => true,
+            Self::NotObserved
+            | Self::NoPermission { .. }
+            | Self::Mismatch(_)
+            | Self::Hung { .. }
+            | Self::Failed { .. } => false,
+        }
+    }
+}
+
 /// Whether NVIDIA's library can be asked. The states without a GPU are harmless and different: each has its own cure, if one
 /// is wanted at all.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -229,6 +255,19 @@ pub enum GpuEventKind {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn while_the_driver_cannot_be_asked_its_gpus_are_as_they_last_were() {
+        let gpu = |id: &str, vendor| (GpuId(id.to_owned()), ObservedGpu::new(vendor));
+        let ready = Driver::Ready { version: "550.54.15".to_owned(), cuda: None };
+        let known = [gpu("GPU-1", Vendor::Nvidia), gpu("pci-0000:03:00.0", Vendor::Amd)];
+        let mut facts = GpuFacts { nvidia: ready.clone(), gpus: known.into_iter().collect() };
+        let hung = Driver::Hung { call: "nvmlDeviceGetCount_v2".to_owned() };
+        facts.take_in(GpuFacts { nvidia: hung.clone(), gpus: BTreeMap::new() });
+        assert_eq!(facts, GpuFacts { nvidia: hung, gpus: BTreeMap::from([gpu("GPU-1", Vendor::Nvidia)]) });
+        facts.take_in(GpuFacts { nvidia: ready, gpus: BTreeMap::new() });
+        assert_eq!(facts.gpus, BTreeMap::new(), "a driver that answers knows which there are");
+    }
 
     #[test]
     fn a_short_id_is_the_first_group_and_of_a_bus_all_of_it() {

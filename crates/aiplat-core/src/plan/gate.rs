@@ -58,6 +58,11 @@ pub enum Gate {
         /// The sentence.
         message: String,
     },
+    /// The disk that it would be written to is short of room.
+    DiskPressure {
+        /// The sentence.
+        message: String,
+    },
     /// A host port is held.
     PortTaken {
         /// The sentence.
@@ -122,6 +127,7 @@ impl Gate {
             | Self::Image { .. }
             | Self::Resource { .. }
             | Self::VolumeInUse { .. }
+            | Self::DiskPressure { .. }
             | Self::PortTaken { .. }
             | Self::Dependency { .. }
             | Self::ReplacementPending { .. }
@@ -143,6 +149,7 @@ impl Gate {
             | Self::SystemdAway { .. }
             | Self::NameTaken { .. }
             | Self::VolumeInUse { .. }
+            | Self::DiskPressure { .. }
             | Self::PortTaken { .. }
             | Self::BackOff { .. }
             | Self::Failed { .. }
@@ -177,6 +184,7 @@ impl Gate {
                 }
             },
             Self::VolumeInUse { .. } => Some(ConditionType::StorageReady),
+            Self::DiskPressure { .. } => Some(ConditionType::ImageAvailable),
             Self::PortTaken { .. } => Some(ConditionType::PortsFree),
             Self::Dependency { .. } | Self::ReplacementPending { .. } => {
                 Some(ConditionType::DependenciesReady)
@@ -203,6 +211,7 @@ impl Gate {
             | Self::Resource { reason, .. }
             | Self::Failed { reason, .. } => *reason,
             Self::VolumeInUse { .. } => Reason::VolumeInUse,
+            Self::DiskPressure { .. } => Reason::DiskPressure,
             Self::PortTaken { .. } => Reason::PortTaken,
             Self::Dependency { .. } => Reason::WaitingForDependencies,
             Self::ReplacementPending { .. } => Reason::ReplacementPending,
@@ -224,6 +233,7 @@ impl fmt::Display for Gate {
             | Self::Image { message, .. }
             | Self::Resource { message, .. }
             | Self::VolumeInUse { message }
+            | Self::DiskPressure { message }
             | Self::PortTaken { message }
             | Self::BackOff { message, .. }
             | Self::Failed { message, .. } => f.write_str(message),

@@ -1,6 +1,6 @@
 //! The next step for one image: pulled when the file needs it, never removed.
 
-use super::{Cause, Readiness, Step, World, container};
+use super::{Cause, Readiness, Step, World, container, room};
 use crate::{
     ResourceId,
     action::Action,
@@ -68,7 +68,10 @@ pub(super) fn readiness(world: &World<'_>, id: &ResourceId) -> Readiness {
                 "image {reference} is not on this machine and pull_policy is `never`: load it with `docker load`, or pull it"
             ),
         ),
-        (Some(ObservedImage::Absent), None) => Readiness::progressing(Reason::Pulling, pulling(world, id)),
+        (Some(ObservedImage::Absent), None) => match room::no_pull(world) {
+            Some(gate) => Readiness::not_ready(gate.reason(), format!("{reference}: {gate}")),
+            None => Readiness::progressing(Reason::Pulling, pulling(world, id)),
+        },
     }
 }
 

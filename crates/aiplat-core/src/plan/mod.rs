@@ -8,6 +8,7 @@ mod file;
 mod gate;
 mod image;
 mod instances;
+mod machine;
 mod members;
 mod moved;
 mod network;
@@ -15,6 +16,7 @@ mod orders;
 mod prune;
 mod readiness;
 mod record;
+mod room;
 mod running;
 mod step;
 mod suspended;
@@ -28,12 +30,14 @@ pub use ended::paths_in_doubt;
 pub use file::file_path;
 pub use gate::{Gate, ports_in_doubt};
 pub use instances::programs;
+pub use machine::{capacity, is_known as machine_is_known};
 pub use members::Members;
 pub use moved::{Moved, image_now, moved};
 pub use orders::{Command, order};
 pub use prune::{FILE_REFUSED, Kept, left_volumes, mounted_by, removable_volume};
 pub use readiness::{Readiness, incarnation, readiness, replacement_pending};
 pub use record::{Entry, entries};
+pub use room::places;
 pub use running::waits_for;
 pub(crate) use running::{is_starting, probe};
 pub use systemd::units;
@@ -521,8 +525,10 @@ pub fn plan(world: &World<'_>, id: &ResourceId) -> Step {
         Kind::Image => image::plan(world, id),
         Kind::Container => suspended::apply(world, id, container::plan(world, id)),
         Kind::Unit => suspended::apply(world, id, unit::plan(world, id)),
+        Kind::Host if *id == ResourceId::local() => machine::plan(world),
         Kind::Host => systemd::plan(world, id),
     };
+    let step = room::apply(world, id, step);
     let step = instances::apply(world, id, step.unless_failed(world, id).unless_fought(world, id));
     match world.desired.settings.mode {
         Mode::Auto => step,

@@ -59,6 +59,7 @@ pub fn readiness(world: &World<'_>, id: &ResourceId) -> Readiness {
         Kind::File => super::file::readiness(world, id),
         Kind::Image => super::image::readiness(world, id),
         Kind::Container | Kind::Unit => of_dependency(world, id, DependencyCondition::Healthy),
+        Kind::Host if *id == ResourceId::local() => super::machine::readiness(),
         Kind::Host => super::systemd::readiness(world),
     }
 }

@@ -71,7 +71,7 @@ pub fn entries(world: &World<'_>, id: &ResourceId, step: &Step) -> Vec<Entry> {
     if id.kind == Kind::Unit {
         return super::unit::entries(world, id, step);
     }
-    if id.kind == Kind::Host {
+    if *id == ResourceId::systemd() {
         return super::systemd::entries(world, id, step);
     }
     if id.kind == Kind::File {

@@ -2,6 +2,7 @@
 
 mod container;
 mod file;
+mod host;
 mod options;
 mod probe;
 mod unit;
@@ -16,6 +17,7 @@ pub use container::{
     PortBinding, Protocol, Recursive, RestartMode, UpdateOrder, UpdatePolicy,
 };
 pub use file::{Content, ContentHash, FileSpec, OnChange};
+pub use host::{DiskPressure, HostSpec};
 pub use options::{
     Blkio, Confinement, Device, DeviceRequest, Hardware, Identity, Logging, Namespace, Options, Process,
     Ulimit, Words,
@@ -52,6 +54,8 @@ pub struct Platform {
     pub generation: u64,
     /// The `reconcile:` section.
     pub settings: Settings,
+    /// The `host:` section, and the tier in force.
+    pub host: HostSpec,
     /// Networks by `network/<key>`.
     pub networks: BTreeMap<ResourceId, NetworkSpec>,
     /// Volumes by `volume/<key>`.
@@ -112,7 +116,7 @@ impl<'a> ServiceSpec<'a> {
     pub fn needs(self, id: &ResourceId) -> bool {
         match self {
             Self::Container(spec) => spec.needs(id),
-            Self::Unit(spec) => spec.dependencies.contains_key(id) || id.kind == Kind::Host,
+            Self::Unit(spec) => spec.dependencies.contains_key(id) || *id == ResourceId::systemd(),
         }
     }
 }
@@ -328,7 +332,8 @@ impl Platform {
             || self.images.contains_key(id)
             || self.containers.contains_key(id)
             || self.units.contains_key(id)
-            || (id.kind == Kind::Host && !self.units.is_empty())
+            || (*id == ResourceId::systemd() && !self.units.is_empty())
+            || *id == ResourceId::local()
     }
 
     /// What `id` is made from today, if it is of a kind that has a fingerprint.

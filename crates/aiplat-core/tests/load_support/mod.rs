@@ -62,6 +62,7 @@ pub fn facts() -> Facts {
         instance: InstanceId("test-instance".to_owned()),
         state_dir: PathBuf::from("/var/lib/aiplatd"),
         home: None,
+        capacity: None,
         accept_compose: false,
     }
 }

@@ -21,6 +21,7 @@ mod ports;
 mod pull;
 mod reach;
 mod reference;
+mod settings;
 mod start;
 mod stats;
 mod vantage;
@@ -31,7 +32,7 @@ use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 use aiplat_core::{
     ResourceId,
     action::Action,
-    observed::{ContainerId, FileStamp, HeldPort, Listing, Observed, ObservedContainer},
+    observed::{ContainerId, EngineSettings, FileStamp, HeldPort, Listing, Observed, ObservedContainer},
     spec::{InstanceId, ProbeKind, Protocol},
 };
 use futures_util::{future::BoxFuture, stream::BoxStream};
@@ -111,6 +112,10 @@ impl Backend for DockerBackend {
 
     fn version(&self) -> Option<String> {
         self.client.described()
+    }
+
+    fn settings(&self) -> BoxFuture<'_, Result<Option<EngineSettings>, HostError>> {
+        Box::pin(self.read_settings())
     }
 
     fn observe_all(&self) -> BoxFuture<'_, Result<Listing, HostError>> {

@@ -9,6 +9,40 @@ use serde_json::Value;
 /// Labels of any object.
 pub(crate) type Labels = BTreeMap<String, String>;
 
+/// `GET /info`, as far as it says how the engine is set up.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub(crate) struct EngineInfo {
+    #[serde(deserialize_with = "lenient")]
+    pub(crate) server_version: String,
+    #[serde(deserialize_with = "lenient")]
+    pub(crate) docker_root_dir: String,
+    #[serde(deserialize_with = "lenient")]
+    pub(crate) driver: String,
+    #[serde(deserialize_with = "lenient")]
+    pub(crate) cgroup_driver: String,
+    #[serde(deserialize_with = "lenient")]
+    pub(crate) runtimes: BTreeMap<String, Value>,
+    #[serde(deserialize_with = "lenient")]
+    pub(crate) default_runtime: String,
+    #[serde(deserialize_with = "lenient", rename = "CDISpecDirs")]
+    pub(crate) cdi_spec_dirs: Option<Vec<String>>,
+    #[serde(deserialize_with = "lenient")]
+    pub(crate) default_address_pools: Vec<AddressPool>,
+    #[serde(deserialize_with = "lenient")]
+    pub(crate) live_restore_enabled: bool,
+}
+
+/// A network out of which the engine makes networks.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub(crate) struct AddressPool {
+    #[serde(deserialize_with = "lenient")]
+    pub(crate) base: String,
+    #[serde(deserialize_with = "lenient")]
+    pub(crate) size: u8,
+}
+
 /// One entry of `GET /containers/json`.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]

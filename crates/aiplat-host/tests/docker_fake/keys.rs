@@ -63,6 +63,7 @@ fn platform(lines: &str) -> Platform {
         instance: InstanceId("i".to_owned()),
         state_dir: state_dir(),
         home: None,
+        capacity: None,
         accept_compose: false,
     };
     let loaded = load(Path::new("/srv/platform.yaml"), &Folder(text.clone()), &facts);

@@ -6,13 +6,19 @@ use crate::{
     console,
     exit::{Code, Outcome},
     find::{Found, Target},
-    render::describe,
+    render::{describe, host},
     source,
 };
 
 pub(super) async fn run(globals: &Globals, name: &Target, output: DocFormat) -> Outcome {
     let seen = source::read(globals).await?;
     let view = view(false);
+    if let Some(host) = seen.doc.host.as_ref().filter(|_| name.is_host()) {
+        if !print_doc(host, output)? {
+            console::print(&host::describe(&seen.doc, host, view))?;
+        }
+        return Ok(seen.code(Code::Done));
+    }
     let text = match name.find(&seen.doc)? {
         Found::Service(service) if print_doc(service, output)? => return Ok(seen.code(Code::Done)),
         Found::Resource(resource) if print_doc(resource, output)? => return Ok(seen.code(Code::Done)),

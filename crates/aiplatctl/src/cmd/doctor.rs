@@ -193,6 +193,10 @@ fn platform(doc: Option<&StatusDoc>) -> Vec<Check> {
         ConditionType::InstanceMismatch => Some(("instance", "aiplatctl why")),
         ConditionType::SystemdReachable => Some(("systemd", "systemctl status dbus")),
         ConditionType::DockerReachable
+        | ConditionType::DiskPressure
+        | ConditionType::RebootRequired
+        | ConditionType::GPUDriverMismatch
+        | ConditionType::GPUReady
         | ConditionType::UnitLoaded
         | ConditionType::DropInApplied
         | ConditionType::Overridden

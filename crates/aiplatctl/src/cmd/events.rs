@@ -26,6 +26,9 @@ const RETRY: Duration = Duration::from_secs(1);
 const ALIGNED: usize = 100;
 
 pub(super) async fn run(globals: &Globals, args: &EventsArgs) -> Outcome {
+    if args.output == Format::Env {
+        return Err(Failure::usage("`-o env` prints what `get host` knows; events have `-o json`"));
+    }
     let client = source::client(globals);
     let Seen { mut doc, live } = source::read(globals).await?;
     if live {
@@ -103,7 +106,7 @@ impl Printer<'_> {
             }),
             Format::Json => print_json(&events),
             Format::Yaml => print_yaml(&events),
-            Format::Name => {
+            Format::Name | Format::Env => {
                 events.iter().try_for_each(|event| console::line(&format!("event/{}", event.number)))
             }
         }

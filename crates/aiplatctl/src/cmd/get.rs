@@ -11,7 +11,7 @@ use crate::{
     console,
     exit::{Code, Failure, Outcome},
     find::{KindWord, Listed, names, no_such},
-    render::{View, events, lists, table::Table},
+    render::{View, events, host, lists, table::Table},
     source,
 };
 
@@ -35,6 +35,10 @@ pub(super) async fn run(globals: &Globals, args: &GetArgs) -> Outcome {
     };
     let names = kind.name.iter().cloned().chain(args.names.iter().map(bare)).collect();
     let selection = Selection { listed, names };
+    if args.output == Format::Env && (listed != Listed::Host || args.watch) {
+        return Err(Failure::usage("`-o env` prints what `get host` knows, once")
+            .tip("`aiplatctl get host -o env > host.env`; every other kind has `-o json`"));
+    }
     let seen = source::read(globals).await?;
     selection.check(&seen.doc)?;
     if args.watch {
@@ -47,6 +51,16 @@ pub(super) async fn run(globals: &Globals, args: &GetArgs) -> Outcome {
 impl Selection {
     /// Every name that was asked for exists.
     fn check(&self, doc: &StatusDoc) -> Result<(), Failure> {
+        if self.listed == Listed::Host {
+            if !self.names.is_empty() {
+                return Err(Failure::usage("there is one host, and it has no name")
+                    .tip("`aiplatctl get host` lists what is known of it, `get gpus` its GPUs"));
+            }
+            if doc.host.is_none() {
+                return Err(Failure::failed("the machine has not been looked at yet")
+                    .tip("try again in a moment; `aiplatctl doctor` looks by itself"));
+            }
+        }
         if self.listed == Listed::Events && !self.names.is_empty() {
             return Err(Failure::usage("events have no names")
                 .tip("`aiplatctl events --for NAME` lists those of one service"));
@@ -56,7 +70,12 @@ impl Selection {
             Listed::Resources(kind) => {
                 doc.resources.iter().filter(|it| it.id.kind == kind).map(|it| it.host_name.as_str()).collect()
             }
-            Listed::Services | Listed::Gates | Listed::Events | Listed::Endpoints => Vec::new(),
+            Listed::Services
+            | Listed::Gates
+            | Listed::Events
+            | Listed::Endpoints
+            | Listed::Host
+            | Listed::Gpus => Vec::new(),
         };
         for name in &self.names {
             if !known.contains(&name.as_str()) && !on_host.contains(&name.as_str()) {
@@ -76,6 +95,7 @@ impl Selection {
                 }
                 console::print(&table.render(view(format == Format::Wide).width))
             }
+            Format::Env => console::print(&doc.host.as_ref().map(host::environment).unwrap_or_default()),
             Format::Json => print_json(&self.value(doc)),
             Format::Yaml => print_yaml(&self.value(doc)),
             Format::Name => {
@@ -105,6 +125,8 @@ impl Selection {
                 events::events(&doc.events, moment, view)
             }
             Listed::Endpoints => lists::endpoints(self.services(doc)),
+            Listed::Host => doc.host.as_ref().map_or_else(|| Table::new(&[]), host::facts),
+            Listed::Gpus => host::gpus(doc, &self.names, view),
         }
     }
 
@@ -113,6 +135,7 @@ impl Selection {
         let mut values: Vec<Value> = self.entries(doc).into_iter().map(|(_, value)| value).collect();
         match (self.names.len(), values.len()) {
             (1, 1) => values.remove(0),
+            (0, 1) if self.listed == Listed::Host => values.remove(0),
             _ => Value::from(values),
         }
     }
@@ -142,6 +165,12 @@ impl Selection {
                 let found = self.services(doc).filter(|it| !it.endpoint.is_empty());
                 let endpoint = |it: &ServiceStatus| serde_json::json!({"service": it.name, "endpoint": it.endpoint, "status": it.status});
                 found.map(|it| (format!("endpoint/{}", it.name), endpoint(it))).collect()
+            }
+            Listed::Host => doc.host.iter().map(|it| ("host/local".to_owned(), value(it))).collect(),
+            Listed::Gpus => {
+                let gpus = doc.host.iter().flat_map(|host| &host.gpus);
+                let found = gpus.filter(|gpu| lists::chosen(&self.names, &gpu.id));
+                found.map(|it| (format!("gpu/{}", it.id), value(it))).collect()
             }
         }
     }

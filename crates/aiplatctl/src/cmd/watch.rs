@@ -75,7 +75,9 @@ pub(super) async fn run(globals: &Globals, seen: Seen, selection: &Selection, fo
             redraw(seen.doc, news, selection, format == Format::Wide).await
         }
         Format::Table | Format::Wide => append_rows(seen.doc, news, selection, format == Format::Wide).await,
-        Format::Json | Format::Yaml | Format::Name => append_values(seen.doc, news, selection, format).await,
+        Format::Json | Format::Yaml | Format::Name | Format::Env => {
+            append_values(seen.doc, news, selection, format).await
+        }
     }
 }
 
@@ -223,7 +225,7 @@ async fn append_values(
                         console::line("---")?;
                         super::print_yaml(&value)?;
                     }
-                    Format::Name | Format::Table | Format::Wide => console::line(&id)?,
+                    Format::Name | Format::Table | Format::Wide | Format::Env => console::line(&id)?,
                 }
             }
             now.insert(id, value);

@@ -1,6 +1,7 @@
 //! A platform as it is understood, in the words of the file: merged, every name final, secrets left out.
 
 mod configs;
+mod host;
 mod options;
 mod units;
 
@@ -30,6 +31,10 @@ pub struct Config {
     #[serde(rename = "apiVersion")]
     api_version: &'static str,
     name: String,
+    #[serde(skip_serializing_if = "Value::is_null")]
+    host: Value,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tier: Option<String>,
     reconcile: Reconcile,
     services: BTreeMap<String, Entry>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
@@ -115,6 +120,7 @@ pub fn config(platform: &Platform) -> Config {
         instance: _,
         generation: _,
         settings,
+        host,
         networks,
         volumes,
         files,
@@ -131,6 +137,8 @@ pub fn config(platform: &Platform) -> Config {
     Config {
         api_version: "aiplat/v1",
         name: name.clone(),
+        host: host::host(host),
+        tier: host.named.clone(),
         reconcile: reconcile(settings),
         services: of_engine.chain(of_systemd).collect(),
         networks: networks.iter().map(|(id, spec)| (id.key().to_owned(), network(spec))).collect(),

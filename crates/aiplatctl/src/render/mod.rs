@@ -5,6 +5,7 @@ pub mod config;
 pub mod describe;
 pub mod events;
 pub mod graph;
+pub mod host;
 pub mod lists;
 pub mod logs;
 pub mod origin;

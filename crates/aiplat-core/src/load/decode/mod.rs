@@ -6,6 +6,7 @@ mod declared;
 mod environment;
 mod files;
 mod health;
+mod host;
 mod include;
 mod lint;
 mod names;

@@ -11,6 +11,7 @@ use super::{
     declared::{network, volume},
     environment::missing_file,
     files::{Content, absolute},
+    host::host,
     lint::allowed,
     names::{check_gate_name, check_key, check_service_name, is_platform_name},
     scalar::crop,
@@ -106,6 +107,7 @@ pub(in crate::load) fn platform(cx: &mut Cx<'_>, root: &Node, accept_compose: bo
     let mut draft = Draft {
         name,
         settings: fields.take("reconcile").map(|item| settings(cx, &item)).unwrap_or_default(),
+        host: host(cx, &mut fields),
         services: BTreeMap::new(),
         networks: BTreeMap::new(),
         volumes: BTreeMap::new(),

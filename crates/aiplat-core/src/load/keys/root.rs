@@ -1,7 +1,7 @@
 //! Keys outside `services`.
 
 use super::{
-    Grammar::{self, Duration, Either, Flag, Integer, List, Named, Nothing, OneOf, Scalar, Text},
+    Grammar::{self, Duration, Either, Flag, Integer, List, Named, Nothing, OneOf, Scalar, Size, Text},
     LIST_OR_MAP, SERVICE, STRING_OR_STRINGS, STRINGS, Shape, ignored, key, later, later_but, refused,
 };
 
@@ -55,8 +55,12 @@ pub(in crate::load) static ROOT: Shape = Shape {
         ),
         later("models"),
         // Ours, of later versions.
-        later("host"),
-        later("tier"),
+        key("host", "The machine itself.", Grammar::Shape(&HOST)),
+        key(
+            "tier",
+            "The tier of this machine, whatever `host.tiers` would give: a profile of its name is active.",
+            Text,
+        ),
         key("lint", "Warnings that are meant so.", Grammar::Shape(&LINT)),
         later("tasks"),
         later("checks"),
@@ -64,6 +68,41 @@ pub(in crate::load) static ROOT: Shape = Shape {
         later("backups"),
         later("notify"),
         later("ingress"),
+    ],
+};
+
+pub(in crate::load) static HOST: Shape = Shape {
+    name: "`host`",
+    keys: &[
+        key("disk_pressure", "When a file system counts as short of room.", Grammar::Shape(&DISK_PRESSURE)),
+        key(
+            "tiers",
+            "What a machine is strong enough for: the first rule that fits, and a profile of its name is active. Default: \
+             `performance` (15000MiB of GPU memory, 30GiB), `standard` (5800MiB, 15GiB), `minimal`.",
+            List(&Grammar::Shape(&TIER)),
+        ),
+        later("data_root"),
+        later("domain"),
+        later("tls"),
+        later_but("default_host_ip", "write the address in `ports:`"),
+    ],
+};
+
+pub(in crate::load) static DISK_PRESSURE: Shape = Shape {
+    name: "`disk_pressure`",
+    keys: &[
+        key("warn", "Less free room than this is said, of bytes or of inodes. Default 10%.", Text),
+        key("stop_pulls", "With less free room than this nothing is pulled. Default 5%.", Text),
+    ],
+};
+
+pub(in crate::load) static TIER: Shape = Shape {
+    name: "an entry of `tiers`",
+    keys: &[
+        key("name", "The tier's name, and that of the profile.", Text),
+        key("vram", "The least memory of the largest GPU, as in `8GiB`.", Size),
+        key("ram", "The least memory of the machine, as in `16GiB`.", Size),
+        key("cpus", "The fewest threads of its processors.", Integer),
     ],
 };
 

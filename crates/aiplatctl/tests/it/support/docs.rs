@@ -296,6 +296,7 @@ fn document(services: Vec<ServiceStatus>) -> StatusDoc {
         },
         services,
         resources,
+        host: None,
         gates: vec![GateStatus {
             name: "CoreReady".to_owned(),
             condition: core,

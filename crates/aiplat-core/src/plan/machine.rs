@@ -1,0 +1,165 @@
+//! `host/local`: the machine itself. Nothing is done to it: it is looked at, and said what of it matters.
+
+use super::{Readiness, Step, World, room};
+use crate::{
+    condition::{Condition, ConditionType, Reason},
+    observed::{Driver, HostFacts, Mismatch, ObservedState, Vendor},
+    tier::Capacity,
+};
+
+pub(super) fn plan(world: &World<'_>) -> Step {
+    let conditions =
+        [Some(disk_pressure(world)), reboot_required(world), driver_mismatch(world), gpu_ready(world)];
+    Step::converged().with(conditions.into_iter().flatten().collect())
+}
+
+/// It is there, whatever is wrong with it.
+pub(super) fn readiness() -> Readiness {
+    Readiness::ready(Reason::AsDesired)
+}
+
+/// Whether it has been looked at.
+#[must_use]
+pub fn is_known(machine: &HostFacts) -> bool {
+    *machine != HostFacts::default()
+}
+
+fn disk_pressure(world: &World<'_>) -> Condition {
+    let kind = ConditionType::DiskPressure;
+    let short = room::all_short(world);
+    if world.observed.machine.file_systems.values().all(|file_system| file_system.room.is_none()) {
+        return Condition::unknown(kind, Reason::NotObserved, "no file system has been looked at yet");
+    }
+    let Some(worst) = short.first() else { return Condition::normal(kind, Reason::RoomEnough) };
+    let reason = if worst.grade == room::Grade::Full { Reason::StorageFull } else { Reason::DiskPressure };
+    let all: Vec<String> = short.iter().map(ToString::to_string).collect();
+    Condition::abnormal(kind, reason, all.join("; "))
+}
+
+fn reboot_required(world: &World<'_>) -> Option<Condition> {
+    let kind = ConditionType::RebootRequired;
+    let by = world.observed.machine.reboot_required_by.as_ref()?;
+    let message =
+        || format!("the machine asks for a restart, for {}; until then it runs on as it is", by.join(", "));
+    Some(match by.is_empty() {
+        true => Condition::normal(kind, Reason::AsDesired),
+        false => Condition::abnormal(kind, Reason::RebootRequired, message()),
+    })
+}
+
+fn driver_mismatch(world: &World<'_>) -> Option<Condition> {
+    let kind = ConditionType::GPUDriverMismatch;
+    match &world.observed.gpus.nvidia {
+        Driver::Mismatch(mismatch) => {
+            Some(Condition::abnormal(kind, Reason::GPUDriverMismatch, mismatch_sentence(mismatch)))
+        }
+        Driver::Ready { .. } => Some(Condition::normal(kind, Reason::AsDesired)),
+        Driver::NotObserved
+        | Driver::Absent
+        | Driver::NoLibrary { .. }
+        | Driver::NotLoaded { .. }
+        | Driver::NoPermission { .. }
+        | Driver::Hung { .. }
+        | Driver::Failed { .. } => None,
+    }
+}
+
+/// What is wrong, with the versions and the package manager's own line, and what cures it.
+pub(super) fn mismatch_sentence(mismatch: &Mismatch) -> String {
+    let Mismatch { module, library, history } = mismatch;
+    let version = |of: &Option<String>| of.as_ref().map(|version| format!(" {version}")).unwrap_or_default();
+    let since = history.as_ref().map(|line| format!(" ({line})")).unwrap_or_default();
+    format!(
+        "the loaded NVIDIA kernel module{} and the library{} do not belong together{since}: what runs on the GPU runs on, and \
+         nothing else can begin; restart the machine, or, with nobody on the GPU, load the module anew: `sudo rmmod nvidia_uvm \
+         nvidia_drm nvidia_modeset nvidia && sudo modprobe nvidia`",
+        version(module),
+        version(library)
+    )
+}
+
+/// Said only where there is a GPU, or something of one.
+fn gpu_ready(world: &World<'_>) -> Option<Condition> {
+    let kind = ConditionType::GPUReady;
+    let no = |reason, message: String| Some(Condition::abnormal(kind, reason, message));
+    let gpus = &world.observed.gpus;
+    match &gpus.nvidia {
+        Driver::NotObserved => None,
+        Driver::Absent if gpus.gpus.is_empty() => None,
+        Driver::Absent => Some(Condition::normal(kind, Reason::Present)),
+        Driver::NoLibrary { card } => no(
+            Reason::GPUDriverMissing,
+            format!(
+                "there is an NVIDIA card at {card}, and no libnvidia-ml.so.1: install the driver (Ubuntu: `sudo ubuntu-drivers \
+                 install`; Debian: `sudo apt install nvidia-driver`), or leave it unused"
+            ),
+        ),
+        Driver::NotLoaded { message } => no(
+            Reason::GPUDriverMissing,
+            format!(
+                "NVIDIA's library is installed, and its kernel module answers not ({message}): `sudo modprobe nvidia`; if that \
+                 fails, `sudo dmesg | grep -i nvidia` says why"
+            ),
+        ),
+        Driver::NoPermission { message } => no(
+            Reason::GPUNoPermission,
+            format!(
+                "aiplatd may not open NVIDIA's devices ({message}): look at `ls -l /dev/nvidia*`, and at DeviceAllow= in \
+                 `systemctl cat aiplatd`"
+            ),
+        ),
+        Driver::Mismatch(mismatch) => no(Reason::GPUDriverMismatch, mismatch_sentence(mismatch)),
+        Driver::Hung { call } => no(
+            Reason::GPUHung,
+            format!(
+                "NVIDIA's driver has not answered {call}, as `nvidia-smi` would not return either: what runs on the GPU is left \
+                 alone; `sudo dmesg | grep -i -e nvrm -e xid` says why, and a restart of the machine cures it"
+            ),
+        ),
+        Driver::Failed { message } => no(
+            Reason::GPUUnknown,
+            format!("NVIDIA's driver cannot be asked ({message}); asked again every half minute"),
+        ),
+        Driver::Ready { .. } => {
+            let lost = gpus.gpus.iter().find_map(|(id, gpu)| Some((id, gpu.lost.as_ref()?)));
+            match lost {
+                Some((id, said)) => no(
+                    Reason::GPULost,
+                    format!(
+                        "{} does not answer any more ({said}); `sudo dmesg | grep -i xid` says why",
+                        id.short()
+                    ),
+                ),
+                None => Some(Condition::normal(kind, Reason::Present)),
+            }
+        }
+    }
+}
+
+/// What the tiers are decided by, if all of it is known: a GPU that cannot be asked is not none, and a card whose driver is not
+/// loaded (any more) is still there. `known` is what the machine was judged by so far.
+#[must_use]
+pub fn capacity(observed: &ObservedState, known: Option<Capacity>) -> Option<Capacity> {
+    let gpus = &observed.gpus;
+    let of_others = gpus.gpus.values().filter(|gpu| gpu.vendor != Vendor::Nvidia);
+    let largest_of_others = of_others.filter_map(|gpu| gpu.memory).map(|memory| memory.total).max();
+    let had_gpu = known.is_some_and(|known| known.vram > 0);
+    let vram = match &gpus.nvidia {
+        Driver::NoLibrary { .. } | Driver::NotLoaded { .. } if had_gpu => return None,
+        Driver::Absent | Driver::NoLibrary { .. } | Driver::NotLoaded { .. } => {
+            largest_of_others.unwrap_or(0)
+        }
+        Driver::Ready { .. } => {
+            let whole = gpus.gpus.values().filter(|gpu| gpu.parent.is_none());
+            let sizes: Option<Vec<u64>> = whole.map(|gpu| Some(gpu.memory?.total)).collect();
+            sizes?.into_iter().max().unwrap_or(0)
+        }
+        Driver::NotObserved
+        | Driver::NoPermission { .. }
+        | Driver::Mismatch(_)
+        | Driver::Hung { .. }
+        | Driver::Failed { .. } => return None,
+    };
+    let cpus = observed.machine.cpu.as_ref()?.threads;
+    Some(Capacity { vram, ram: observed.machine.memory?.total, cpus })
+}

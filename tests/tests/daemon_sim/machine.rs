@@ -1,0 +1,181 @@
+//! The machine changes under the daemon: disks fill up, GPUs come and go, tiers with them.
+
+use std::time::Duration;
+
+use aiplat_core::{
+    ResourceId,
+    condition::ConditionType,
+    observed::{
+        Cpu, Driver, EngineSettings, FileSystem, GpuEvent, GpuEventKind, GpuId, GpuMemory, Memory,
+        ObservedGpu, Room, Vendor,
+    },
+};
+use aiplat_tests::{
+    build::{Sketch, service, sketch},
+    lab::{Lab, compiled_yaml, simulate},
+};
+
+const GIB: u64 = 1 << 30;
+const SECOND: Duration = Duration::from_secs(1);
+
+/// A service for each tier, and one for all.
+const TIERED: &str = "apiVersion: aiplat/v1
+name: test
+services:
+  always: {image: always:1}
+  large: {image: large:1, profiles: [performance]}
+  small: {image: small:1, profiles: [minimal, standard]}
+";
+
+fn with_images() -> Sketch {
+    sketch(["always", "large", "small"].map(service))
+}
+
+/// A machine of 64 GiB, with a GPU of 24 GiB.
+fn strong(lab: &Lab) {
+    lab.machine.change(|machine| {
+        machine.cpu = Some(Cpu { model: "x".to_owned(), threads: 16, cores: 8 });
+        machine.memory = Some(Memory { total: 64 * GIB, available: 32 * GIB });
+    });
+    lab.machine.change_gpus(|gpus| {
+        gpus.nvidia = Driver::Ready { version: "550.54.15".to_owned(), cuda: None };
+        let memory = Some(GpuMemory { total: 24 * GIB, free: 24 * GIB });
+        gpus.gpus
+            .insert(GpuId("GPU-1".to_owned()), ObservedGpu { memory, ..ObservedGpu::new(Vendor::Nvidia) });
+    });
+}
+
+/// The file without a word of a tier; what is watched is that nothing but the services of `tier` is made.
+fn write(lab: &Lab, tier: &str) {
+    let meant = TIERED.replace("services:", &format!("tier: {tier}\nservices:"));
+    lab.host.settle().desire(compiled_yaml(&meant));
+    lab.folder.write(TIERED.as_bytes());
+}
+
+fn running(lab: &Lab) -> Vec<String> {
+    let state = lab.shared().lock();
+    let alive = |(id, members): (&ResourceId, &Vec<aiplat_core::observed::ObservedContainer>)| {
+        members.iter().any(|member| member.state.is_alive()).then(|| id.key().to_owned())
+    };
+    state.observed.owned.iter().filter_map(alive).collect()
+}
+
+fn events(lab: &Lab, reason: &str) -> Vec<String> {
+    let events = lab.shared().lock().events.after(0);
+    events.into_iter().filter(|event| event.reason == reason).map(|event| event.message).collect()
+}
+
+#[test]
+fn the_tier_of_the_machine_decides_which_services_there_are() {
+    simulate(async {
+        let mut lab = Lab::new(&with_images(), 1);
+        strong(&lab);
+        write(&lab, "performance");
+        lab.boot();
+        lab.pass(30 * SECOND).await;
+        assert_eq!(running(&lab), ["always", "large"]);
+    });
+}
+
+#[test]
+fn a_tier_is_lost_only_when_the_machine_was_seen_twice_to_be_weaker_and_that_is_said_first() {
+    simulate(async {
+        let mut lab = Lab::new(&with_images(), 1);
+        strong(&lab);
+        write(&lab, "performance");
+        lab.boot();
+        lab.pass(40 * SECOND).await;
+
+        // One look, and then it is back: a hiccup.
+        lab.machine.change_gpus(|gpus| gpus.gpus.clear());
+        lab.pass(25 * SECOND).await;
+        assert_eq!(events(&lab, "TierInDoubt").len(), 1);
+        assert_eq!(running(&lab), ["always", "large"]);
+        strong(&lab);
+        lab.pass(61 * SECOND).await;
+        assert_eq!(
+            (running(&lab), events(&lab, "TierChanged")),
+            (vec!["always".to_owned(), "large".to_owned()], vec![])
+        );
+
+        // A driver that hangs says nothing of what there is.
+        lab.machine.change_gpus(|gpus| gpus.nvidia = Driver::Hung { call: "nvmlInit_v2".to_owned() });
+        lab.pass(300 * SECOND).await;
+        assert_eq!(running(&lab), ["always", "large"]);
+
+        // It is gone for good.
+        lab.machine.change_gpus(|gpus| {
+            gpus.gpus.clear();
+            gpus.nvidia = Driver::Absent;
+        });
+        write(&lab, "minimal");
+        lab.pass(120 * SECOND).await;
+        assert_eq!(running(&lab), ["always", "small"]);
+        let changed = events(&lab, "TierChanged");
+        assert_eq!(changed.len(), 1, "{changed:?}");
+        assert!(changed[0].contains("minimal from now on, and no longer performance"), "{changed:?}");
+    });
+}
+
+#[test]
+fn the_tier_is_the_same_after_a_restart_before_the_driver_answers() {
+    simulate(async {
+        let mut lab = Lab::new(&with_images(), 1);
+        strong(&lab);
+        write(&lab, "performance");
+        lab.boot();
+        lab.pass(30 * SECOND).await;
+        lab.kill();
+        lab.machine.change_gpus(|gpus| *gpus = aiplat_core::observed::GpuFacts::default());
+        lab.boot();
+        lab.pass(300 * SECOND).await;
+        assert_eq!(running(&lab), ["always", "large"]);
+    });
+}
+
+#[test]
+fn what_waits_for_room_goes_on_by_itself_when_there_is_some() {
+    simulate(async {
+        let mut lab = Lab::new(&sketch([service("db")]), 1);
+        lab.host.by_hand(|engine| engine.images.clear());
+        let with_room = |lab: &Lab, free: u64| {
+            let room = Some(Room { total: 100 * GIB, free, inodes: 0, inodes_free: 0 });
+            lab.machine.change(|machine| {
+                machine.file_systems.insert("/".to_owned(), FileSystem { room, ..FileSystem::default() });
+            });
+        };
+        let settings =
+            EngineSettings { data_root: "/var/lib/docker".to_owned(), ..EngineSettings::default() };
+        lab.host.by_hand(|engine| engine.settings = Some(settings));
+        with_room(&lab, GIB);
+        lab.boot();
+        lab.pass(60 * SECOND).await;
+        assert!(running(&lab).is_empty());
+        assert_eq!(events(&lab, "DiskPressure").len(), 1);
+        with_room(&lab, 50 * GIB);
+        lab.converged_within(90 * SECOND).await;
+        assert_eq!(running(&lab), ["db"]);
+        assert_eq!(events(&lab, "RoomEnough").len(), 1);
+    });
+}
+
+#[test]
+fn what_the_driver_tells_of_is_an_event_and_is_looked_at_at_once() {
+    simulate(async {
+        let mut lab = Lab::new(&sketch([service("db")]), 1);
+        strong(&lab);
+        lab.boot();
+        lab.converged_within(60 * SECOND).await;
+        lab.machine.change_gpus(|gpus| {
+            let gpu = gpus.gpus.get_mut(&GpuId("GPU-1".to_owned())).expect("it is there");
+            gpu.lost = Some("GPU is lost".to_owned());
+        });
+        lab.machine.tell(GpuEvent { gpu: Some(GpuId("GPU-1".to_owned())), kind: GpuEventKind::Xid(79) });
+        lab.pass(SECOND).await;
+        assert!(events(&lab, "GPUXid")[0].contains("XID 79"), "{:?}", events(&lab, "GPUXid"));
+        let state = lab.shared().lock();
+        let transitions = &state.ledger.get(&ResourceId::local()).expect("it has a record").transitions;
+        let ready = transitions.get(&ConditionType::GPUReady).expect("it is said");
+        assert_eq!(ready.status, aiplat_core::condition::Status::False);
+    });
+}
