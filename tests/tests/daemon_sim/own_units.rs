@@ -346,6 +346,14 @@ fn a_timer_is_started_and_its_runs_are_systemds() {
         assert_eq!(condition(&lab, ConditionType::Ready), (Status::False, Reason::RunFailed));
         let (_, message) = summary(&lab);
         assert!(message.contains("exit 3") && message.contains("no space"), "{message}");
+        {
+            let state = lab.shared().lock();
+            let world = state.world(lab.host.now()).expect("a file is in force");
+            let chain = status::why(&world, &ResourceId::unit("agent"));
+            let [why] = chain.as_slice() else { panic!("{chain:?}") };
+            let told = (why.sentence.matches("exit 3").count(), why.sentence.matches("no space").count());
+            assert_eq!(told, (1, 1), "one run is told of once: {}", why.sentence);
+        }
         assert_eq!(lab.systemd.calls().len(), 5, "the next run is its timer's");
         lab.systemd.by_hand(UNIT, |unit| unit.program = Program::Ends(Duration::from_secs(1), 0, ""));
         lab.systemd.fire(TIMER);

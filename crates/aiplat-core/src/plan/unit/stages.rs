@@ -39,7 +39,10 @@ impl Look<'_> {
                 Condition { kind: ConditionType::Healthy, status, reason, message }
             }
         });
+        // Of a run that a timer has started, its failure is told with the stage itself.
+        let job = Look { unit: self.service, ..*self };
         if !self.has_failed()
+            && !job.has_failed()
             && let Some(first) = stages.iter_mut().find(|it| it.status != Status::True)
         {
             first.message.push_str(&self.failed_before());
