@@ -13,6 +13,7 @@ use aiplat_tests::{
     lab::{Lab, simulate},
     sim::{
         App,
+        human::Foreign,
         listening::GATEWAY,
         systemd::{Program, Restarts, Unit},
     },
@@ -127,6 +128,34 @@ fn who_listens_in_its_place_is_named_and_is_in_the_diagnosis() {
         assert_eq!(found.holders, ["container 0123456789ab (process 7, `ollama`): 0.0.0.0"]);
         lab.systemd.by_hand(UNIT, |unit| unit.imposter = None);
         becomes(&lab, Word::Ready).await;
+    });
+}
+
+#[test]
+fn a_container_that_holds_the_port_is_named_by_its_name_also_on_the_hosts_network_and_behind_the_engines_proxy()
+ {
+    simulate(async {
+        let proxy = Owner::Unit("docker.service".to_owned());
+        for (name, owner) in [("nginx", None), ("docker-proxy", Some(proxy))] {
+            let mut lab = machine("", Unit::default());
+            lab.host.by_hand(|engine| {
+                let port = owner.is_some().then_some(11_434);
+                drop(engine.add_foreign(&Foreign { name: "lb".to_owned(), port, ..Foreign::default() }));
+            });
+            let id = lab.host.settle().engine.find("lb").expect("it is there").id.clone();
+            let owner = owner.unwrap_or(Owner::Container(ContainerId(id)));
+            let holder = Holder::Process { pid: 7, name: name.to_owned(), owner };
+            let imposter = Listener { address: IpAddr::from([0, 0, 0, 0]), holder };
+            lab.systemd.by_hand(UNIT, |unit| unit.imposter = Some(imposter));
+            lab.boot();
+            says(&lab, ConditionType::Listening, Status::False, Reason::PortHeldByOther).await;
+            let (_, message) = summary(&lab);
+            assert!(message.contains("held by container `lb`, which is not ours"), "{message}");
+            lab.pass(ENOUGH).await;
+            let found = diagnosis(&lab).expect("it was looked into");
+            assert!(found.holders[0].contains("container `lb`"), "{:?}", found.holders);
+            lab.kill();
+        }
     });
 }
 

@@ -8,7 +8,9 @@ use std::{
 
 use aiplat_core::{
     action::Action,
-    observed::{AsOf, FolderFacts, Instance, LoadState, ObservedUnit, UnitEvidence, elsewhere, stranger},
+    observed::{
+        AsOf, FolderFacts, Instance, LoadState, ObservedUnit, UnitEvidence, elsewhere, stranger, who,
+    },
     spec::ProbeKind,
 };
 use aiplat_host::{HostError, LogOptions, LogStream, UnitAnswer, UnitHint, Units, Usage};
@@ -74,7 +76,7 @@ impl Units for Systemd {
             let port = kind.port().unwrap_or_default();
             let found = inner.units.get(unit);
             let listeners = found.map(|found| found.listeners(unit)).unwrap_or_default();
-            let who = stranger(&listeners, address, unit);
+            let who = stranger(&listeners, address, unit).map(who);
             let said = match who {
                 Some(who) => Err(format!("{kind}: 200; but that was {who}")),
                 None if found.is_some_and(|found| found.answers(unit, address)) => Ok(format!("{kind}: 200")),

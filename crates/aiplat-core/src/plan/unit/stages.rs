@@ -61,9 +61,8 @@ impl Look<'_> {
         let port = self.spec.port()?;
         let facts = self.listening(port)?;
         let (unit, service) = (&self.spec.unit, &self.spec.service);
-        if let Some(who) = stranger(&facts.listeners, ASKED_AT, unit) {
-            // The engine listens for a container that publishes the port.
-            let who = gate::publisher(self.world, ASKED_AT, port).unwrap_or(who);
+        if let Some(stranger) = stranger(&facts.listeners, ASKED_AT, unit) {
+            let who = gate::holder(self.world, stranger, port);
             let message = format!(
                 "port {port} is held by {who}, not by {unit}: stop one of the two, or let one of them listen elsewhere"
             );
