@@ -277,6 +277,46 @@ fn a_failure_is_written_down_once_with_all_that_was_found_out() {
 }
 
 #[test]
+fn of_a_killed_run_no_process_is_named_and_what_follows_it_is_told_apart() {
+    simulate(async {
+        let lab = booted("    restart: \"no\"\n", Unit::default()).await;
+        becomes(&lab, Word::Ready).await;
+        let first = lab.systemd.unit(UNIT).invocation;
+        lab.systemd.kill(UNIT);
+        lab.pass(ENOUGH).await;
+        let found = diagnosis(&lab).expect("it was looked into");
+        assert_eq!(
+            (found.stage, found.state.as_str()),
+            (ConditionType::Active, "failed (failed), signal SIGKILL")
+        );
+        assert_eq!(
+            (found.holders, found.transcript.as_str()),
+            (Vec::new(), ""),
+            "what listened and answered is dead"
+        );
+        assert_eq!(found.run, first);
+
+        lab.systemd.by_hand(UNIT, |unit| unit.program = Program::Deaf);
+        lab.systemd.start_by_hand(UNIT);
+        says(&lab, ConditionType::Healthy, Status::False, Reason::ProbeFailed).await;
+        lab.pass(ENOUGH).await;
+        let found = diagnosis(&lab).expect("it was looked into");
+        assert_eq!((found.stage, found.run), (ConditionType::Healthy, lab.systemd.unit(UNIT).invocation));
+        assert_eq!(
+            (found.state.as_str(), found.holders.len()),
+            ("active (running)", 1),
+            "{:?}",
+            found.holders
+        );
+        let document = aiplatd::status::document(lab.shared(), 0);
+        let service =
+            document.services.into_iter().find(|service| service.name == "ollama").expect("it is there");
+        let detail = service.detail.unit.and_then(|unit| unit.diagnosis).expect("it is told");
+        assert!(detail.before.contains("failed with signal SIGKILL"), "{detail:?}");
+    });
+}
+
+#[test]
 fn no_secret_of_the_file_is_in_a_diagnosis() {
     simulate(async {
         let program = Program::Ends(Duration::from_millis(50), 3, "refused: canary-1 is no token");
