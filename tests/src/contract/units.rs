@@ -206,11 +206,8 @@ impl Asking<'_> {
     pub async fn files(&self, unit: &str, environment: &[(&str, &str)]) -> Action {
         let own = self.look(unit).await.own;
         let spec = wanted(unit, environment);
-        Action::WriteUnitFiles(Box::new(UnitFiles {
-            unit: unit.to_owned(),
-            drop_in: spec.drop_in(&own.environment_path),
-            environment: spec.environment_file(),
-        }))
+        let (drop_in, environment) = (spec.drop_in(&own.environment_path), spec.environment_file());
+        Action::WriteUnitFiles(Box::new(UnitFiles::over(&own, unit, drop_in, environment)))
     }
 
     /// Writes what the daemon writes for a unit of our own.
@@ -218,7 +215,7 @@ impl Asking<'_> {
         let own = self.look(&spec.unit).await.own;
         for (name, text) in spec.unit_files(&own.environment_path) {
             let environment = (name == spec.unit).then(|| spec.environment_file());
-            let file = UnitFile { unit: name.to_owned(), text, environment };
+            let file = UnitFile::over(&own, name, text, environment);
             self.apply(&Action::WriteUnit(Box::new(file))).await;
         }
     }

@@ -86,7 +86,10 @@ fn a_unit_of_ours_is_written_started_and_waited_for_without_a_reload() {
     simulate(async {
         let lab = booted(&own("/usr/bin/agent --fast", "    environment: {TOKEN: a}\n")).await;
         becomes(&lab, Word::Ready).await;
-        assert_eq!(lab.systemd.calls(), ["write unit file of my-agent.service", "start my-agent.service"]);
+        assert_eq!(
+            lab.systemd.calls(),
+            ["write unit file and environment of my-agent.service", "start my-agent.service"]
+        );
         let unit = lab.systemd.unit(UNIT);
         let text = unit.own.unit_file.expect("it is written");
         assert!(text.contains("\nExecStart=\"/usr/bin/agent\" \"--fast\"\n"), "{text}");
@@ -134,7 +137,7 @@ fn an_edited_variable_restarts_without_a_reload_and_a_stop_that_may_take_longer_
         lab.converged_within(ENOUGH).await;
         lab.write_yaml(&own("/usr/bin/agent", "    environment: {A: \"2\"}\n"));
         lab.pass(ENOUGH).await;
-        assert_eq!(since(&lab, 2), ["write unit file of my-agent.service", "restart my-agent.service"]);
+        assert_eq!(since(&lab, 2), ["write environment of my-agent.service", "restart my-agent.service"]);
         lab.write_yaml(&own("/usr/bin/agent", "    environment: {A: \"2\"}\n    stop_grace_period: 1m\n"));
         lab.pass(ENOUGH).await;
         assert_eq!(since(&lab, 4), ["write unit file of my-agent.service", "reload systemd (daemon-reload)"]);
@@ -143,6 +146,8 @@ fn an_edited_variable_restarts_without_a_reload_and_a_stop_that_may_take_longer_
         lab.pass(ENOUGH).await;
         let unit = lab.systemd.unit(UNIT);
         assert_eq!((unit.own.environment, unit.effective), (None, Some(Default::default())));
+        let write = "write unit file of my-agent.service and remove its environment";
+        assert_eq!(since(&lab, 6).first().map(String::as_str), Some(write));
         lab.converged_within(ENOUGH).await;
     });
 }
@@ -430,16 +435,15 @@ fn a_diff_of_a_new_unit_of_ours_has_all_that_will_be_done() {
         .await
         .expect("a plan");
         let actions = reply.preview.waves.iter().flat_map(|wave| &wave.actions);
-        let said: Vec<&str> = actions
-            .filter(|it| matches!(it.resource.kind, Kind::Unit | Kind::Host))
-            .map(|it| it.action.as_str())
-            .collect();
+        let of_unit = actions.filter(|it| matches!(it.resource.kind, Kind::Unit | Kind::Host));
+        let said: Vec<(&str, &str)> = of_unit.map(|it| (it.action.as_str(), it.cause.as_str())).collect();
+        let new = "the unit is new, and has no file yet";
         assert_eq!(
             said,
             [
-                "write unit file of my-agent.service",
-                "write unit file of my-agent.timer",
-                "start my-agent.timer"
+                ("write unit file of my-agent.service", new),
+                ("write unit file of my-agent.timer", new),
+                ("start my-agent.timer", "it is not started and all it needs is ready")
             ]
         );
     });

@@ -143,7 +143,7 @@ fn a_changed_value_restarts_it_without_a_reload_and_takes_its_follower_along() {
         assert_eq!(lab.systemd.reloads(), before.0, "{:?}", lab.systemd.calls());
         assert_eq!(
             &lab.systemd.calls()[3..],
-            ["write drop-in and environment of ollama.service", "restart ollama.service"]
+            ["write environment of ollama.service", "restart ollama.service"]
         );
         lab.converged_within(ENOUGH).await;
         assert_eq!(web_runs(&lab), before.1 + 1);

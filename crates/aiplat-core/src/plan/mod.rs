@@ -286,6 +286,8 @@ pub enum Cause {
     },
     /// A unit's drop-in or environment was changed or removed by somebody else.
     FilesMeddledWith,
+    /// A unit of ours has no file yet.
+    UnitFileNew,
     /// The file of a unit of ours is not as platform.yaml says.
     UnitFileDiffers {
         /// Field names; empty when none is known, or nothing has been written yet.
@@ -438,6 +440,7 @@ impl fmt::Display for Cause {
             }
             Self::FilesDiffer { changed } => f.write_str(&Self::fields(changed)),
             Self::FilesMeddledWith => f.write_str("somebody has changed or removed them"),
+            Self::UnitFileNew => f.write_str("the unit is new, and has no file yet"),
             Self::UnitFileDiffers { changed } if changed.is_empty() => {
                 f.write_str("it is not as platform.yaml says")
             }

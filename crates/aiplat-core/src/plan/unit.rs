@@ -256,7 +256,7 @@ impl Look<'_> {
         if own.drop_in.as_ref() == Some(&drop_in) && own.environment.as_ref() == Some(&environment) {
             return None;
         }
-        let files = UnitFiles { unit: self.spec.unit.clone(), drop_in, environment };
+        let files = UnitFiles::over(own, &self.spec.unit, drop_in, environment);
         Some((Action::WriteUnitFiles(Box::new(files)), self.files_cause()))
     }
 
