@@ -33,3 +33,4 @@ pub mod status;
 pub mod status_file;
 pub mod store;
 pub mod surroundings;
+mod unit_files;
