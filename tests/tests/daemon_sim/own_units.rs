@@ -199,6 +199,28 @@ fn a_unit_that_somebody_else_brings_is_never_written_over() {
 }
 
 #[test]
+fn what_runs_under_a_name_that_is_taken_serves_nobody_and_takes_no_order() {
+    simulate(async {
+        let mut lab = Lab::new(&sketch([service("web")]), 1);
+        lab.systemd.install(UNIT, Unit::default());
+        lab.systemd.start_by_hand(UNIT);
+        lab.write_yaml(&own("/usr/bin/agent", ""));
+        lab.boot();
+        lab.pass(ENOUGH).await;
+        assert_eq!(lab.systemd.unit(UNIT).active, ActiveState::Active);
+        assert_eq!(condition(&lab, ConditionType::Ready), (Status::False, Reason::NameTaken));
+        assert_eq!(web_runs(&lab), 0, "its dependant waits");
+        let state = lab.shared().lock();
+        let world = state.world(lab.host.now()).expect("a file is in force");
+        for command in [plan::Command::Start, plan::Command::Stop, plan::Command::Restart] {
+            let why = plan::refused(&world, &ResourceId::unit("agent"), command);
+            assert!(why.is_some_and(|why| why.contains("choose another `unit:`")), "{command:?}");
+        }
+        assert_eq!(lab.systemd.calls(), Vec::<String>::new());
+    });
+}
+
+#[test]
 fn a_file_of_an_administrators_is_never_written_over_and_one_that_says_the_same_is_taken_over() {
     simulate(async {
         let mut lab = booted(&own("/usr/bin/agent", "")).await;

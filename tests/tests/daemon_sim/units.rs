@@ -438,6 +438,35 @@ fn a_unit_file_that_is_written_anew_is_an_event_and_no_drift() {
 }
 
 #[test]
+fn a_unit_file_that_is_written_anew_without_a_word_to_systemd_is_an_event_within_seconds_whoever_looks_first()
+{
+    simulate(async {
+        let mut unit = Unit::default();
+        unit.seen.fragment_stamp = Some(FileStamp("0".to_owned()));
+        let lab = booted(HOST, unit).await;
+        becomes(&lab, Word::Ready).await;
+        let written = |lab: &Lab| {
+            let events = lab.shared().lock().events.newest(100);
+            let counts =
+                events.iter().filter(|event| event.reason == "UnitFileChanged").map(|event| event.count);
+            counts.sum::<u32>()
+        };
+        for (times, is_asked_for_a_diff) in [(1, false), (2, true)] {
+            let stamp = Some(FileStamp(times.to_string()));
+            lab.systemd.by_hand_unseen(UNIT, |unit| unit.seen.fragment_stamp = stamp);
+            if is_asked_for_a_diff {
+                aiplatd::spec::diff(lab.shared(), None).await.expect("a plan");
+            } else {
+                lab.pass(Duration::from_secs(6)).await;
+            }
+            assert_eq!(written(&lab), times);
+        }
+        lab.pass(Duration::from_secs(300)).await;
+        assert_eq!((written(&lab), summary(&lab).0), (2, Word::Ready));
+    });
+}
+
+#[test]
 fn a_value_that_somebody_else_sets_is_named_and_not_fought_over() {
     simulate(async {
         let wrapped = BTreeMap::from([("OLLAMA_HOST".to_owned(), "10.0.0.1".to_owned())]);
@@ -508,35 +537,6 @@ fn stop_restart_and_suspend_are_those_of_any_service() {
         lab.pass(Duration::from_secs(120)).await;
         assert_eq!(lab.systemd.calls().len(), calls);
         order(&lab, Command::Resume);
-#[test]
-fn a_unit_file_that_is_written_anew_without_a_word_to_systemd_is_an_event_within_seconds_whoever_looks_first()
-{
-    simulate(async {
-        let mut unit = Unit::default();
-        unit.seen.fragment_stamp = Some(FileStamp("0".to_owned()));
-        let lab = booted(HOST, unit).await;
-        becomes(&lab, Word::Ready).await;
-        let written = |lab: &Lab| {
-            let events = lab.shared().lock().events.newest(100);
-            let counts =
-                events.iter().filter(|event| event.reason == "UnitFileChanged").map(|event| event.count);
-            counts.sum::<u32>()
-        };
-        for (times, is_asked_for_a_diff) in [(1, false), (2, true)] {
-            let stamp = Some(FileStamp(times.to_string()));
-            lab.systemd.by_hand_unseen(UNIT, |unit| unit.seen.fragment_stamp = stamp);
-            if is_asked_for_a_diff {
-                aiplatd::spec::diff(lab.shared(), None).await.expect("a plan");
-            } else {
-                lab.pass(Duration::from_secs(6)).await;
-            }
-            assert_eq!(written(&lab), times);
-        }
-        lab.pass(Duration::from_secs(300)).await;
-        assert_eq!((written(&lab), summary(&lab).0), (2, Word::Ready));
-    });
-}
-
         becomes(&lab, Word::Ready).await;
     });
 }

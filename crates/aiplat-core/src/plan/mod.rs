@@ -30,7 +30,7 @@ pub use gate::{Gate, ports_in_doubt};
 pub use instances::programs;
 pub use members::Members;
 pub use moved::{Moved, image_now, moved};
-pub use orders::{Command, order};
+pub use orders::{Command, order, refused};
 pub use prune::{FILE_REFUSED, Kept, left_volumes, mounted_by, removable_volume};
 pub use readiness::{Readiness, incarnation, readiness, replacement_pending};
 pub use record::{Entry, entries};

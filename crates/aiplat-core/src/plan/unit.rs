@@ -61,6 +61,13 @@ pub(super) fn readiness(world: &World<'_>, id: &ResourceId, condition: Dependenc
     }
 }
 
+/// What keeps aiplatd from starting the unit `id`, and only somebody else can change.
+pub(super) fn in_the_way(world: &World<'_>, id: &ResourceId) -> Option<(Reason, String)> {
+    let look = Look::of(world, id, world.desired.units.get(id)?)?;
+    let unmasks = look.spec.management == Management::Full;
+    look.trouble().filter(|(reason, _)| !(unmasks && *reason == Reason::UnitMasked))
+}
+
 /// Whether a change of its environment waits to be carried out, and nothing keeps it from being: dependants wait for it.
 pub(super) fn restart_pending(world: &World<'_>, id: &ResourceId) -> bool {
     let Some(spec) = world.desired.units.get(id) else { return false };
@@ -200,7 +207,10 @@ impl Look<'_> {
                     Action::Unit { unit: name.to_owned(), verb: UnitVerb::Stop },
                     Cause::StopOrdered,
                 ),
-                None => Step::unsatisfied(Reason::StoppedByHand, running::stopped_by_hand(self.id, order)),
+                None => Step::unsatisfied(
+                    Reason::StoppedByHand,
+                    running::stopped_by_hand(self.world, self.id, order),
+                ),
             });
         }
         let is_up = matches!(self.unit.active, ActiveState::Active | ActiveState::Reloading);

@@ -115,6 +115,7 @@ fn well_state(server: &Server) -> crate::support::server::State {
         logs: state.logs.clone(),
         asked: Vec::new(),
         after_apply: None,
+        refused: None,
         refusal: None,
     }
 }

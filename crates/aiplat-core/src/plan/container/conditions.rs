@@ -105,7 +105,7 @@ impl Look<'_> {
             return Condition::abnormal(
                 kind,
                 Reason::StoppedByHand,
-                running::stopped_by_hand(self.id, order),
+                running::stopped_by_hand(self.world, self.id, order),
             );
         }
         let evidence = ended::evidence(self.world, self.id, self.spec, current);

@@ -38,6 +38,8 @@ pub(crate) struct State {
     pub(crate) asked: Vec<(String, String)>,
     /// The state after an apply.
     pub(crate) after_apply: Option<StatusDoc>,
+    /// An order to this service is refused with this sentence.
+    pub(crate) refused: Option<(String, String)>,
     /// Answers everything with this.
     pub(crate) refusal: Option<(u16, String)>,
 }
@@ -63,6 +65,7 @@ impl Server {
             logs: BTreeMap::new(),
             asked: Vec::new(),
             after_apply: None,
+            refused: None,
             refusal: None,
         }));
         let (stop, stopped) = oneshot::channel();
@@ -187,7 +190,12 @@ async fn answer(
         (Method::POST, path) if path.starts_with("/v1/services/") && path.ends_with("/pull") => {
             json(ok, &lock().pull)
         }
-        (Method::POST, path) if path.starts_with("/v1/services/") => json(ok, &Done::default()),
+        (Method::POST, path) if path.starts_with("/v1/services/") => match lock().refused.clone() {
+            Some((name, message)) if path.starts_with(&format!("/v1/services/{name}/")) => {
+                json(StatusCode::CONFLICT, &Error { message })
+            }
+            Some(_) | None => json(ok, &Done::default()),
+        },
         (Method::GET, "/v1/history") => json(ok, &lock().history),
         (Method::GET, path) if path.starts_with("/v1/history/") => {
             let number = path.trim_start_matches("/v1/history/").parse().unwrap_or_default();
