@@ -20,6 +20,7 @@
 //!
 //! Errors have a status of 4xx or 5xx and an [`Error`] as their body.
 
+mod systemd;
 mod unit;
 
 use aiplat_core::{
@@ -31,6 +32,7 @@ use aiplat_core::{
 };
 use serde::{Deserialize, Serialize};
 
+pub use systemd::{FailedUnit, SystemdReport};
 pub use unit::{DiagnosisDetail, TimerDetail, UnitDetail, UnitVariable};
 
 /// The state of everything at one moment: what every read verb renders, and what `status.json` holds.

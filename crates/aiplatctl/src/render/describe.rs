@@ -209,12 +209,8 @@ fn diagnosis(out: &mut String, view: View, unit: &UnitDetail, detail: &ServiceDe
         list(&mut facts, narrow, "Denied", denials);
         // What is above tells of a run that is over.
         let is_over = unit.timer.is_none() && detail.run.is_some() && *run != detail.run;
-        fact(
-            &mut facts,
-            narrow,
-            "Run since",
-            &clean(&is_over.then(|| run_now(unit, detail)).unwrap_or_default()),
-        );
+        let now = if is_over { run_now(unit, detail) } else { String::new() };
+        fact(&mut facts, narrow, "Run since", &clean(&now));
     }
     if !journal.is_empty() {
         facts.push_str("Journal:\n");

@@ -9,11 +9,12 @@ use std::{
 use aiplat_core::{
     action::Action,
     observed::{
-        AsOf, FolderFacts, Instance, LoadState, ObservedUnit, UnitEvidence, elsewhere, stranger, who,
+        ActiveState, AsOf, FolderFacts, Instance, LoadState, ObservedUnit, UnitEvidence, elsewhere, stranger,
+        who,
     },
     spec::ProbeKind,
 };
-use aiplat_host::{HostError, LogOptions, LogStream, UnitAnswer, UnitHint, Units, Usage};
+use aiplat_host::{HostError, LogOptions, LogStream, SystemdOverview, UnitAnswer, UnitHint, Units, Usage};
 use futures_util::{
     FutureExt, StreamExt,
     future::BoxFuture,
@@ -21,7 +22,7 @@ use futures_util::{
 };
 use tokio::{sync::broadcast, time::sleep};
 
-use super::{Systemd, apply::away, files::absent};
+use super::{Systemd, Unit, apply::away, files::absent};
 
 impl Units for Systemd {
     fn observe<'a>(&'a self, unit: &'a str) -> BoxFuture<'a, Result<ObservedUnit, HostError>> {
@@ -131,6 +132,24 @@ impl Units for Systemd {
             sleep(Duration::from_millis(1)).await;
             let inner = self.lock();
             inner.instances.iter().filter(|it| programs.contains(&it.program)).cloned().collect()
+        }
+        .boxed()
+    }
+
+    fn overview(&self, units: BTreeSet<String>) -> BoxFuture<'_, Result<SystemdOverview, HostError>> {
+        async move {
+            sleep(Duration::from_millis(1)).await;
+            let inner = self.lock();
+            if let Some(reason) = &inner.away {
+                return Err(away(reason));
+            }
+            let has_failed = |(name, unit): (&String, &Unit)| {
+                let of = units.contains(name).then(|| name.clone()).into_iter().collect();
+                (unit.seen.active == ActiveState::Failed).then(|| (name.clone(), of))
+            };
+            let failed: BTreeMap<String, Vec<String>> = inner.units.iter().filter_map(has_failed).collect();
+            let state = if failed.is_empty() { "running" } else { "degraded" }.to_owned();
+            Ok(SystemdOverview { version: "257".to_owned(), state, failed })
         }
         .boxed()
     }

@@ -10,7 +10,7 @@ use std::{
 
 use aiplat_api::v1::{
     ApplyReply, DiffReply, Done, Error, LogRecord, PruneReply, PruneRequest, PullReply, RevisionInfo,
-    RevisionText, StatusDoc, Version,
+    RevisionText, StatusDoc, SystemdReport, Version,
 };
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
@@ -38,6 +38,8 @@ pub(crate) struct State {
     pub(crate) asked: Vec<(String, String)>,
     /// The state after an apply.
     pub(crate) after_apply: Option<StatusDoc>,
+    /// What systemd says of itself; `None`: it does not answer.
+    pub(crate) systemd: Option<SystemdReport>,
     /// An order to this service is refused with this sentence.
     pub(crate) refused: Option<(String, String)>,
     /// Answers everything with this.
@@ -65,6 +67,7 @@ impl Server {
             logs: BTreeMap::new(),
             asked: Vec::new(),
             after_apply: None,
+            systemd: None,
             refused: None,
             refusal: None,
         }));
@@ -172,6 +175,12 @@ async fn answer(
                 lock().doc.events.iter().filter(|event| event.number > after).cloned().collect();
             json(ok, &events)
         }
+        (Method::GET, "/v1/systemd") => match &lock().systemd {
+            Some(report) => json(ok, report),
+            None => {
+                json(StatusCode::BAD_GATEWAY, &Error { message: "the system bus does not answer".to_owned() })
+            }
+        },
         (Method::POST, "/v1/diff") => json(ok, &lock().diff),
         (Method::POST, "/v1/apply") => {
             let mut state = lock();
