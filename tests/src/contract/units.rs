@@ -104,6 +104,9 @@ pub const CLAUSES: &[(&str, Clause)] = &[
     ("what has failed is known by its exit code and its last words, until it is forgiven", |host| {
         life::failure(host).boxed_local()
     }),
+    ("systemd as a whole names what has failed, and who asks for it", |host| {
+        life::as_a_whole(host).boxed_local()
+    }),
     ("what is killed is known by the signal", |host| life::kill(host).boxed_local()),
     ("systemd starts again by itself what its file says so of", |host| life::restarted(host).boxed_local()),
     ("a stop while systemd waits with its restart is for good", |host| {

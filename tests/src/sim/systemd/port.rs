@@ -144,8 +144,10 @@ impl Units for Systemd {
                 return Err(away(reason));
             }
             let has_failed = |(name, unit): (&String, &Unit)| {
-                let of = units.contains(name).then(|| name.clone()).into_iter().collect();
-                (unit.seen.active == ActiveState::Failed).then(|| (name.clone(), of))
+                let needs =
+                    |it: &&String| *it == name || inner.units.get(*it).is_some_and(|other| other.names(name));
+                let of = || (name.clone(), units.iter().filter(needs).cloned().collect());
+                (unit.seen.active == ActiveState::Failed).then(of)
             };
             let failed: BTreeMap<String, Vec<String>> = inner.units.iter().filter_map(has_failed).collect();
             let state = if failed.is_empty() { "running" } else { "degraded" }.to_owned();
