@@ -7,7 +7,7 @@ use aiplat_core::{
     action::{Action, UnitVerb},
     fingerprint,
     ledger::{Order, Until},
-    plan::{Command, Entry, World, image_now, order},
+    plan::{Command, Entry, World, image_now, order, refused},
     spec::Platform,
 };
 
@@ -34,6 +34,9 @@ pub fn take(world: &World<'_>, id: &ResourceId, command: Command, lasts: Option<
     let suspended = world.ledger.suspension(id, world.now).is_some();
     let is_for_nobody = !is_asked_for(world.desired, id);
     if (suspended && command.acts()) || (is_for_nobody && !(suspended && command == Command::Resume)) {
+        return None;
+    }
+    if refused(world, id, command).is_some() {
         return None;
     }
     let by = Order { by: "uid 0".to_owned(), wall_ms: 0 };

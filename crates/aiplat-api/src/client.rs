@@ -20,7 +20,8 @@ use aiplat_core::plan::Command;
 
 use crate::v1::{
     ApplyReply, ApplyRequest, DiffReply, DiffRequest, Done, Error, Event, LogRecord, PruneReply,
-    PruneRequest, PullReply, RevisionInfo, RevisionText, RollbackRequest, ServiceUsage, StatusDoc, Version,
+    PruneRequest, PullReply, RevisionInfo, RevisionText, RollbackRequest, ServiceUsage, StatusDoc,
+    SystemdReport, Version,
 };
 
 /// No answer that is read as a whole may be larger: the status of 2,000 services is 20 MB.
@@ -282,6 +283,11 @@ impl Client {
     /// `GET /v1/usage`
     pub async fn usage(&self) -> Result<Vec<ServiceUsage>, ClientError> {
         self.json(Call::get("/v1/usage")).await
+    }
+
+    /// `GET /v1/systemd`
+    pub async fn systemd(&self) -> Result<SystemdReport, ClientError> {
+        self.json(Call::get("/v1/systemd")).await
     }
 
     /// `GET /v1/history`

@@ -21,6 +21,7 @@
 //! Errors have a status of 4xx or 5xx and an [`Error`] as their body.
 
 mod host;
+mod systemd;
 mod unit;
 
 use aiplat_core::{
@@ -33,6 +34,7 @@ use aiplat_core::{
 use serde::{Deserialize, Serialize};
 
 pub use host::{EngineStatus, FileSystemStatus, GpuProcessStatus, GpuStatus, HostStatus, TierStatus};
+pub use systemd::{FailedUnit, SystemdReport};
 pub use unit::{DiagnosisDetail, TimerDetail, UnitDetail, UnitVariable};
 
 /// The state of everything at one moment: what every read verb renders, and what `status.json` holds.

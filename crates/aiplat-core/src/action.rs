@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 use crate::{
     ResourceId,
     fingerprint::Fingerprint,
-    observed::ContainerId,
+    observed::{ContainerId, OwnFiles},
     spec::{
         Attachment, ContainerSpec, ContentHash, FileSpec, InstanceId, Limits, NetworkSpec, Platform,
         VolumeSpec,
@@ -169,6 +169,8 @@ pub struct UnitFiles {
     pub drop_in: String,
     /// The environment's text.
     pub environment: String,
+    /// Which of them are others than those that are there; for a person.
+    pub touched: Touched,
 }
 
 /// The file of a unit of ours, or of its timer.
@@ -180,6 +182,75 @@ pub struct UnitFile {
     pub text: String,
     /// The environment's text; `None`: there is to be none.
     pub environment: Option<String>,
+    /// Which of them are others than those that are there; for a person.
+    pub touched: Touched,
+}
+
+/// What becomes of the two files that an action is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Touched {
+    /// The drop-in, or the unit's file, is written.
+    pub text: bool,
+    /// What becomes of the environment.
+    pub environment: Change,
+}
+
+/// What becomes of a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Change {
+    /// It is as it should be.
+    Stays,
+    /// It is written.
+    Written,
+    /// It is taken away.
+    Removed,
+}
+
+impl Change {
+    fn of(there: Option<&String>, wanted: Option<&String>) -> Self {
+        match (there, wanted) {
+            (there, wanted) if there == wanted => Self::Stays,
+            (_, Some(_)) => Self::Written,
+            (_, None) => Self::Removed,
+        }
+    }
+}
+
+impl Touched {
+    /// `write drop-in and environment of ollama.service`, where the file with the text is called `text`.
+    fn describe(self, text: &str, unit: &str) -> String {
+        match (self.text, self.environment) {
+            (true, Change::Written) => format!("write {text} and environment of {unit}"),
+            (true, Change::Removed) => format!("write {text} of {unit} and remove its environment"),
+            (true | false, Change::Stays) => format!("write {text} of {unit}"),
+            (false, Change::Written) => format!("write environment of {unit}"),
+            (false, Change::Removed) => format!("remove environment of {unit}"),
+        }
+    }
+}
+
+impl UnitFiles {
+    /// The files of `unit`, in place of those that were `seen`.
+    #[must_use]
+    pub fn over(seen: &OwnFiles, unit: &str, drop_in: String, environment: String) -> Self {
+        let touched = Touched {
+            text: seen.drop_in.as_ref() != Some(&drop_in),
+            environment: Change::of(seen.environment.as_ref(), Some(&environment)),
+        };
+        Self { unit: unit.to_owned(), drop_in, environment, touched }
+    }
+}
+
+impl UnitFile {
+    /// The file of `unit`, in place of what was `seen`.
+    #[must_use]
+    pub fn over(seen: &OwnFiles, unit: &str, text: String, environment: Option<String>) -> Self {
+        let touched = Touched {
+            text: seen.unit_file.as_ref() != Some(&text),
+            environment: Change::of(seen.environment.as_ref(), environment.as_ref()),
+        };
+        Self { unit: unit.to_owned(), text, environment, touched }
+    }
 }
 
 impl UnitVerb {
@@ -383,9 +454,9 @@ impl fmt::Display for Action {
             Self::UpdateLimits { id, .. } => write!(f, "{verb} limits of container {id}"),
             Self::WriteFile(write) => write!(f, "{verb} file {}", write.spec.path),
             Self::RemoveFile { path, .. } => write!(f, "{verb} file {path}"),
-            Self::WriteUnitFiles(files) => write!(f, "{verb} drop-in and environment of {}", files.unit),
+            Self::WriteUnitFiles(files) => f.write_str(&files.touched.describe("drop-in", &files.unit)),
             Self::RemoveUnitFiles { unit } => write!(f, "{verb} drop-in and environment of {unit}"),
-            Self::WriteUnit(file) => write!(f, "{verb} unit file of {}", file.unit),
+            Self::WriteUnit(file) => f.write_str(&file.touched.describe("unit file", &file.unit)),
             Self::RemoveUnit { unit } => write!(f, "{verb} unit file of {unit}"),
             Self::ReloadSystemd => write!(f, "{verb} systemd (daemon-reload)"),
             Self::Unit { unit, .. } => write!(f, "{verb} {unit}"),

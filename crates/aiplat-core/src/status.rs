@@ -32,7 +32,9 @@ pub struct Link {
 pub fn summary(world: &World<'_>, id: &ResourceId, step: &Step) -> Summary {
     let word = word(world, id, step);
     let message = match word {
-        Word::Ready | Word::Completed => String::new(),
+        // It is no fault of the service, and a person should know.
+        Word::Ready => message_of(step, ConditionType::SecondInstance),
+        Word::Completed => String::new(),
         Word::CrashLoop => {
             let looping = message_of(step, ConditionType::CrashLoop);
             let next = message_of(step, ConditionType::Started);

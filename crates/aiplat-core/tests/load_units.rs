@@ -40,6 +40,29 @@ fn a_value_is_written_so_that_systemd_reads_it_back() {
 }
 
 #[test]
+fn what_aiplatd_stands_on_is_only_looked_at_and_itself_not_even_that() {
+    let with = |unit: &str, more: &str| {
+        let text = format!("  base:\n    provider: {{type: systemd, options: {{unit: {unit}}}}}\n{more}");
+        (codes(&with_services(&text)), report(&text))
+    };
+    let observed = "    management: observe\n";
+    for unit in ["docker", "docker.service", "containerd.service", "dbus.service"] {
+        for more in ["", "    management: configure\n", "    management: full\n"] {
+            let (codes, report) = with(unit, more);
+            assert_eq!(codes, ["not-for-a-unit"], "{unit} {more}");
+            assert!(report.contains("write `management: observe`"), "{report}");
+        }
+        let (codes, _) = with(unit, observed);
+        assert_eq!(codes, Vec::<String>::new(), "{unit}");
+    }
+    for more in ["", observed] {
+        let (codes, report) = with("aiplatd", more);
+        assert_eq!(codes, ["not-for-a-unit"]);
+        assert!(report.contains("which would stop and restart itself"), "{report}");
+    }
+}
+
+#[test]
 fn units_and_containers_depend_on_each_other_and_find_each_other() {
     let text = with_services(&format!(
         "{OLLAMA}    depends_on: [db]\n  db: {{image: x}}\n  web:\n    image: x\n    depends_on: {{ollama: {{condition: service_healthy}}}}\n  alone: {{image: x, extra_hosts: [\"ollama=10.0.0.1\"], depends_on: [ollama]}}\n"

@@ -17,7 +17,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 pub use port::{
     Backend, FileHost, Gpus, Hint, HostError, HostErrorKind, LogLine, LogOptions, LogStream, Machine,
-    Progress, Target, UnitAnswer, UnitHint, Units, Usage,
+    Progress, SystemdOverview, Target, UnitAnswer, UnitHint, Units, Usage,
 };
 
 /// What these locks guard is whole between any two statements, so a panic elsewhere does not spoil it.

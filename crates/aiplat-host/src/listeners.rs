@@ -54,7 +54,7 @@ fn held_port(port: u16, protocol: Protocol, listener: Listener) -> Option<HeldPo
     }
     let (of, container) = match owner {
         Owner::Unit(unit) => (format!(" of {unit}"), None),
-        Owner::Container(id) => (format!(" in container {}", id.short()), Some(id)),
+        Owner::Container(id) => (String::new(), Some(id)),
         Owner::Nothing => (String::new(), None),
     };
     Some(HeldPort { port, protocol, address, by: format!("process `{name}` (pid {pid}){of}"), container })

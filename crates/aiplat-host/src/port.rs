@@ -285,6 +285,9 @@ pub trait Units: Send + Sync + 'static {
     /// The processes of the machine that run one of `programs`.
     fn instances(&self, programs: BTreeSet<String>) -> BoxFuture<'_, Vec<Instance>>;
 
+    /// What systemd says of itself, and which of `units` need one that has failed.
+    fn overview(&self, units: BTreeSet<String>) -> BoxFuture<'_, Result<SystemdOverview, HostError>>;
+
     /// systemd's version as of the last contact.
     fn version(&self) -> Option<String> {
         None
@@ -308,6 +311,17 @@ pub trait Gpus: Send + Sync + 'static {
     ///
     /// [`Driver::Hung`]: aiplat_core::observed::Driver::Hung
     fn events(&self) -> BoxStream<'static, GpuEvent>;
+}
+
+/// systemd as a whole.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SystemdOverview {
+    /// Its version: `252.39-1~deb12u1`.
+    pub version: String,
+    /// `SystemState`: `running`, `degraded`, `starting`, ...
+    pub state: String,
+    /// The units that have failed, and which of those that were asked about are it, or name it in their files.
+    pub failed: BTreeMap<String, Vec<String>>,
 }
 
 impl HostError {

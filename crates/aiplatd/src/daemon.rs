@@ -166,6 +166,8 @@ impl Daemon {
         tasks.spawn(machine::follow(Arc::clone(&shared)));
         let files = Arc::clone(&shared);
         tasks.spawn(async move { files.follow_files().await });
+        let unit_files = Arc::clone(&shared);
+        tasks.spawn(async move { unit_files.follow_unit_files().await });
         if !options.once {
             tasks.spawn(spec::follow(Arc::clone(&shared)));
             tasks.spawn(notify::follow_status(Arc::clone(&shared)));

@@ -34,3 +34,4 @@ pub mod status;
 pub mod status_file;
 pub mod store;
 pub mod surroundings;
+mod unit_files;

@@ -212,7 +212,7 @@ impl Shared {
             }
         }
         self.note_systemd_back();
-        self.note_rewritten(id, &seen);
+        self.note_rewritten(Some(id), &seen);
         // Who waits for systemd to read a drop-in sees that it has.
         let waiting = self.lock().record(Observed::Units(seen), &self.instance, self.clock.now());
         self.schedule(waiting);
@@ -255,31 +255,9 @@ impl Shared {
                 seen.push((name, unit));
             }
         }
+        // What is seen here for the first time is no news to the next look.
+        self.note_rewritten(None, &seen);
         self.lock().observed.record(Observed::Units(seen), &self.instance, self.clock.now());
-    }
-
-    /// The program's own unit file is not ours, and an upgrade may write it anew: worth an event, and no drift.
-    fn note_rewritten(&self, looked_at: &ResourceId, seen: &[(String, ObservedUnit)]) {
-        let mut state = self.lock();
-        for (name, unit) in seen {
-            // What we write ourselves is written anew by us.
-            if unit.fragment == unit.own.unit_path && state.owns(name) {
-                continue;
-            }
-            let units = state.desired.iter().flat_map(|desired| &desired.units);
-            let mut of = units.filter(|(_, spec)| spec.unit == *name).map(|(id, _)| id.clone());
-            let id = of.next().unwrap_or_else(|| looked_at.clone());
-            drop(of);
-            let before = state.observed.units.get(name).filter(|before| before.fragment == unit.fragment);
-            let stamp = before.and_then(|before| before.fragment_stamp.clone());
-            if stamp.is_some() && unit.fragment_stamp.is_some() && stamp != unit.fragment_stamp {
-                let said = format!(
-                    "{} was written anew by somebody else; what aiplatd adds to it stays",
-                    unit.fragment
-                );
-                state.events.note(self.clock.wall_ms(), "UnitFileChanged", &id.to_string(), said);
-            }
-        }
     }
 
     fn note_systemd_back(&self) {

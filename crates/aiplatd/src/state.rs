@@ -9,7 +9,7 @@ use aiplat_core::{
     Kind, ResourceId, Timestamp,
     condition::{ConditionType, Status},
     ledger::{Ledger, Record, Transition},
-    observed::{Incarnation, Listing, Observed, ObservedImage, ObservedState},
+    observed::{FileStamp, Incarnation, Listing, Observed, ObservedImage, ObservedState},
     plan::{self, Step, Verdict, World},
     preview,
     spec::{InstanceId, Platform, Removals},
@@ -127,6 +127,17 @@ impl State {
         all.filter(|(_, of)| *id == ResourceId::systemd() || *of == id)
             .map(|(name, _)| name.to_owned())
             .collect()
+    }
+
+    /// The files of the units, with whose they are and what they looked like when systemd was last asked.
+    #[must_use]
+    pub fn unit_files(&self) -> BTreeMap<String, (ResourceId, FileStamp)> {
+        let Some(world) = self.world(Timestamp::ZERO) else { return BTreeMap::new() };
+        let file = |(name, id): (&str, &ResourceId)| {
+            let unit = self.observed.units.get(name)?;
+            Some((unit.fragment.clone(), (id.clone(), unit.fragment_stamp.clone()?)))
+        };
+        plan::units(&world).into_iter().filter_map(file).collect()
     }
 
     /// Whether the file of the unit `name` is ours.

@@ -3,6 +3,7 @@
 mod host;
 mod service;
 mod units;
+mod worst;
 
 use aiplat_api::v1::{GateStatus, PlatformStatus, ResourceStatus, ServiceStatus, StatusCondition, StatusDoc};
 use aiplat_core::{
@@ -207,8 +208,9 @@ fn sentence(state: &State, services: &[ServiceStatus]) -> String {
     };
     let well = in_file(services).filter(|service| is_well(service)).count();
     let mut text = format!("{}: {well} of {} services ready", desired.name, in_file(services).count());
-    let unwell = in_file(services).find(|service| !is_well(service));
-    let first = unwell.or_else(|| in_file(services).find(|service| service.status == Word::Degraded));
+    let unwell: Vec<&ServiceStatus> = in_file(services).filter(|service| !is_well(service)).collect();
+    let first =
+        worst::worst(&unwell).or_else(|| in_file(services).find(|service| service.status == Word::Degraded));
     if let Some(reason) = &state.observed.engine.away {
         text.push_str(&format!("; the engine does not answer ({reason})"));
     } else if let Some(service) = first {

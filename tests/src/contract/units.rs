@@ -104,6 +104,9 @@ pub const CLAUSES: &[(&str, Clause)] = &[
     ("what has failed is known by its exit code and its last words, until it is forgiven", |host| {
         life::failure(host).boxed_local()
     }),
+    ("systemd as a whole names what has failed, and who asks for it", |host| {
+        life::as_a_whole(host).boxed_local()
+    }),
     ("what is killed is known by the signal", |host| life::kill(host).boxed_local()),
     ("systemd starts again by itself what its file says so of", |host| life::restarted(host).boxed_local()),
     ("a stop while systemd waits with its restart is for good", |host| {
@@ -206,11 +209,8 @@ impl Asking<'_> {
     pub async fn files(&self, unit: &str, environment: &[(&str, &str)]) -> Action {
         let own = self.look(unit).await.own;
         let spec = wanted(unit, environment);
-        Action::WriteUnitFiles(Box::new(UnitFiles {
-            unit: unit.to_owned(),
-            drop_in: spec.drop_in(&own.environment_path),
-            environment: spec.environment_file(),
-        }))
+        let (drop_in, environment) = (spec.drop_in(&own.environment_path), spec.environment_file());
+        Action::WriteUnitFiles(Box::new(UnitFiles::over(&own, unit, drop_in, environment)))
     }
 
     /// Writes what the daemon writes for a unit of our own.
@@ -218,7 +218,7 @@ impl Asking<'_> {
         let own = self.look(&spec.unit).await.own;
         for (name, text) in spec.unit_files(&own.environment_path) {
             let environment = (name == spec.unit).then(|| spec.environment_file());
-            let file = UnitFile { unit: name.to_owned(), text, environment };
+            let file = UnitFile::over(&own, name, text, environment);
             self.apply(&Action::WriteUnit(Box::new(file))).await;
         }
     }

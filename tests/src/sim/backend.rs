@@ -105,6 +105,9 @@ impl Backend for SimPort {
     fn stamps(&self, paths: Vec<String>) -> BoxFuture<'_, BTreeMap<String, FileStamp>> {
         let inner = self.host.settle();
         let stamp = |path: String| {
+            if let Some(stamp) = inner.units.as_ref().and_then(|units| units.stamp(&path)) {
+                return (path, stamp);
+            }
             let writes = inner.engine.writes.get(&path).copied().unwrap_or_default();
             let stamp = if inner.engine.is_there(&path) { writes.to_string() } else { "absent".to_owned() };
             (path, FileStamp(stamp))

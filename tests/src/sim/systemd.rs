@@ -14,7 +14,9 @@ use std::{
     time::Duration,
 };
 
-use aiplat_core::observed::{ActiveState, FolderFacts, Instance, Listener, LoadState, ObservedUnit};
+use aiplat_core::observed::{
+    ActiveState, FileStamp, FolderFacts, Instance, Listener, LoadState, ObservedUnit,
+};
 use aiplat_host::UnitHint;
 use tokio::sync::broadcast;
 
@@ -259,6 +261,18 @@ impl Systemd {
     pub fn by_hand(&self, name: &str, change: impl FnOnce(&mut Unit)) {
         change(self.lock().units.get_mut(name).expect("the unit is installed"));
         self.hint(name);
+    }
+
+    /// Changes a unit by hand, and nobody says so.
+    pub fn by_hand_unseen(&self, name: &str, change: impl FnOnce(&mut Unit)) {
+        change(self.lock().units.get_mut(name).expect("the unit is installed"));
+    }
+
+    /// What the file at `path` looks like, if it is that of a unit.
+    pub(crate) fn stamp(&self, path: &str) -> Option<FileStamp> {
+        let inner = self.lock();
+        let mut units = inner.units.values().map(Unit::view);
+        units.find(|unit| unit.fragment == path)?.fragment_stamp
     }
 
     /// `systemctl start`, by somebody else.

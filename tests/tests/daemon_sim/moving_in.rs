@@ -344,7 +344,11 @@ fn a_second_instance_is_named_with_its_port_and_left_alone() {
             assert!(message.contains(part), "{part}: {message}");
         }
         assert!(!message.contains("session-3"), "{message}");
-        assert_eq!(summary(&lab).0, Word::Ready, "it is said, and no fault of the service");
+        assert_eq!(
+            summary(&lab),
+            (Word::Ready, message),
+            "it is said in the list, and no fault of the service"
+        );
         assert_eq!(lab.systemd.calls(), ["start ollama.service"]);
         let (notes, ..) = foretold(&lab, &file("")).await;
         assert!(notes.iter().any(|note| note.contains("port 11435")), "{notes:?}");
@@ -360,7 +364,9 @@ fn two_that_the_file_asks_for_are_meant() {
         web.image = "ollama/ollama:0.6".to_owned();
         let mut lab = Lab::new(&sketch([web]), 1);
         lab.systemd.install(UNIT, Unit::default());
-        lab.systemd.install("ollama-two.service", Unit::default());
+        let mut two = Unit::default();
+        two.seen.program = "ollama".to_owned();
+        lab.systemd.install("ollama-two.service", two);
         let entry = |name: &str| format!("    provider: {{type: systemd, options: {{unit: {name}}}}}\n");
         lab.write_yaml(&format!(
             "apiVersion: aiplat/v1\nname: test\nservices:\n  ollama:\n{}  two:\n{}  web: {{image: \"ollama/ollama:0.6\"}}\n",
@@ -376,17 +382,21 @@ fn two_that_the_file_asks_for_are_meant() {
         for name in ["ollama", "two", "web"] {
             assert_eq!(message(&lab, name), "", "{name}");
         }
-        // A third one beside them is named to each.
+        // A third one beside them is named, once, with all whom it is one too many to.
         let third = instance(12, InstanceOwner::Nobody, &[11500]);
         lab.systemd.run_by_hand([both, vec![third]].concat());
         lab.pass(Duration::from_secs(120)).await;
-        for name in ["ollama", "web"] {
-            let message = message(&lab, name);
-            assert!(
-                message.contains("process 12, port 11500") && !message.contains("11435"),
-                "{name}: {message}"
-            );
+        let said = message(&lab, "ollama");
+        assert!(said.contains("process 12, port 11500") && !said.contains("11435"), "{said}");
+        assert!(
+            said.contains("besides ollama.service and ollama-two.service and service `web` as"),
+            "{said}"
+        );
+        for name in ["two", "web"] {
+            assert_eq!(message(&lab, name), "", "{name}: one pair is one word");
         }
+        let events = lab.shared().lock().events.newest(100);
+        assert_eq!(events.iter().filter(|event| event.reason == "SecondInstance").count(), 1);
     });
 }
 

@@ -86,7 +86,10 @@ fn a_unit_of_ours_is_written_started_and_waited_for_without_a_reload() {
     simulate(async {
         let lab = booted(&own("/usr/bin/agent --fast", "    environment: {TOKEN: a}\n")).await;
         becomes(&lab, Word::Ready).await;
-        assert_eq!(lab.systemd.calls(), ["write unit file of my-agent.service", "start my-agent.service"]);
+        assert_eq!(
+            lab.systemd.calls(),
+            ["write unit file and environment of my-agent.service", "start my-agent.service"]
+        );
         let unit = lab.systemd.unit(UNIT);
         let text = unit.own.unit_file.expect("it is written");
         assert!(text.contains("\nExecStart=\"/usr/bin/agent\" \"--fast\"\n"), "{text}");
@@ -134,7 +137,7 @@ fn an_edited_variable_restarts_without_a_reload_and_a_stop_that_may_take_longer_
         lab.converged_within(ENOUGH).await;
         lab.write_yaml(&own("/usr/bin/agent", "    environment: {A: \"2\"}\n"));
         lab.pass(ENOUGH).await;
-        assert_eq!(since(&lab, 2), ["write unit file of my-agent.service", "restart my-agent.service"]);
+        assert_eq!(since(&lab, 2), ["write environment of my-agent.service", "restart my-agent.service"]);
         lab.write_yaml(&own("/usr/bin/agent", "    environment: {A: \"2\"}\n    stop_grace_period: 1m\n"));
         lab.pass(ENOUGH).await;
         assert_eq!(since(&lab, 4), ["write unit file of my-agent.service", "reload systemd (daemon-reload)"]);
@@ -143,6 +146,8 @@ fn an_edited_variable_restarts_without_a_reload_and_a_stop_that_may_take_longer_
         lab.pass(ENOUGH).await;
         let unit = lab.systemd.unit(UNIT);
         assert_eq!((unit.own.environment, unit.effective), (None, Some(Default::default())));
+        let write = "write unit file of my-agent.service and remove its environment";
+        assert_eq!(since(&lab, 6).first().map(String::as_str), Some(write));
         lab.converged_within(ENOUGH).await;
     });
 }
@@ -190,6 +195,28 @@ fn a_unit_that_somebody_else_brings_is_never_written_over() {
         lab.write_yaml(&file("    provider: {type: systemd, options: {unit: my-agent}}\n"));
         becomes(&lab, Word::Ready).await;
         assert_eq!(lab.systemd.calls(), ["start my-agent.service"]);
+    });
+}
+
+#[test]
+fn what_runs_under_a_name_that_is_taken_serves_nobody_and_takes_no_order() {
+    simulate(async {
+        let mut lab = Lab::new(&sketch([service("web")]), 1);
+        lab.systemd.install(UNIT, Unit::default());
+        lab.systemd.start_by_hand(UNIT);
+        lab.write_yaml(&own("/usr/bin/agent", ""));
+        lab.boot();
+        lab.pass(ENOUGH).await;
+        assert_eq!(lab.systemd.unit(UNIT).active, ActiveState::Active);
+        assert_eq!(condition(&lab, ConditionType::Ready), (Status::False, Reason::NameTaken));
+        assert_eq!(web_runs(&lab), 0, "its dependant waits");
+        let state = lab.shared().lock();
+        let world = state.world(lab.host.now()).expect("a file is in force");
+        for command in [plan::Command::Start, plan::Command::Stop, plan::Command::Restart] {
+            let why = plan::refused(&world, &ResourceId::unit("agent"), command);
+            assert!(why.is_some_and(|why| why.contains("choose another `unit:`")), "{command:?}");
+        }
+        assert_eq!(lab.systemd.calls(), Vec::<String>::new());
     });
 }
 
@@ -346,6 +373,14 @@ fn a_timer_is_started_and_its_runs_are_systemds() {
         assert_eq!(condition(&lab, ConditionType::Ready), (Status::False, Reason::RunFailed));
         let (_, message) = summary(&lab);
         assert!(message.contains("exit 3") && message.contains("no space"), "{message}");
+        {
+            let state = lab.shared().lock();
+            let world = state.world(lab.host.now()).expect("a file is in force");
+            let chain = status::why(&world, &ResourceId::unit("agent"));
+            let [why] = chain.as_slice() else { panic!("{chain:?}") };
+            let told = (why.sentence.matches("exit 3").count(), why.sentence.matches("no space").count());
+            assert_eq!(told, (1, 1), "one run is told of once: {}", why.sentence);
+        }
         assert_eq!(lab.systemd.calls().len(), 5, "the next run is its timer's");
         lab.systemd.by_hand(UNIT, |unit| unit.program = Program::Ends(Duration::from_secs(1), 0, ""));
         lab.systemd.fire(TIMER);
@@ -422,16 +457,15 @@ fn a_diff_of_a_new_unit_of_ours_has_all_that_will_be_done() {
         .await
         .expect("a plan");
         let actions = reply.preview.waves.iter().flat_map(|wave| &wave.actions);
-        let said: Vec<&str> = actions
-            .filter(|it| matches!(it.resource.kind, Kind::Unit | Kind::Host))
-            .map(|it| it.action.as_str())
-            .collect();
+        let of_unit = actions.filter(|it| matches!(it.resource.kind, Kind::Unit | Kind::Host));
+        let said: Vec<(&str, &str)> = of_unit.map(|it| (it.action.as_str(), it.cause.as_str())).collect();
+        let new = "the unit is new, and has no file yet";
         assert_eq!(
             said,
             [
-                "write unit file of my-agent.service",
-                "write unit file of my-agent.timer",
-                "start my-agent.timer"
+                ("write unit file of my-agent.service", new),
+                ("write unit file of my-agent.timer", new),
+                ("start my-agent.timer", "it is not started and all it needs is ready")
             ]
         );
     });

@@ -13,6 +13,7 @@ use aiplat_tests::{
     lab::{Lab, simulate},
     sim::{
         App,
+        human::Foreign,
         listening::GATEWAY,
         systemd::{Program, Restarts, Unit},
     },
@@ -131,6 +132,34 @@ fn who_listens_in_its_place_is_named_and_is_in_the_diagnosis() {
 }
 
 #[test]
+fn a_container_that_holds_the_port_is_named_by_its_name_also_on_the_hosts_network_and_behind_the_engines_proxy()
+ {
+    simulate(async {
+        let proxy = Owner::Unit("docker.service".to_owned());
+        for (name, owner) in [("nginx", None), ("docker-proxy", Some(proxy))] {
+            let mut lab = machine("", Unit::default());
+            lab.host.by_hand(|engine| {
+                let port = owner.is_some().then_some(11_434);
+                drop(engine.add_foreign(&Foreign { name: "lb".to_owned(), port, ..Foreign::default() }));
+            });
+            let id = lab.host.settle().engine.find("lb").expect("it is there").id.clone();
+            let owner = owner.unwrap_or(Owner::Container(ContainerId(id)));
+            let holder = Holder::Process { pid: 7, name: name.to_owned(), owner };
+            let imposter = Listener { address: IpAddr::from([0, 0, 0, 0]), holder };
+            lab.systemd.by_hand(UNIT, |unit| unit.imposter = Some(imposter));
+            lab.boot();
+            says(&lab, ConditionType::Listening, Status::False, Reason::PortHeldByOther).await;
+            let (_, message) = summary(&lab);
+            assert!(message.contains("held by container `lb`, which is not ours"), "{message}");
+            lab.pass(ENOUGH).await;
+            let found = diagnosis(&lab).expect("it was looked into");
+            assert!(found.holders[0].contains("container `lb`"), "{:?}", found.holders);
+            lab.kill();
+        }
+    });
+}
+
+#[test]
 fn a_unit_on_loopback_alone_is_not_reached_and_says_what_to_write() {
     simulate(async {
         let mut lab = machine(&listening_at("127.0.0.1"), Unit::default());
@@ -244,6 +273,46 @@ fn a_failure_is_written_down_once_with_all_that_was_found_out() {
         assert_eq!((found.stage, found.state.as_str()), (ConditionType::Active, "failed (failed), exit 3"));
         assert_eq!((found.journal, found.denials), (vec![words.to_owned()], denials));
         assert!(summary(&lab).1.contains("denied open of `/srv/models`"), "{:?}", summary(&lab));
+    });
+}
+
+#[test]
+fn of_a_killed_run_no_process_is_named_and_what_follows_it_is_told_apart() {
+    simulate(async {
+        let lab = booted("    restart: \"no\"\n", Unit::default()).await;
+        becomes(&lab, Word::Ready).await;
+        let first = lab.systemd.unit(UNIT).invocation;
+        lab.systemd.kill(UNIT);
+        lab.pass(ENOUGH).await;
+        let found = diagnosis(&lab).expect("it was looked into");
+        assert_eq!(
+            (found.stage, found.state.as_str()),
+            (ConditionType::Active, "failed (failed), signal SIGKILL")
+        );
+        assert_eq!(
+            (found.holders, found.transcript.as_str()),
+            (Vec::new(), ""),
+            "what listened and answered is dead"
+        );
+        assert_eq!(found.run, first);
+
+        lab.systemd.by_hand(UNIT, |unit| unit.program = Program::Deaf);
+        lab.systemd.start_by_hand(UNIT);
+        says(&lab, ConditionType::Healthy, Status::False, Reason::ProbeFailed).await;
+        lab.pass(ENOUGH).await;
+        let found = diagnosis(&lab).expect("it was looked into");
+        assert_eq!((found.stage, found.run), (ConditionType::Healthy, lab.systemd.unit(UNIT).invocation));
+        assert_eq!(
+            (found.state.as_str(), found.holders.len()),
+            ("active (running)", 1),
+            "{:?}",
+            found.holders
+        );
+        let document = aiplatd::status::document(lab.shared(), 0);
+        let service =
+            document.services.into_iter().find(|service| service.name == "ollama").expect("it is there");
+        let detail = service.detail.unit.and_then(|unit| unit.diagnosis).expect("it is told");
+        assert!(detail.before.contains("failed with signal SIGKILL"), "{detail:?}");
     });
 }
 

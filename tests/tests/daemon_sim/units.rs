@@ -143,7 +143,7 @@ fn a_changed_value_restarts_it_without_a_reload_and_takes_its_follower_along() {
         assert_eq!(lab.systemd.reloads(), before.0, "{:?}", lab.systemd.calls());
         assert_eq!(
             &lab.systemd.calls()[3..],
-            ["write drop-in and environment of ollama.service", "restart ollama.service"]
+            ["write environment of ollama.service", "restart ollama.service"]
         );
         lab.converged_within(ENOUGH).await;
         assert_eq!(web_runs(&lab), before.1 + 1);
@@ -434,6 +434,35 @@ fn a_unit_file_that_is_written_anew_is_an_event_and_no_drift() {
         let events = lab.shared().lock().events.newest(100);
         assert_eq!(events.iter().filter(|event| event.reason == "UnitFileChanged").count(), 1);
         assert_eq!((lab.systemd.calls(), summary(&lab).0), (calls, Word::Ready));
+    });
+}
+
+#[test]
+fn a_unit_file_that_is_written_anew_without_a_word_to_systemd_is_an_event_within_seconds_whoever_looks_first()
+{
+    simulate(async {
+        let mut unit = Unit::default();
+        unit.seen.fragment_stamp = Some(FileStamp("0".to_owned()));
+        let lab = booted(HOST, unit).await;
+        becomes(&lab, Word::Ready).await;
+        let written = |lab: &Lab| {
+            let events = lab.shared().lock().events.newest(100);
+            let counts =
+                events.iter().filter(|event| event.reason == "UnitFileChanged").map(|event| event.count);
+            counts.sum::<u32>()
+        };
+        for (times, is_asked_for_a_diff) in [(1, false), (2, true)] {
+            let stamp = Some(FileStamp(times.to_string()));
+            lab.systemd.by_hand_unseen(UNIT, |unit| unit.seen.fragment_stamp = stamp);
+            if is_asked_for_a_diff {
+                aiplatd::spec::diff(lab.shared(), None).await.expect("a plan");
+            } else {
+                lab.pass(Duration::from_secs(6)).await;
+            }
+            assert_eq!(written(&lab), times);
+        }
+        lab.pass(Duration::from_secs(300)).await;
+        assert_eq!((written(&lab), summary(&lab).0), (2, Word::Ready));
     });
 }
 

@@ -1,8 +1,12 @@
 //! What keeps a container from being started although it is made.
 
-use std::time::Duration;
+use std::{net::IpAddr, time::Duration};
 
-use aiplat_core::ResourceId;
+use aiplat_core::{
+    ResourceId,
+    observed::{ContainerId, HeldPort},
+    spec::Protocol,
+};
 use aiplat_tests::{
     build::{healthy, service, sketch},
     scene::Scene,
@@ -129,6 +133,33 @@ fn a_port_that_a_process_has_just_taken_is_found_at_the_start_and_tried_again() 
     scene.engine.listen(8_080);
     scene.attempt(&id, &start).expect_err("somebody was faster");
     assert_snapshot!(of(&scene, "web"), @"blocked: host port 0.0.0.0:8080 is held by process `python3` (pid 7): stop that, or publish another port");
+}
+
+#[test]
+fn a_port_that_a_container_on_the_hosts_network_holds_is_named_by_that_containers_name() {
+    let mut scene = Scene::new(&sketch([service("web").port(8_080), service("lb")]));
+    scene.converge();
+    scene.by_hand(|engine| {
+        engine.kill("demo-web").expect("runs");
+        engine.add_foreign(&foreign("proxy"));
+    });
+    let web = ResourceId::container("web");
+    let mut said = Vec::new();
+    for holder in ["proxy", "demo-lb"] {
+        let held = HeldPort {
+            port: 8_080,
+            protocol: Protocol::Tcp,
+            address: IpAddr::from([0, 0, 0, 0]),
+            by: "process `nginx` (pid 7)".to_owned(),
+            container: Some(ContainerId(scene.id_of(holder))),
+        };
+        scene.observed.held_ports.insert(web.clone(), vec![held]);
+        said.push(of(&scene, "web"));
+    }
+    assert_snapshot!(said.join("\n"), @r"
+    blocked: host port 0.0.0.0:8080 is held by process `nginx` (pid 7) of container `proxy`, which is not ours: stop that, or publish another port
+    blocked: host port 0.0.0.0:8080 is held by process `nginx` (pid 7) of container `demo-lb` (container/lb): stop that, or publish another port
+    ");
 }
 
 #[test]

@@ -207,6 +207,27 @@ fn the_edit_is_still_told_of_when_what_is_back_fails_too() {
     ");
 }
 
+#[test]
+fn what_is_on_its_way_back_is_said_to_be_so_and_for_how_long() {
+    let platform = |version| {
+        let app = if version == 2 { never() } else { App::booting(Duration::from_secs(2)) };
+        sketch([program(version).probe().app(app)])
+    };
+    let mut scene = edited(&platform(1), &platform(2));
+    for _ in 0..50 {
+        scene.settle(Duration::from_millis(500));
+        if said(&scene).contains("taken back") {
+            break;
+        }
+    }
+    assert_snapshot!(said(&scene), @r"
+    Starting: web is starting (attempt 31, 533ms of 3s): connection refused; the last edit was taken back, what served before has been coming back for 538ms: it was not ready within 3s: connection refused; edit its entry, or run `aiplatctl reset-failed web`, to try again
+    why: web Healthy=False: web is starting (attempt 31, 533ms of 3s): connection refused; the last edit was taken back, what served before has been coming back for 538ms: it was not ready within 3s: connection refused; edit its entry, or run `aiplatctl reset-failed web`, to try again
+    ");
+    scene.settle(Duration::from_secs(60));
+    assert!(said(&scene).contains("what served before serves: "), "{}", said(&scene));
+}
+
 /// What `get` and `why` say of `web`.
 fn said(scene: &Scene) -> String {
     let id = ResourceId::container("web");

@@ -48,6 +48,9 @@ pub struct DiagnosisDetail {
     pub run: Option<String>,
     /// What systemd said of it: `failed (failed), exit 1`.
     pub state: String,
+    /// How a run before it failed, where none has been Ready since: `failed with signal SIGKILL`.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub before: String,
     /// Who listened on the port that it is asked at.
     pub holders: Vec<String>,
     /// The last exchange of its probe.

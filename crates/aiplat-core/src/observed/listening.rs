@@ -88,23 +88,26 @@ fn is_asked(listener: &Listener, address: IpAddr) -> bool {
     listener.address == address || listener.address.is_unspecified()
 }
 
-/// It is not known to be somebody else's. Nobody is called a stranger whose files may not be read.
-fn may_be_of(listener: &Listener, unit: &str) -> bool {
-    match &listener.holder {
-        Holder::Process { owner: Owner::Unit(name), .. } => name == unit,
-        Holder::Process { owner: Owner::Nothing, .. } | Holder::Unknown => true,
-        Holder::Process { owner: Owner::Container(_), .. } => false,
+impl Listener {
+    /// Whether it is known to be somebody else's than `unit`'s. Nobody is called a stranger whose files may not be read.
+    #[must_use]
+    pub fn is_strange_to(&self, unit: &str) -> bool {
+        match &self.holder {
+            Holder::Process { owner: Owner::Unit(name), .. } => name != unit,
+            Holder::Process { owner: Owner::Nothing, .. } | Holder::Unknown => false,
+            Holder::Process { owner: Owner::Container(_), .. } => true,
+        }
     }
 }
 
 /// Who listens at `address` and is somebody else for sure.
 #[must_use]
-pub fn stranger(listeners: &[Listener], address: IpAddr, unit: &str) -> Option<String> {
+pub fn stranger<'a>(listeners: &'a [Listener], address: IpAddr, unit: &str) -> Option<&'a Listener> {
     let asked = || listeners.iter().filter(|listener| is_asked(listener, address));
-    if asked().any(|listener| may_be_of(listener, unit)) { None } else { asked().next().map(who) }
+    if asked().all(|listener| listener.is_strange_to(unit)) { asked().next() } else { None }
 }
 
-/// The holder of a socket, as a sentence has it.
+/// The holder of a socket, as a sentence has it that knows no more of containers than their ids.
 #[must_use]
 pub fn who(listener: &Listener) -> String {
     match &listener.holder {
@@ -157,7 +160,7 @@ impl Listening {
     }
 
     fn of<'a>(&'a self, unit: &'a str) -> impl Iterator<Item = &'a Listener> {
-        self.listeners.iter().filter(move |listener| may_be_of(listener, unit))
+        self.listeners.iter().filter(move |listener| !listener.is_strange_to(unit))
     }
 }
 
@@ -182,7 +185,7 @@ mod tests {
 
     #[test]
     fn who_answers_for_a_unit_is_the_unit_or_is_named() {
-        let stranger = |listeners: &[Listener]| stranger(listeners, ASKED_AT, "ollama.service");
+        let stranger = |listeners: &[Listener]| stranger(listeners, ASKED_AT, "ollama.service").map(who);
         assert_eq!(stranger(&[held(ANY, unit("ollama.service"))]), None);
         assert_eq!(stranger(&[held(ASKED_AT, Owner::Nothing)]), None, "that is not known to be another");
         assert_eq!(stranger(&[Listener { address: ANY, holder: Holder::Unknown }]), None);

@@ -47,8 +47,8 @@ pub struct HeldPort {
     pub protocol: Protocol,
     /// Where the process listens; unspecified: on all addresses of its family.
     pub address: IpAddr,
-    /// Who that is, for a person: "process `python3` (pid 812)".
+    /// Who that is, for a person: "process `python3` (pid 812)", and the unit that it belongs to, if it does.
     pub by: String,
-    /// The container that the process belongs to, if it does: one on the host's own network.
+    /// The container that the process belongs to, if it does: one on the host's own network. Its name is known from the listing.
     pub container: Option<ContainerId>,
 }

@@ -101,9 +101,10 @@ impl Look<'_> {
         let alive = self.members.current.filter(|current| current.state.is_alive());
         match (&orders.stopped, alive) {
             (Some(_), Some(current)) => Some(Step::act(self.stop(current), Cause::StopOrdered)),
-            (Some(order), None) => {
-                Some(Step::unsatisfied(Reason::StoppedByHand, running::stopped_by_hand(self.id, order)))
-            }
+            (Some(order), None) => Some(Step::unsatisfied(
+                Reason::StoppedByHand,
+                running::stopped_by_hand(self.world, self.id, order),
+            )),
             (None, Some(current)) if follows && restart_ordered(self.world, self.id, Some(current)) => {
                 // Of several that are to run anew each does so once: whom it needs goes first.
                 let gates = gate::before_disruption(self.world, &self.spec.policy.dependencies);

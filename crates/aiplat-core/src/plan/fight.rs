@@ -62,6 +62,7 @@ impl Cause {
             | Self::PullAlways
             | Self::UnitNotInFile { .. }
             | Self::FilesDiffer { .. }
+            | Self::UnitFileNew
             | Self::UnitFileDiffers { .. }
             | Self::ContentDiffers { .. }
             | Self::ContentChanged { .. }

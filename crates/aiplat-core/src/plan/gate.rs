@@ -5,7 +5,7 @@ mod holders;
 use std::{collections::BTreeMap, fmt};
 
 pub use holders::ports_in_doubt;
-pub(super) use holders::{describe, is_port_foreign, overlaps, ports_taken, publisher, volumes_in_use};
+pub(super) use holders::{describe, holder, is_port_foreign, overlaps, ports_taken, volumes_in_use};
 
 use super::{Readiness, World, readiness};
 use crate::{

@@ -38,18 +38,15 @@ pub fn programs(world: &World<'_>) -> BTreeSet<String> {
 fn condition(world: &World<'_>, id: &ResourceId) -> Option<Condition> {
     let kind = ConditionType::SecondInstance;
     let family = family(world, id)?;
-    let others = others(world, id, family);
-    if others.is_empty() {
-        return Some(Condition::normal(kind, Reason::AsDesired));
-    }
-    Some(Condition::abnormal(kind, Reason::SecondInstance, sentence(world, id, family, &others)))
+    Some(match said(world, id, family) {
+        None => Condition::normal(kind, Reason::AsDesired),
+        Some(sentence) => Condition::abnormal(kind, Reason::SecondInstance, sentence),
+    })
 }
 
 /// The same as a line of `diff`.
 pub(super) fn note(world: &World<'_>, id: &ResourceId) -> Option<String> {
-    let family = family(world, id)?;
-    let others = others(world, id, family);
-    (!others.is_empty()).then(|| sentence(world, id, family, &others))
+    said(world, id, family(world, id)?)
 }
 
 /// `step` of the service `id`, with that said in its place.
@@ -62,15 +59,40 @@ pub(super) fn apply(world: &World<'_>, id: &ResourceId, mut step: Step) -> Step 
     step
 }
 
-fn sentence(world: &World<'_>, id: &ResourceId, family: &Family, others: &[String]) -> String {
-    let own = match world.desired.units.get(id) {
+/// What `id` says of it. Of several services with one program only the first does: who is told twice takes it for two.
+fn said(world: &World<'_>, id: &ResourceId, family: &'static Family) -> Option<String> {
+    let members = members(world, family);
+    if members.first() != Some(&id) {
+        return None;
+    }
+    let others = others(world, id, family);
+    (!others.is_empty()).then(|| sentence(world, &members, family, &others))
+}
+
+/// The services of the file that run it, units first: to them containers of others are second ones, too.
+fn members<'a>(world: &World<'a>, family: &'static Family) -> Vec<&'a ResourceId> {
+    let is_it = |id: &&ResourceId| self::family(world, id).is_some_and(|it| std::ptr::eq(it, family));
+    let mut members: Vec<&ResourceId> = world.desired.services().map(|(id, _)| id).filter(is_it).collect();
+    members.sort_by_key(|id| (id.kind != Kind::Unit, *id));
+    members
+}
+
+fn sentence(world: &World<'_>, members: &[&ResourceId], family: &Family, others: &[String]) -> String {
+    let own = |id: &&ResourceId| match world.desired.units.get(*id) {
         Some(spec) => spec.unit.clone(),
         None => format!("service `{}`", id.key()),
     };
+    let own: Vec<String> = members.iter().map(own).collect();
+    let often = if own.len() == 1 && others.len() == 1 {
+        "twice on this machine"
+    } else {
+        "more often on this machine than the file asks for"
+    };
     format!(
-        "{} runs twice on this machine: besides {own} as {}, which the file does not ask for; clients may find the wrong one, \
-         and both want memory and GPU: stop one of them, or name it in the file",
+        "{} runs {often}: besides {} as {}, which the file does not ask for; clients may find the wrong one, and all want \
+         memory and GPU: stop what is not needed, or name it in the file",
         family.name,
+        own.join(" and "),
         others.join(" and as ")
     )
 }

@@ -33,7 +33,7 @@ pub use instances::programs;
 pub use machine::{capacity, is_known as machine_is_known};
 pub use members::Members;
 pub use moved::{Moved, image_now, moved};
-pub use orders::{Command, order};
+pub use orders::{Command, order, refused};
 pub use prune::{FILE_REFUSED, Kept, left_volumes, mounted_by, removable_volume};
 pub use readiness::{Readiness, incarnation, readiness, replacement_pending};
 pub use record::{Entry, entries};
@@ -290,6 +290,8 @@ pub enum Cause {
     },
     /// A unit's drop-in or environment was changed or removed by somebody else.
     FilesMeddledWith,
+    /// A unit of ours has no file yet.
+    UnitFileNew,
     /// The file of a unit of ours is not as platform.yaml says.
     UnitFileDiffers {
         /// Field names; empty when none is known, or nothing has been written yet.
@@ -442,6 +444,7 @@ impl fmt::Display for Cause {
             }
             Self::FilesDiffer { changed } => f.write_str(&Self::fields(changed)),
             Self::FilesMeddledWith => f.write_str("somebody has changed or removed them"),
+            Self::UnitFileNew => f.write_str("the unit is new, and has no file yet"),
             Self::UnitFileDiffers { changed } if changed.is_empty() => {
                 f.write_str("it is not as platform.yaml says")
             }

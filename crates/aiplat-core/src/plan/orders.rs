@@ -6,10 +6,11 @@ use serde::{Deserialize, Serialize};
 use super::{
     Entry, Members, World,
     ended::{Ended, ended},
-    moved,
+    moved, unit,
 };
 use crate::{
     Kind, ResourceId,
+    condition::Reason,
     ledger::{Order, Orders, Suspension, Until},
     observed::{Incarnation, ObservedContainer},
 };
@@ -82,6 +83,20 @@ fn is_failed(world: &World<'_>, id: &ResourceId) -> bool {
     let Some(spec) = world.desired.containers.get(id) else { return false };
     let current = Members::of(world, id, spec).current.filter(|current| !current.state.is_alive());
     current.is_some_and(|current| matches!(ended(world, id, spec, current), Ended::Failed(_)))
+}
+
+/// Why `command` on the service `id` cannot be carried out whoever waits for it, with the cure: somebody else has its place, or
+/// keeps a unit that runs from being started again. What does not run yet and lacks something is started once that is there.
+#[must_use]
+pub fn refused(world: &World<'_>, id: &ResourceId, command: Command) -> Option<String> {
+    if !command.acts() {
+        return None;
+    }
+    let (reason, message) = unit::in_the_way(world, id)?;
+    let is_up = present_run(world, id).0;
+    let name = id.key();
+    (reason == Reason::NameTaken || is_up)
+        .then(|| format!("nothing is done to {name} before this is mended: {message}"))
 }
 
 /// What `command` on the service `id` changes in its record; a suspension ends by itself at `until`.

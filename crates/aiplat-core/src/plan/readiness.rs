@@ -94,7 +94,7 @@ fn started(
         return Readiness::ready(Reason::Running);
     }
     if let Some(order) = world.ledger.get(id).and_then(|record| record.orders.stopped.as_ref()) {
-        let message = format!("{} is stopped: {}", id.key(), running::stopped_by_hand(id, order));
+        let message = format!("{} is stopped: {}", id.key(), running::stopped_by_hand(world, id, order));
         return Readiness::not_ready(Reason::StoppedByHand, message);
     }
     match ended(world, id, spec, current) {

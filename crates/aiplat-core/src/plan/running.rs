@@ -177,9 +177,17 @@ pub(super) fn held(step: &Step) -> Condition {
 }
 
 /// The sentence of a service that a person keeps stopped.
-pub(super) fn stopped_by_hand(id: &ResourceId, order: &Order) -> String {
+pub(super) fn stopped_by_hand(world: &World<'_>, id: &ResourceId, order: &Order) -> String {
+    format!("{} stopped it with `aiplatctl stop {}`; {}", order.by, id.key(), starts_it(world, id))
+}
+
+/// What a person does to have it started. Of one that is suspended an order to start it is refused.
+pub(super) fn starts_it(world: &World<'_>, id: &ResourceId) -> String {
     let name = id.key();
-    format!("{} stopped it with `aiplatctl stop {name}`; `aiplatctl start {name}` starts it", order.by)
+    match world.ledger.suspension(id, world.now) {
+        Some(_) => format!("`aiplatctl resume {name}`, and then `aiplatctl start {name}`, starts it"),
+        None => format!("`aiplatctl start {name}` starts it"),
+    }
 }
 
 /// How `current` is asked whether it is ready. One of an earlier file is asked as that file said.

@@ -61,6 +61,13 @@ pub(super) fn readiness(world: &World<'_>, id: &ResourceId, condition: Dependenc
     }
 }
 
+/// What keeps aiplatd from starting the unit `id`, and only somebody else can change.
+pub(super) fn in_the_way(world: &World<'_>, id: &ResourceId) -> Option<(Reason, String)> {
+    let look = Look::of(world, id, world.desired.units.get(id)?)?;
+    let unmasks = look.spec.management == Management::Full;
+    look.trouble().filter(|(reason, _)| !(unmasks && *reason == Reason::UnitMasked))
+}
+
 /// Whether a change of its environment waits to be carried out, and nothing keeps it from being: dependants wait for it.
 pub(super) fn restart_pending(world: &World<'_>, id: &ResourceId) -> bool {
     let Some(spec) = world.desired.units.get(id) else { return false };
@@ -200,7 +207,10 @@ impl Look<'_> {
                     Action::Unit { unit: name.to_owned(), verb: UnitVerb::Stop },
                     Cause::StopOrdered,
                 ),
-                None => Step::unsatisfied(Reason::StoppedByHand, running::stopped_by_hand(self.id, order)),
+                None => Step::unsatisfied(
+                    Reason::StoppedByHand,
+                    running::stopped_by_hand(self.world, self.id, order),
+                ),
             });
         }
         let is_up = matches!(self.unit.active, ActiveState::Active | ActiveState::Reloading);
@@ -256,7 +266,7 @@ impl Look<'_> {
         if own.drop_in.as_ref() == Some(&drop_in) && own.environment.as_ref() == Some(&environment) {
             return None;
         }
-        let files = UnitFiles { unit: self.spec.unit.clone(), drop_in, environment };
+        let files = UnitFiles::over(own, &self.spec.unit, drop_in, environment);
         Some((Action::WriteUnitFiles(Box::new(files)), self.files_cause()))
     }
 

@@ -8,7 +8,7 @@ use std::{
 };
 
 use aiplat_core::{
-    observed::{Incarnation, elsewhere, stranger},
+    observed::{Incarnation, elsewhere, stranger, who},
     spec::{ProbeKind, Protocol},
 };
 
@@ -79,7 +79,7 @@ impl Systemd {
             return UnitAnswer::unseen(answer.map_err(|failed| failed.transcript));
         }
         let listeners = port_holders(self.options.proc.clone(), Protocol::Tcp, port).await;
-        let stranger = stranger(&listeners, address, unit);
+        let stranger = stranger(&listeners, address, unit).map(who);
         self.answers.note(unit, port, answer.is_ok() && stranger.is_none());
         let said = match (answer, stranger) {
             (Ok(said), None) => Ok(said),

@@ -1,6 +1,6 @@
 //! From the properties of a unit's object to what core knows of it. Pure.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use aiplat_core::observed::{ActiveState, Incarnation, LoadState, ObservedUnit};
 use zbus::{OwnedObjectPath, OwnedVariant};
@@ -42,6 +42,12 @@ impl Properties {
     pub(super) fn job(&self) -> Option<OwnedObjectPath> {
         let (id, path) = self.get::<(u32, OwnedObjectPath)>("Job")?;
         (id != 0).then_some(path)
+    }
+
+    /// The units that its files ask for.
+    pub(super) fn needs(&self) -> BTreeSet<String> {
+        let lists = ["Requires", "Requisite", "BindsTo", "Wants"];
+        lists.iter().flat_map(|list| self.get::<Vec<String>>(list).unwrap_or_default()).collect()
     }
 
     /// When the main process of the last run began, in microseconds since 1970; 0 when it never did.

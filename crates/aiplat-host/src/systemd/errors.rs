@@ -24,6 +24,8 @@ type Row = (&'static str, ErrorClass, Reason, &'static str);
 const AGAIN: &str = "aiplatd tries again";
 const LOOK_AGAIN: &str = "aiplatd looks again";
 const AS_ROOT: &str = "run aiplatd as root";
+/// A job is under way for it, or its file is the place of a mount, as in a container.
+const BUSY: &str = "`systemctl list-jobs` shows a job that is under way, `findmnt` a mount over its file; aiplatd tries again";
 
 /// By the error's name without `org.freedesktop.systemd1.`, `org.freedesktop.DBus.Error.` or `System.Error.`, of which no
 /// two have one in common.
@@ -36,13 +38,15 @@ const ANSWERS: &[Row] = &[
     ("LoadFailed", Rejected, Reason::UnitInvalid, "`systemctl status` shows why its file cannot be read"),
     ("UnitGenerated", Rejected, Reason::ActionRejected, "it is made by a generator: enable it where it comes from"),
     ("UnitLinked", Rejected, Reason::ActionRejected, "its file is a link: enable it under its own name"),
-    ("UnitBusy", Transient, Reason::ActionFailed, AGAIN),
+    ("UnitBusy", Transient, Reason::ActionFailed, "`systemctl list-jobs` shows the job that is under way; aiplatd tries again"),
     ("OnlyByDependency", Rejected, Reason::ActionRejected, "its file has `RefuseManualStart=` or `RefuseManualStop=`: name the unit that pulls it in"),
     ("JobTypeNotApplicable", Rejected, Reason::ActionRejected, "a unit of this type cannot do that"),
     ("TransactionOrderIsCyclic", Rejected, Reason::ActionRejected, "`systemd-analyze verify` names the units that wait for each other"),
     ("TransactionJobsConflicting", Transient, Reason::ActionFailed, "`systemctl list-jobs` shows what it conflicts with; aiplatd tries again"),
     ("TransactionIsDestructive", Transient, Reason::ActionFailed, "`systemctl list-jobs` shows what it conflicts with; aiplatd tries again"),
     ("ShuttingDown", Transient, Reason::ActionFailed, "the machine is going down"),
+    ("ConcurrencyLimitReached", Transient, Reason::ActionFailed, "its slice has `ConcurrencyHardMax=`: it starts when another unit there has ended; aiplatd tries again"),
+    ("DiskFull", Transient, Reason::DiskFull, "free space on /run, where systemd keeps its state over a reload"),
     ("NoSuchJob", Changed, Reason::ActionFailed, LOOK_AGAIN),
     // org.freedesktop.DBus.Error
     ("AccessDenied", Denied, Reason::PermissionDenied, AS_ROOT),
@@ -57,10 +61,18 @@ const ANSWERS: &[Row] = &[
     ("UnknownObject", Changed, Reason::ActionFailed, LOOK_AGAIN),
     ("LimitsExceeded", Transient, Reason::ActionFailed, AGAIN),
     ("NoMemory", Transient, Reason::ActionFailed, AGAIN),
+    ("ObjectPathInUse", Transient, Reason::ActionFailed, AGAIN),
+    ("IOError", Transient, Reason::ActionFailed, "`dmesg` shows what the disk says; aiplatd tries again"),
     // System.Error: what systemd got from the kernel.
     ("EACCES", Denied, Reason::PermissionDenied, AS_ROOT),
     ("EPERM", Denied, Reason::PermissionDenied, AS_ROOT),
     ("EROFS", Denied, Reason::PermissionDenied, "mount that file system writable"),
+    ("EAGAIN", Transient, Reason::ActionFailed, AGAIN),
+    ("EBUSY", Transient, Reason::ActionFailed, BUSY),
+    ("EMFILE", Transient, Reason::ActionFailed, "systemd has as many files open as it may; aiplatd tries again"),
+    ("ENFILE", Transient, Reason::ActionFailed, "the machine has as many files open as it may; aiplatd tries again"),
+    ("EDQUOT", Transient, Reason::DiskFull, "free space on that disk, or raise the quota"),
+    ("ELOOP", Rejected, Reason::ActionRejected, "its file is a link, or a name of another unit: name that unit itself"),
     ("ENOENT", Rejected, Reason::UnitNotFound, "check `unit`, or install the program that it belongs to"),
     ("ENOSPC", Transient, Reason::DiskFull, "free space on that disk"),
 ];
@@ -218,6 +230,32 @@ mod tests {
             error.message,
             "cannot start x.service: systemd says \"Permission denied\"; run aiplatd as root"
         );
+    }
+
+    #[test]
+    fn what_is_busy_is_tried_again_and_says_who_keeps_it_busy() {
+        let errno = |text: &str| {
+            let message = zbus::Message::method_call("/", "Start").build(&()).unwrap();
+            let name = zbus::names::OwnedErrorName::try_from("System.Error.EBUSY").unwrap();
+            CallError::Failed(zbus::Error::MethodError(name, Some(text.to_owned()), message))
+        };
+        let error = host_error("unmask x.service", Effect::Write, &errno("Device or resource busy"));
+        assert_eq!((error.kind, error.class), (HostErrorKind::Refused, Transient));
+        assert_eq!(
+            error.message,
+            "cannot unmask x.service: systemd says \"Device or resource busy\"; `systemctl list-jobs` shows a job that is under \
+             way, `findmnt` a mount over its file; aiplatd tries again"
+        );
+        for name in ["UnitBusy", "ObjectPathInUse", "EAGAIN", "ConcurrencyLimitReached"] {
+            assert!(ANSWERS.iter().any(|(known, class, ..)| *known == name && *class == Transient), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_full_disk_is_named_whoever_says_so() {
+        for name in ["DiskFull", "ENOSPC", "EDQUOT"] {
+            assert_eq!(meaning(name).1, Reason::DiskFull, "{name}");
+        }
     }
 
     #[test]

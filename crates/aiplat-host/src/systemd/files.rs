@@ -70,7 +70,7 @@ pub(super) async fn read(paths: Paths) -> Result<OwnFiles, HostError> {
 /// touched, for systemd would want to read it again.
 pub(super) async fn write(paths: Paths, files: UnitFiles) -> Result<(), HostError> {
     blocking(WHAT, move || {
-        let UnitFiles { unit: _, drop_in, environment } = files;
+        let UnitFiles { unit: _, drop_in, environment, touched: _ } = files;
         replace(&paths.environment, &environment, ENVIRONMENT_MODE, 0o700)?;
         replace(&paths.drop_in, &drop_in, DROP_IN_MODE, 0o755)
     })
@@ -80,7 +80,7 @@ pub(super) async fn write(paths: Paths, files: UnitFiles) -> Result<(), HostErro
 /// Writes the whole file of a unit, the environment first. One that is as it should be is not touched.
 pub(super) async fn write_unit(paths: Paths, file: UnitFile) -> Result<(), HostError> {
     blocking(WHAT, move || {
-        let UnitFile { unit: _, text, environment } = file;
+        let UnitFile { unit: _, text, environment, touched: _ } = file;
         if let Some(environment) = &environment {
             replace(&paths.environment, environment, ENVIRONMENT_MODE, 0o700)?;
         }
@@ -181,8 +181,8 @@ mod tests {
         }
 
         async fn write(&self, drop_in: &str, environment: &str) -> Result<(), HostError> {
-            let unit = "web.service".to_owned();
-            let files = UnitFiles { unit, drop_in: drop_in.to_owned(), environment: environment.to_owned() };
+            let (seen, unit) = (OwnFiles::default(), "web.service");
+            let files = UnitFiles::over(&seen, unit, drop_in.to_owned(), environment.to_owned());
             write(self.paths(), files).await
         }
     }
@@ -247,10 +247,9 @@ mod tests {
     async fn a_whole_unit_is_written_and_removed_with_its_environment() {
         let folder = Folder::new();
         let unit = folder.0.path().join("system/web.service");
-        let file = |text: &str, environment: Option<&str>| UnitFile {
-            unit: "web.service".to_owned(),
-            text: text.to_owned(),
-            environment: environment.map(str::to_owned),
+        let file = |text: &str, environment: Option<&str>| {
+            let (seen, environment) = (OwnFiles::default(), environment.map(str::to_owned));
+            UnitFile::over(&seen, "web.service", text.to_owned(), environment)
         };
         write_unit(folder.paths(), file("[Service]\n", Some("A=\"1\"\n"))).await.unwrap();
         let seen = read(folder.paths()).await.unwrap();

@@ -16,6 +16,7 @@ mod journal;
 mod layers;
 mod names;
 mod observe;
+mod overview;
 mod proxies;
 #[cfg(test)]
 mod tests;
@@ -40,7 +41,7 @@ pub use hints::SystemdHint;
 
 use crate::{
     folders, instances,
-    port::{HostError, LogOptions, LogStream, UnitAnswer, UnitHint, Units, Usage},
+    port::{HostError, LogOptions, LogStream, SystemdOverview, UnitAnswer, UnitHint, Units, Usage},
 };
 
 /// Where the adapter finds systemd and what belongs to it.
@@ -173,6 +174,10 @@ impl Units for Systemd {
 
     fn folders(&self, paths: Vec<String>) -> BoxFuture<'_, BTreeMap<String, FolderFacts>> {
         Box::pin(folders::folders(paths))
+    }
+
+    fn overview(&self, units: BTreeSet<String>) -> BoxFuture<'_, Result<SystemdOverview, HostError>> {
+        Box::pin(self.overall(units))
     }
 
     fn instances(&self, programs: BTreeSet<String>) -> BoxFuture<'_, Vec<Instance>> {

@@ -13,6 +13,10 @@ pub(super) const BUS: &str = "org.freedesktop.DBus";
 /// (what was done, link, target)
 pub(super) type FileChange = (String, String, String);
 
+/// Name, description, load, active and sub state, whom it follows, object; of its job: number, type, object.
+pub(super) type Listed =
+    (String, String, String, String, String, String, OwnedObjectPath, u32, String, OwnedObjectPath);
+
 #[proxy(
     interface = "org.freedesktop.systemd1.Manager",
     default_service = "org.freedesktop.systemd1",
@@ -47,6 +51,9 @@ pub(super) trait Manager {
     /// Control group, number and command line of each.
     #[zbus(no_autostart)]
     fn get_unit_processes(&self, name: &str) -> zbus::Result<Vec<(String, u32, String)>>;
+    /// Those in one of the states.
+    #[zbus(no_autostart)]
+    fn list_units_filtered(&self, states: &[&str]) -> zbus::Result<Vec<Listed>>;
     /// Answers when it is done.
     #[zbus(no_autostart)]
     fn reload(&self) -> zbus::Result<()>;

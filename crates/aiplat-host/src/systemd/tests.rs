@@ -158,6 +158,25 @@ async fn answer(to: &Connection, call: &Message, systemd: &Mutex<Fake>) -> zbus:
             to.reply(&header, &Variant::from("start")).await
         }
         "Get" => to.reply(&header, &Variant::from("252.39")).await,
+        "ListUnitsFiltered" => {
+            let failed = |name: &str| {
+                let text = |text: &str| text.to_owned();
+                let state = (text("loaded"), text("failed"), text("failed"));
+                (
+                    text(name),
+                    text(""),
+                    state.0,
+                    state.1,
+                    state.2,
+                    text(""),
+                    job.clone(),
+                    0_u32,
+                    text(""),
+                    job.clone(),
+                )
+            };
+            to.reply(&header, &vec![failed("srv-models.mount"), failed("other.service")]).await
+        }
         "EnableUnitFiles" => to.reply(&header, &(has_install, Vec::<(String, String, String)>::new())).await,
         "UnmaskUnitFiles" => to.reply(&header, &Vec::<(String, String, String)>::new()).await,
         _ => to.reply(&header, &()).await,
@@ -194,6 +213,24 @@ async fn a_unit_is_looked_at_and_kept_loaded_once() {
     assert!(second.as_of > first.as_of);
     assert_eq!((bus.count("LoadUnit x.service"), bus.count("Ref"), bus.count("Hello")), (2, 1, 1));
     assert_eq!(systemd.version().await.as_deref(), Some("252.39"));
+}
+
+#[tokio::test]
+async fn what_has_failed_is_told_with_the_units_that_name_it() {
+    let bus = Bus::new();
+    bus.set([("Requires", Variant::new(vec!["srv-models.mount", "sysinit.target"]))]);
+    let systemd = bus.adapter();
+    let units = ["x.service".to_owned()].into();
+    let seen = Units::overview(&systemd, units).await.unwrap();
+    assert_eq!((seen.version.as_str(), seen.state.as_str()), ("252.39", "252.39"), "this bus knows one word");
+    let needed_by = |name: &str| seen.failed[name].join(", ");
+    assert_eq!(
+        (needed_by("srv-models.mount"), needed_by("other.service")),
+        ("x.service".to_owned(), String::new())
+    );
+    bus.refuse("ListUnitsFiltered", DENIED);
+    let error = Units::overview(&systemd, BTreeSet::new()).await.unwrap_err();
+    assert!(error.message.starts_with("cannot ask systemd how it is: "), "{error}");
 }
 
 #[tokio::test]

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use aiplat_api::v1::{ServiceStatus, StatusDoc};
+use aiplat_api::{
+    client::{Client, ClientError},
+    v1::{ServiceStatus, StatusDoc},
+};
 use aiplat_core::{condition::Word, plan::Command};
 use tokio::time::{Instant, timeout_at};
 
@@ -31,16 +34,31 @@ pub(super) async fn run(globals: &Globals, args: &OperateArgs, command: Command)
         console::note("There is nothing to do.");
         return Ok(Code::Done);
     }
-    for name in &names {
-        client.order(name, command).await?;
-        if command == Command::ResetFailed {
+    let given = give(&client, &names, command).await?;
+    if command == Command::ResetFailed {
+        for name in &given {
             console::line(&reset(name, service(&before, name)))?;
         }
+    } else if !args.no_wait {
+        wait(globals, args, command, &before, &given).await?;
     }
-    if args.no_wait || command == Command::ResetFailed {
-        return Ok(Code::Done);
+    Ok(if given.len() < names.len() { Code::Failed } else { Code::Done })
+}
+
+/// Gives the order to each, and answers with those that have taken it. Of several, one that cannot be done keeps none of the
+/// others from it.
+async fn give(client: &Client, names: &[String], command: Command) -> Result<Vec<String>, Failure> {
+    let mut given = Vec::with_capacity(names.len());
+    for name in names {
+        match client.order(name, command).await {
+            Ok(_) => given.push(name.clone()),
+            Err(ClientError::Api { status: 409, message }) if names.len() > 1 => {
+                console::note(&format!("{}: {}", clean(name), clean(&message)));
+            }
+            Err(error) => return Err(error.into()),
+        }
     }
-    wait(globals, args, command, &before, &names).await
+    Ok(given)
 }
 
 async fn wait(

@@ -31,7 +31,7 @@ use crate::{
 
 pub(super) async fn run(globals: &Globals, args: &ServicesArgs) -> Outcome {
     let client = source::client(globals);
-    let names = chosen_containers(&client.status().await?, args)?;
+    let names = chosen_containers(&client.status().await?, args, "pull")?;
     let mut failed = false;
     for (name, reply) in ask(globals, &client, &names).await? {
         failed |= reply.failure.is_some();
@@ -42,7 +42,7 @@ pub(super) async fn run(globals: &Globals, args: &ServicesArgs) -> Outcome {
 
 pub(super) async fn update(globals: &Globals, args: &UpdateArgs) -> Outcome {
     let client = source::client(globals);
-    let names = chosen_containers(&client.status().await?, &args.services)?;
+    let names = chosen_containers(&client.status().await?, &args.services, "update")?;
     let (mut waiting, mut failed) = (Vec::new(), false);
     for (name, reply) in ask(globals, &client, &names).await? {
         if !reply.moved {

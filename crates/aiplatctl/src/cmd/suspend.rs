@@ -55,7 +55,7 @@ pub(super) async fn resume(globals: &Globals, args: &ServicesArgs) -> Outcome {
 
 pub(super) async fn release(globals: &Globals, args: &ServicesArgs) -> Outcome {
     let client = source::client(globals);
-    let names = chosen_containers(&client.status().await?, args)?;
+    let names = chosen_containers(&client.status().await?, args, "release")?;
     order(&client, &names, Command::Release).await?;
     // The word is there before the engine has been told; what is announced is what has been done.
     shown(globals, &names, Status::True, |it| {
@@ -82,12 +82,21 @@ pub(super) fn chosen(
     args.names.iter().map(|target| name(doc, target)).collect()
 }
 
-/// The services that are meant; `--all` are those that are containers, where a unit has no part in it.
-pub(super) fn chosen_containers(doc: &StatusDoc, args: &ServicesArgs) -> Result<Vec<String>, Failure> {
+/// The services that `verb` is for; `--all` are those that are containers, where a unit has no part in it, which is said.
+pub(super) fn chosen_containers(
+    doc: &StatusDoc,
+    args: &ServicesArgs,
+    verb: &str,
+) -> Result<Vec<String>, Failure> {
     let is_unit =
         |name: &String| doc.resources.iter().any(|it| it.id.kind == Kind::Unit && it.id.key() == name);
-    let mut names = chosen(doc, args, name)?;
-    names.retain(|name| !args.all || !is_unit(name));
+    let names = chosen(doc, args, name)?;
+    let (units, names): (Vec<String>, Vec<String>) =
+        names.into_iter().partition(|name| args.all && is_unit(name));
+    for name in units {
+        let name = clean(&name);
+        console::note(&format!("{name} is a unit of systemd, and left out: `{verb}` is for containers"));
+    }
     Ok(names)
 }
 

@@ -63,7 +63,7 @@ pub fn service(doc: &StatusDoc, service: &ServiceStatus, view: View) -> String {
     out.push_str(&indented(&conditions_table(conditions, view), view));
     out.push_str(&environment(detail, view));
     if let Some(unit) = &detail.unit {
-        diagnosis(&mut out, view, unit);
+        diagnosis(&mut out, view, unit, detail);
     }
     if !detail.endings.is_empty() {
         section(&mut out, "Last endings");
@@ -189,7 +189,7 @@ fn environment(detail: &ServiceDetail, view: View) -> String {
 }
 
 /// What was found out when a unit last failed or stopped to be ready.
-fn diagnosis(out: &mut String, view: View, unit: &UnitDetail) {
+fn diagnosis(out: &mut String, view: View, unit: &UnitDetail, detail: &ServiceDetail) {
     let UnitDetail { journal, diagnosis, .. } = unit;
     if journal.is_empty() && diagnosis.is_none() {
         return;
@@ -197,14 +197,20 @@ fn diagnosis(out: &mut String, view: View, unit: &UnitDetail) {
     section(out, "Diagnosis");
     let narrow = View { width: view.width.map(|width| width.saturating_sub(2)), ..view };
     let mut facts = String::new();
-    if let Some(DiagnosisDetail { stage, time, run: _, state, holders, probe, denials, mended }) = diagnosis {
+    if let Some(found) = diagnosis {
+        let DiagnosisDetail { stage, time, run, state, before, holders, probe, denials, mended } = found;
         let age = age_of(view.now, Some(time));
         let since = if *mended { "; it has been Ready since" } else { "" };
         fact(&mut facts, narrow, "Lost", &clean(&format!("{stage}, {age} ago{since}")));
         fact(&mut facts, narrow, "State", &clean(state));
+        fact(&mut facts, narrow, "Before that", &clean(before));
         list(&mut facts, narrow, "Port", holders);
         fact(&mut facts, narrow, "Probe", &clean(probe));
         list(&mut facts, narrow, "Denied", denials);
+        // What is above tells of a run that is over.
+        let is_over = unit.timer.is_none() && detail.run.is_some() && *run != detail.run;
+        let now = if is_over { run_now(unit, detail) } else { String::new() };
+        fact(&mut facts, narrow, "Run since", &clean(&now));
     }
     if !journal.is_empty() {
         facts.push_str("Journal:\n");
@@ -215,6 +221,13 @@ fn diagnosis(out: &mut String, view: View, unit: &UnitDetail) {
     for line in facts.lines() {
         let _ = writeln!(out, "  {line}");
     }
+}
+
+/// The present run: `4f1c2a90, active (running), pid 812`.
+fn run_now(unit: &UnitDetail, detail: &ServiceDetail) -> String {
+    let run = detail.run.as_deref().map(|run| run.get(..8).unwrap_or(run));
+    let pid = unit.pid.map(|pid| format!("pid {pid}"));
+    [run, detail.state.as_deref(), pid.as_deref()].into_iter().flatten().collect::<Vec<_>>().join(", ")
 }
 
 fn exchange(probe: &ProbeOutcome, failures: u32, retries: u32) -> String {

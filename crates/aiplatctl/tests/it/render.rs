@@ -118,8 +118,9 @@ fn what_was_found_out_of_a_unit_is_one_section() {
     unit.diagnosis = Some(DiagnosisDetail {
         stage: ConditionType::Active,
         time: NOW.to_owned(),
-        run: None,
+        run: Some("90c1a2b3c4d5".to_owned()),
         state: "failed (failed), exit 1".to_owned(),
+        before: String::new(),
         holders: vec!["container 0123456789ab (process 7, `ollama`): 0.0.0.0".to_owned()],
         probe: "GET http://127.0.0.1:11434/api/tags: connection refused".to_owned(),
         denials: vec!["AppArmor's profile `ollama` denied open of `/srv/models` (r)".to_owned()],
@@ -130,6 +131,33 @@ fn what_was_found_out_of_a_unit_is_one_section() {
     let (_, section) = text.split_once("\nDiagnosis:\n").expect("it has a section");
     let lines: Vec<&str> = section.lines().take_while(|line| line.starts_with("  ")).collect();
     insta::assert_snapshot!("describe_diagnosis", lines.join("\n"));
+}
+
+#[test]
+fn what_was_found_out_of_a_run_that_is_over_names_the_present_one() {
+    let doc = docs::broken();
+    let mut service = doc.services.iter().find(|it| it.name == "redis").expect("it is there").clone();
+    let mut unit = UnitDetail { pid: Some(900), ..UnitDetail::default() };
+    unit.diagnosis = Some(DiagnosisDetail {
+        stage: ConditionType::Healthy,
+        time: NOW.to_owned(),
+        run: Some("90c1a2b3c4d5".to_owned()),
+        state: "active (running)".to_owned(),
+        before: "failed with signal SIGKILL".to_owned(),
+        holders: Vec::new(),
+        probe: String::new(),
+        denials: Vec::new(),
+        mended: false,
+    });
+    service.detail.unit = Some(unit);
+    service.detail.state = Some("active (running)".to_owned());
+    service.detail.run = Some("90c1a2b3c4d5".to_owned());
+    let text = plain(&describe::service(&doc, &service, view(100)));
+    assert!(text.contains("  Before that:  failed with signal SIGKILL\n"), "{text}");
+    assert!(!text.contains("Run since"), "it is the present one: {text}");
+    service.detail.run = Some("4f1c2a90e8d7".to_owned());
+    let text = plain(&describe::service(&doc, &service, view(100)));
+    assert!(text.contains("  Run since:    4f1c2a90, active (running), pid 900\n"), "{text}");
 }
 
 #[test]

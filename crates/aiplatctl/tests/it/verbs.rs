@@ -16,7 +16,8 @@ use crate::support::{
 };
 
 /// A file that every loader takes.
-const PLATFORM: &str = "apiVersion: aiplat/v1\nname: home-ai\nservices:\n  redis: {image: redis:7}\n";
+pub(crate) const PLATFORM: &str =
+    "apiVersion: aiplat/v1\nname: home-ai\nservices:\n  redis: {image: redis:7}\n";
 
 #[track_caller]
 pub(crate) fn check(run: &Run, code: i32, out: &[&str], err: &[&str]) {
@@ -115,6 +116,8 @@ fn well_state(server: &Server) -> crate::support::server::State {
         logs: state.logs.clone(),
         asked: Vec::new(),
         after_apply: None,
+        systemd: None,
+        refused: None,
         refusal: None,
     }
 }
@@ -503,21 +506,6 @@ fn a_daemon_that_speaks_otherwise_is_no_panic() {
     check(&server.run(&["status"]), 1, &[], &["a mistake of ours"]);
     server.state().refusal = Some((200, "no document".to_owned()));
     check(&server.run(&["status"]), 1, &[], &["cannot be read", "aiplatctl version"]);
-}
-
-#[test]
-fn doctor_names_a_cure_for_each_problem() {
-    let server = Server::new(docs::well());
-    let config = server.folder().join("platform.yaml");
-    server.state().doc.platform.config = config.to_str().expect("it is text").to_owned();
-    check(&server.run(&["doctor"]), 1, &["ok    daemon", "FAIL  platform file", "aiplatctl edit"], &[]);
-    fs::write(&config, PLATFORM).expect("it is written");
-    fs::set_permissions(&config, fs::Permissions::from_mode(0o666)).expect("it is ours");
-    check(&server.run(&["doctor"]), 1, &["ok    platform file", "FAIL  file owner", "chmod go-w"], &[]);
-    server.state().doc.platform.engine = None;
-    check(&server.run(&["doctor"]), 1, &["skip  engine"], &[]);
-    let none = server.folder().join("none.sock");
-    check(&run(&none, server.folder(), &["doctor"]), 1, &["FAIL  daemon", "systemctl start aiplatd"], &[]);
 }
 
 #[test]

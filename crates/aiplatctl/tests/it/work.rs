@@ -214,6 +214,43 @@ fn a_start_that_waits_for_what_somebody_has_stopped_says_so_at_once() {
 }
 
 #[test]
+fn an_order_that_cannot_be_carried_out_ends_at_once_and_keeps_no_other_from_it() {
+    let server = Server::new(docs::well());
+    let why = "nothing is done to postgres before this is mended: the place of the drop-in is taken";
+    server.state().refused = Some(("postgres".to_owned(), why.to_owned()));
+    check(&server.run(&["restart", "postgres", "--timeout", "60s"]), 1, &[], &[&format!("error: {why}")]);
+    let both = server.run(&["start", "postgres", "open-webui", "--timeout", "60s"]);
+    check(&both, 1, &["open-webui Ready"], &[&format!("postgres: {why}")]);
+    let asked: Vec<String> = server.state().asked.iter().map(|(what, _)| what.clone()).collect();
+    assert_eq!(asked.last().map(String::as_str), Some("POST /v1/services/open-webui/start"));
+}
+
+#[test]
+fn what_has_no_image_and_no_engine_is_left_out_of_all_with_a_word() {
+    let server = Server::new(docs::well());
+    server.change(|doc| {
+        let id = aiplat_core::ResourceId::unit("open-webui");
+        doc.resources.push(docs::resource(id, "open-webui.service", &[]));
+        let (kind, reason) = (ConditionType::Suspended, Reason::Released);
+        doc.services[1].conditions.push(docs::condition(kind, Status::True, reason, "released", 1));
+    });
+    for verb in ["pull", "update", "release"] {
+        let asked = server.state().asked.len();
+        let run = server.run(&[verb, "--all"]);
+        assert!(
+            run.err.contains(&format!(
+                "open-webui is a unit of systemd, and left out: `{verb}` is for containers"
+            )),
+            "{run:#?}"
+        );
+        let state = server.state();
+        let of_unit = state.asked[asked..].iter().filter(|(what, _)| what.contains("/open-webui/")).count();
+        let of_postgres = state.asked[asked..].iter().filter(|(what, _)| what.contains("/postgres/")).count();
+        assert_eq!((of_unit, of_postgres), (0, 1), "{verb}: {:?}", state.asked);
+    }
+}
+
+#[test]
 fn reset_failed_says_what_it_has_come_to() {
     let server = Server::new(docs::broken());
     let held = server.run(&["reset-failed", "litellm", "redis"]);

@@ -5,6 +5,7 @@ mod orders;
 mod prune;
 mod pull;
 mod routes;
+mod systemd;
 mod usage;
 
 use std::{io, os::unix::fs::PermissionsExt, path::Path, sync::Arc};
@@ -68,6 +69,7 @@ fn router(shared: Arc<Shared>) -> Router {
         .route("/v1/diff", allow(Verb::Read, post(routes::diff)))
         .route("/v1/logs/{service}", allow(Verb::Read, get(routes::logs)))
         .route("/v1/apply", allow(Verb::Administer, post(routes::apply)))
+        .route("/v1/systemd", allow(Verb::Read, get(systemd::systemd)))
         .route("/v1/usage", allow(Verb::Read, get(usage::usage)))
         .route("/v1/history", allow(Verb::Read, get(routes::history)))
         .route("/v1/history/{revision}", allow(Verb::Administer, get(routes::revision)))

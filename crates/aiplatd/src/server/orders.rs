@@ -159,6 +159,9 @@ fn note(
         );
         return Err(problem(StatusCode::CONFLICT, message));
     }
+    if let Some(message) = plan::refused(&world, id, command) {
+        return Err(problem(StatusCode::CONFLICT, message));
+    }
     for entry in plan::order(&world, id, command, order, until) {
         state.ledger.enter(id, entry);
     }

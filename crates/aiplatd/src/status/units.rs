@@ -53,16 +53,19 @@ fn diagnosis(known: &UnitDiagnosis) -> DiagnosisDetail {
         run,
         wall_ms,
         state,
-        failure: _,
-        quote: _,
+        failure,
+        quote,
         journal: _,
         holders,
         transcript,
         denials,
         mended,
     } = known.clone();
+    // Of the run that failed, `state` says it.
+    let is_of_another_run = stage != ConditionType::Active && !failure.is_empty();
     DiagnosisDetail {
         stage,
+        before: if is_of_another_run { format!("{failure}{quote}") } else { String::new() },
         time: rfc3339(wall_ms),
         run: run.map(|run| run.0),
         state,

@@ -1,5 +1,7 @@
 //! A unit's life: how it starts, ends, fails, comes back, and what is told of it.
 
+use std::collections::BTreeSet;
+
 use aiplat_core::{
     action::UnitVerb,
     observed::{ActiveState, ObservedUnit},
@@ -41,6 +43,24 @@ pub(super) async fn stop(host: &dyn Host) {
     host.systemctl(Hand::Restart, &unit);
     ask.until(&unit, "restarted", |seen| seen.invocation != by_hand.invocation && seen.job.is_none()).await;
     ask.stopped(&unit).await;
+}
+
+pub(super) async fn as_a_whole(host: &dyn Host) {
+    let (ask, broken) = packaged(host, "broken", &service(FAILS, "")).await;
+    let wants = format!("[Unit]\nWants={broken}\n{}", service(SERVES, ""));
+    let (_, needs) = packaged(host, "needs", &wants).await;
+    let (_, alone) = packaged(host, "alone", &service(SERVES, "")).await;
+    let units: BTreeSet<String> = [&broken, &needs, &alone].into_iter().cloned().collect();
+    ask.tell(UnitVerb::Start, &broken).await;
+    ask.until(&broken, "failed", has_failed).await;
+    let seen = ask.0.overview(units.clone()).await.expect("it answers");
+    assert!(seen.version.starts_with(|c: char| c.is_ascii_digit()), "{seen:?}");
+    assert_eq!(seen.state, "degraded");
+    assert_eq!(seen.failed.get(&broken), Some(&vec![broken.clone(), needs]), "{seen:?}");
+    ask.tell(UnitVerb::ResetFailed, &broken).await;
+    ask.until(&broken, "forgiven", |seen| seen.active == ActiveState::Inactive).await;
+    let seen = ask.0.overview(units).await.expect("it answers");
+    assert_eq!(seen.failed.get(&broken), None, "{seen:?}");
 }
 
 pub(super) async fn failure(host: &dyn Host) {

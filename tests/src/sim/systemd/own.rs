@@ -40,6 +40,14 @@ impl Unit {
         file || (drop_in && self.seen.load == LoadState::Loaded)
     }
 
+    /// Whether the file that its package brings asks for the unit `other`.
+    pub(super) fn names(&self, other: &str) -> bool {
+        let Package::File(text) = &self.inside.package else { return false };
+        let mut lines =
+            text.lines().filter_map(|line| line.strip_prefix("Wants=").or(line.strip_prefix("Requires=")));
+        lines.any(|names| names.split_whitespace().any(|name| name == other))
+    }
+
     pub(super) fn unmask(&mut self) {
         if let Some(before) = self.inside.mask.take() {
             self.seen.file_state = before;

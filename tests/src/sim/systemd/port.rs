@@ -8,10 +8,13 @@ use std::{
 
 use aiplat_core::{
     action::Action,
-    observed::{AsOf, FolderFacts, Instance, LoadState, ObservedUnit, UnitEvidence, elsewhere, stranger},
+    observed::{
+        ActiveState, AsOf, FolderFacts, Instance, LoadState, ObservedUnit, UnitEvidence, elsewhere, stranger,
+        who,
+    },
     spec::ProbeKind,
 };
-use aiplat_host::{HostError, LogOptions, LogStream, UnitAnswer, UnitHint, Units, Usage};
+use aiplat_host::{HostError, LogOptions, LogStream, SystemdOverview, UnitAnswer, UnitHint, Units, Usage};
 use futures_util::{
     FutureExt, StreamExt,
     future::BoxFuture,
@@ -19,7 +22,7 @@ use futures_util::{
 };
 use tokio::{sync::broadcast, time::sleep};
 
-use super::{Systemd, apply::away, files::absent};
+use super::{Systemd, Unit, apply::away, files::absent};
 
 impl Units for Systemd {
     fn observe<'a>(&'a self, unit: &'a str) -> BoxFuture<'a, Result<ObservedUnit, HostError>> {
@@ -74,7 +77,7 @@ impl Units for Systemd {
             let port = kind.port().unwrap_or_default();
             let found = inner.units.get(unit);
             let listeners = found.map(|found| found.listeners(unit)).unwrap_or_default();
-            let who = stranger(&listeners, address, unit);
+            let who = stranger(&listeners, address, unit).map(who);
             let said = match who {
                 Some(who) => Err(format!("{kind}: 200; but that was {who}")),
                 None if found.is_some_and(|found| found.answers(unit, address)) => Ok(format!("{kind}: 200")),
@@ -129,6 +132,26 @@ impl Units for Systemd {
             sleep(Duration::from_millis(1)).await;
             let inner = self.lock();
             inner.instances.iter().filter(|it| programs.contains(&it.program)).cloned().collect()
+        }
+        .boxed()
+    }
+
+    fn overview(&self, units: BTreeSet<String>) -> BoxFuture<'_, Result<SystemdOverview, HostError>> {
+        async move {
+            sleep(Duration::from_millis(1)).await;
+            let inner = self.lock();
+            if let Some(reason) = &inner.away {
+                return Err(away(reason));
+            }
+            let has_failed = |(name, unit): (&String, &Unit)| {
+                let needs =
+                    |it: &&String| *it == name || inner.units.get(*it).is_some_and(|other| other.names(name));
+                let of = || (name.clone(), units.iter().filter(needs).cloned().collect());
+                (unit.seen.active == ActiveState::Failed).then(of)
+            };
+            let failed: BTreeMap<String, Vec<String>> = inner.units.iter().filter_map(has_failed).collect();
+            let state = if failed.is_empty() { "running" } else { "degraded" }.to_owned();
+            Ok(SystemdOverview { version: "257".to_owned(), state, failed })
         }
         .boxed()
     }

@@ -78,7 +78,7 @@ impl Look<'_> {
             reason: health.reason,
             message: health.message.clone(),
         };
-        let drifted = self.drifted(healthy.status == Status::True);
+        let drifted = self.drifted(&health);
         let ready = match (healthy.status, drifted.status) {
             // It serves its dependants, but it is not what the file says: who waits for an edit waits for this.
             (Status::True, Status::True) => {
@@ -105,7 +105,7 @@ impl Look<'_> {
             return Condition::abnormal(
                 kind,
                 Reason::StoppedByHand,
-                running::stopped_by_hand(self.id, order),
+                running::stopped_by_hand(self.world, self.id, order),
             );
         }
         let evidence = ended::evidence(self.world, self.id, self.spec, current);
@@ -157,17 +157,18 @@ impl Look<'_> {
         ended::crash_loop(self.world, self.id, &print, ran)
     }
 
-    /// Whether it is what the file says; what it is instead `serves` or does not.
-    fn drifted(&self, serves: bool) -> Condition {
+    /// Whether it is what the file says; of what it is instead, `health`.
+    fn drifted(&self, health: &Readiness) -> Condition {
         let kind = ConditionType::Drifted;
         if let Some(edit) = self.members.taken_back {
             let stopped = self.world.ledger.get(self.id).is_some_and(|it| it.orders.stopped.is_some());
-            let does = match (serves, stopped) {
-                (true, _) => "serves",
-                (false, true) => "is there",
-                (false, false) => "is not ready either",
+            let does = match (health.status, stopped) {
+                (Status::True, _) => "serves".to_owned(),
+                (Status::False | Status::Unknown, true) => "is there".to_owned(),
+                (Status::False | Status::Unknown, false) if health.progressing => self.coming_back(),
+                (Status::False | Status::Unknown, false) => "is not ready either".to_owned(),
             };
-            let message = returning::taken_back(self.id, edit, does);
+            let message = returning::taken_back(self.id, edit, &does);
             return Condition::abnormal(kind, Reason::TakenBack, message);
         }
         if self.serves_beside().is_some() {

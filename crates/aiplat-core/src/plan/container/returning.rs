@@ -16,6 +16,7 @@ use crate::{
         ended::{self, Ended, ended},
         members, running,
     },
+    time::human,
 };
 
 impl Look<'_> {
@@ -62,6 +63,16 @@ impl Look<'_> {
             }
             Ended::Start(_) => self.refused(),
             Ended::BackOff { .. } | Ended::Held { .. } | Ended::Completed => None,
+        }
+    }
+
+    /// What served before does while its time to become ready runs.
+    pub(super) fn coming_back(&self) -> String {
+        let alive = self.members.current.filter(|current| current.state.is_alive());
+        let sightings = &self.world.observed.sightings;
+        match alive.and_then(|current| sightings.get(&current.id)?.began()) {
+            Some(began) => format!("has been coming back for {}", human(self.world.now.since(began))),
+            None => "is being brought back".to_owned(),
         }
     }
 

@@ -5,10 +5,15 @@ use std::net::IpAddr;
 use super::{Gate, in_folder};
 use crate::{
     ResourceId,
-    observed::{HeldPort, ObservedContainer, Ownership, PublishedPort},
+    observed::{
+        ContainerId, HeldPort, Holder, Listener, ObservedContainer, Owner, Ownership, PublishedPort, who,
+    },
     plan::World,
     spec::{ContainerSpec, MountSource, PortBinding, Protocol},
 };
+
+/// What listens for the engine on a port that a container publishes.
+const ENGINE_LISTENERS: [&str; 2] = ["docker-proxy", "rootlesskit"];
 
 /// Two writers on one volume destroy it. Services of one file share by choice; a foreign container, or one of
 /// ours that the file no longer has (a service that was renamed), does not.
@@ -64,8 +69,10 @@ pub(in crate::plan) fn ports_taken(world: &World<'_>, id: &ResourceId, spec: &Co
                     }
                 ),
             });
-        } else if let Some(HeldPort { by, .. }) = held_by_process(world, id, binding) {
-            let message = format!("host port {binding} is held by {by}: stop that, or publish another port");
+        } else if let Some(HeldPort { by, container, .. }) = held_by_process(world, id, binding) {
+            let of = container.as_ref().map(|id| format!(" of {}", named(world, id))).unwrap_or_default();
+            let message =
+                format!("host port {binding} is held by {by}{of}: stop that, or publish another port");
             gates.push(Gate::PortTaken { message });
         }
     }
@@ -85,7 +92,7 @@ pub fn ports_in_doubt(world: &World<'_>, id: &ResourceId) -> Vec<(u16, Protocol)
 }
 
 /// The container that publishes the TCP port `port` at `address` of the host.
-pub(in crate::plan) fn publisher(world: &World<'_>, address: IpAddr, port: u16) -> Option<String> {
+fn publisher(world: &World<'_>, address: IpAddr, port: u16) -> Option<String> {
     let publishes = |container: &&ObservedContainer| {
         let mut ports = container.ports.iter();
         container.state.is_alive()
@@ -97,6 +104,27 @@ pub(in crate::plan) fn publisher(world: &World<'_>, address: IpAddr, port: u16) 
     };
     let all = world.observed.foreign.iter().chain(world.observed.owned.values().flatten());
     all.into_iter().find(publishes).map(|container| describe(world, container))
+}
+
+/// Who has a socket of the host, with the container by its name: one that publishes the port, for which the engine listens, or
+/// one on the host's own network.
+pub(in crate::plan) fn holder(world: &World<'_>, listener: &Listener, port: u16) -> String {
+    match &listener.holder {
+        Holder::Process { pid, name, owner: Owner::Container(id) } => {
+            format!("{} (process {pid}, `{name}`)", named(world, id))
+        }
+        Holder::Process { name, .. } if ENGINE_LISTENERS.contains(&name.as_str()) => {
+            publisher(world, listener.address, port).unwrap_or_else(|| who(listener))
+        }
+        Holder::Process { owner: Owner::Unit(_) | Owner::Nothing, .. } | Holder::Unknown => who(listener),
+    }
+}
+
+/// The container of that id by its name, and whose it is; one that no listing has shown by its id.
+fn named(world: &World<'_>, id: &ContainerId) -> String {
+    let mut all = world.observed.foreign.iter().chain(world.observed.owned.values().flatten());
+    let found = all.find(|container| container.id == *id);
+    found.map_or_else(|| format!("container {id}"), |container| describe(world, container))
 }
 
 /// The process that keeps `id` from taking the port; not one of its own containers on the host's network, which makes way.

@@ -109,7 +109,7 @@ impl Look<'_> {
                     return Condition::abnormal(kind, reason, message);
                 }
                 if let Some(order) = self.record().and_then(|record| record.orders.stopped.as_ref()) {
-                    let message = running::stopped_by_hand(self.id, order);
+                    let message = running::stopped_by_hand(self.world, self.id, order);
                     return Condition::abnormal(kind, Reason::StoppedByHand, message);
                 }
                 let (reason, message) = match self.next() {

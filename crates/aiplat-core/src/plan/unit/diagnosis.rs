@@ -4,8 +4,8 @@ use super::Look;
 use crate::{
     ResourceId,
     condition::{Condition, ConditionType, Reason, Status},
-    observed::{ActiveState, UnitDiagnosis, UnitEvidence, who},
-    plan::{Step, World, ended, running},
+    observed::{ActiveState, Listener, UnitDiagnosis, UnitEvidence},
+    plan::{Step, World, ended, gate, running},
     secret,
     spec::Role,
 };
@@ -97,10 +97,10 @@ impl Look<'_> {
         } else {
             earlier.map(|known| (known.failure.clone(), known.quote.clone())).unwrap_or_default()
         };
-        let listening = world.observed.listening.get(self.id).filter(|it| Some(&it.incarnation) == run);
-        let holder = |it| format!("{}: {}", who(it), it.address);
         let last = |role| running::facts(world, self.id, run, role).and_then(|facts| facts.last.as_ref());
         let asked = [Role::Liveness, Role::Readiness, Role::Startup].into_iter().filter_map(last);
+        // What answered has ended: that it did once says nothing of the end.
+        let asked = asked.filter(|last| !last.passed || !self.has_failed());
         let transcript = asked.max_by_key(|last| (!last.passed, last.at));
         UnitDiagnosis {
             stage,
@@ -110,11 +110,21 @@ impl Look<'_> {
             failure,
             quote,
             journal: self.shown(&self.unit.tail),
-            holders: listening.map(|it| it.listeners.iter().map(holder).collect()).unwrap_or_default(),
+            holders: self.holders(),
             transcript: transcript.map(|last| last.transcript.clone()).unwrap_or_default(),
             denials: self.shown(&self.unit.denials),
             mended: false,
         }
+    }
+
+    /// Who listened on the port when this was last looked up. The socket of a run that has ended went with it.
+    fn holders(&self) -> Vec<String> {
+        let run = self.unit.invocation.as_ref();
+        let known = self.world.observed.listening.get(self.id).filter(|it| Some(&it.incarnation) == run);
+        let Some(listening) = known else { return Vec::new() };
+        let stays = |it: &&Listener| !self.has_failed() || it.is_strange_to(&self.spec.unit);
+        let named = |it| gate::holder(self.world, it, listening.port);
+        listening.listeners.iter().filter(stays).map(|it| format!("{}: {}", named(it), it.address)).collect()
     }
 
     fn state_words(&self) -> String {

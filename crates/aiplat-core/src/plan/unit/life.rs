@@ -230,9 +230,8 @@ impl Look<'_> {
         let name = self.spec.main();
         if ran {
             let message = format!(
-                "{name} was stopped by somebody else, or has ended by itself with success; it is left so: \
-                 `aiplatctl start {}` starts it",
-                self.id.key()
+                "{name} was stopped by somebody else, or has ended by itself with success; it is left so: {}",
+                running::starts_it(self.world, self.id)
             );
             return Next::Stays { reason: Reason::StoppedByAdministrator, message };
         }
@@ -246,8 +245,8 @@ impl Look<'_> {
         let reason = if limit { Reason::StartLimitHit } else { Reason::UnitFailed };
         if self.spec.restart == RestartMode::No {
             let message = format!(
-                "it failed with {how}{evidence}, and `restart: no` leaves it so: `aiplatctl start {}` starts it",
-                self.id.key()
+                "it failed with {how}{evidence}, and `restart: no` leaves it so: {}",
+                running::starts_it(self.world, self.id)
             );
             return Next::Stays { reason, message };
         }
@@ -456,7 +455,8 @@ impl Look<'_> {
     fn not_running(&self) -> Readiness {
         let name = self.id.key();
         if let Some(order) = self.record().and_then(|record| record.orders.stopped.as_ref()) {
-            let message = format!("{name} is stopped: {}", running::stopped_by_hand(self.id, order));
+            let message =
+                format!("{name} is stopped: {}", running::stopped_by_hand(self.world, self.id, order));
             return Readiness::not_ready(Reason::StoppedByHand, message);
         }
         match self.next() {

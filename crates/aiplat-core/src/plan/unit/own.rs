@@ -118,13 +118,16 @@ impl Look<'_> {
             if own.unit_file.as_ref() == Some(&text) && own.environment == environment {
                 return None;
             }
-            let cause = self.own_cause(name, &text);
-            Some((Action::WriteUnit(Box::new(UnitFile { unit: name.to_owned(), text, environment })), cause))
+            let cause = self.own_cause(name, &text, own.unit_file.is_none());
+            Some((Action::WriteUnit(Box::new(UnitFile::over(own, name, text, environment))), cause))
         })
     }
 
-    fn own_cause(&self, name: &str, text: &str) -> Cause {
+    fn own_cause(&self, name: &str, text: &str, is_absent: bool) -> Cause {
         let UnitRecord { written, owned, .. } = self.remembered();
+        if is_absent && !owned.contains_key(name) {
+            return Cause::UnitFileNew;
+        }
         if owned.get(name) == Some(&fingerprint::of_text(text)) && written.as_ref() == Some(&self.print()) {
             return Cause::UnitFileMeddledWith;
         }

@@ -39,7 +39,10 @@ impl Look<'_> {
                 Condition { kind: ConditionType::Healthy, status, reason, message }
             }
         });
+        // Of a run that a timer has started, its failure is told with the stage itself.
+        let job = Look { unit: self.service, ..*self };
         if !self.has_failed()
+            && !job.has_failed()
             && let Some(first) = stages.iter_mut().find(|it| it.status != Status::True)
         {
             first.message.push_str(&self.failed_before());
@@ -58,9 +61,8 @@ impl Look<'_> {
         let port = self.spec.port()?;
         let facts = self.listening(port)?;
         let (unit, service) = (&self.spec.unit, &self.spec.service);
-        if let Some(who) = stranger(&facts.listeners, ASKED_AT, unit) {
-            // The engine listens for a container that publishes the port.
-            let who = gate::publisher(self.world, ASKED_AT, port).unwrap_or(who);
+        if let Some(stranger) = stranger(&facts.listeners, ASKED_AT, unit) {
+            let who = gate::holder(self.world, stranger, port);
             let message = format!(
                 "port {port} is held by {who}, not by {unit}: stop one of the two, or let one of them listen elsewhere"
             );

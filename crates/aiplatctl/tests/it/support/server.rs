@@ -10,7 +10,7 @@ use std::{
 
 use aiplat_api::v1::{
     ApplyReply, DiffReply, Done, Error, LogRecord, PruneReply, PruneRequest, PullReply, RevisionInfo,
-    RevisionText, StatusDoc, Version,
+    RevisionText, StatusDoc, SystemdReport, Version,
 };
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
@@ -38,6 +38,10 @@ pub(crate) struct State {
     pub(crate) asked: Vec<(String, String)>,
     /// The state after an apply.
     pub(crate) after_apply: Option<StatusDoc>,
+    /// What systemd says of itself; `None`: it does not answer.
+    pub(crate) systemd: Option<SystemdReport>,
+    /// An order to this service is refused with this sentence.
+    pub(crate) refused: Option<(String, String)>,
     /// Answers everything with this.
     pub(crate) refusal: Option<(u16, String)>,
 }
@@ -63,6 +67,8 @@ impl Server {
             logs: BTreeMap::new(),
             asked: Vec::new(),
             after_apply: None,
+            systemd: None,
+            refused: None,
             refusal: None,
         }));
         let (stop, stopped) = oneshot::channel();
@@ -169,6 +175,12 @@ async fn answer(
                 lock().doc.events.iter().filter(|event| event.number > after).cloned().collect();
             json(ok, &events)
         }
+        (Method::GET, "/v1/systemd") => match &lock().systemd {
+            Some(report) => json(ok, report),
+            None => {
+                json(StatusCode::BAD_GATEWAY, &Error { message: "the system bus does not answer".to_owned() })
+            }
+        },
         (Method::POST, "/v1/diff") => json(ok, &lock().diff),
         (Method::POST, "/v1/apply") => {
             let mut state = lock();
@@ -187,7 +199,12 @@ async fn answer(
         (Method::POST, path) if path.starts_with("/v1/services/") && path.ends_with("/pull") => {
             json(ok, &lock().pull)
         }
-        (Method::POST, path) if path.starts_with("/v1/services/") => json(ok, &Done::default()),
+        (Method::POST, path) if path.starts_with("/v1/services/") => match lock().refused.clone() {
+            Some((name, message)) if path.starts_with(&format!("/v1/services/{name}/")) => {
+                json(StatusCode::CONFLICT, &Error { message })
+            }
+            Some(_) | None => json(ok, &Done::default()),
+        },
         (Method::GET, "/v1/history") => json(ok, &lock().history),
         (Method::GET, path) if path.starts_with("/v1/history/") => {
             let number = path.trim_start_matches("/v1/history/").parse().unwrap_or_default();
