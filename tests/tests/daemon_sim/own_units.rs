@@ -470,3 +470,23 @@ fn no_file_is_written_for_a_unit_while_it_cannot_be_remembered_whose_it_is() {
         }
     });
 }
+
+#[test]
+fn a_unit_of_ours_whose_file_somebody_has_removed_is_stopped_with_its_entry() {
+    simulate(async {
+        for is_read in [false, true] {
+            let mut lab = booted(&own("/usr/bin/agent", "")).await;
+            lab.converged_within(ENOUGH).await;
+            lab.kill();
+            lab.systemd.write_by_hand(UNIT, None);
+            if is_read {
+                lab.systemd.reload_by_hand();
+            }
+            lab.write_yaml(NOBODY);
+            lab.boot();
+            lab.pass(ENOUGH).await;
+            assert_eq!(lab.systemd.unit(UNIT).active, ActiveState::Inactive, "{}", lab.story());
+            lab.converged_within(ENOUGH).await;
+        }
+    });
+}

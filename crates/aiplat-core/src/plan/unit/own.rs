@@ -213,7 +213,7 @@ pub(super) fn retire(world: &World<'_>, names: &[&str]) -> Option<Step> {
     seen.into_iter().find_map(|(name, unit)| {
         let tell = |verb| Step::act(Action::Unit { unit: name.to_owned(), verb }, Cause::NotInFile);
         let is_there = unit.own.unit_file.is_some() || unit.own.environment.is_some();
-        if !is_there {
+        if !is_there && !runs_without_file(unit) {
             return None;
         }
         if unit.job.is_some() || unit.active == ActiveState::Deactivating {
@@ -238,9 +238,16 @@ pub(super) fn unread_gate(what: &str) -> Gate {
     Gate::Resource { id: crate::ResourceId::systemd(), reason: Reason::ReloadPending, message }
 }
 
+/// It runs, and somebody has removed the file that it was started from.
+fn runs_without_file(unit: &ObservedUnit) -> bool {
+    let is_nobodys = unit.fragment.is_empty() || unit.fragment == unit.own.unit_path;
+    unit.own.unit_file.is_none() && is_nobodys && unit.active.is_alive()
+}
+
 /// Whether nothing of ours is left of the unit `name`.
 pub(super) fn is_removed(world: &World<'_>, name: &str) -> bool {
     world.observed.units.get(name).is_some_and(|unit| {
-        unit.own.unit_file.is_none() && unit.own.environment.is_none() && !systemd::is_unread(world, name)
+        let is_written = unit.own.unit_file.is_some() || unit.own.environment.is_some();
+        !is_written && !runs_without_file(unit) && !systemd::is_unread(world, name)
     })
 }
