@@ -154,8 +154,8 @@ impl Look<'_> {
     /// The service was another unit in an earlier file: what was written for that one goes first.
     fn renamed(&self) -> Option<Step> {
         let earlier = self.remembered().files_of.filter(|earlier| *earlier != self.spec.unit)?;
-        let seen = self.world.observed.units.get(&earlier);
-        if seen.is_some_and(|seen| seen.own.drop_in.is_none() && seen.own.environment.is_none()) {
+        let Some(seen) = self.world.observed.units.get(&earlier) else { return Some(Step::progressing()) };
+        if seen.own.drop_in.is_none() && seen.own.environment.is_none() {
             return None;
         }
         let cause = Cause::UnitNotInFile { unit: earlier.clone() };
@@ -204,14 +204,8 @@ impl Look<'_> {
             });
         }
         let is_up = matches!(self.unit.active, ActiveState::Active | ActiveState::Reloading);
-        (self.is_restart_ordered() && is_up && self.unit.job.is_none()).then(|| {
-            let gates = gate::before_disruption(self.world, &self.spec.dependencies);
-            if gates.is_empty() {
-                self.verb(UnitVerb::Restart, Cause::RestartOrdered)
-            } else {
-                Step::blocked(self.world, gates)
-            }
-        })
+        (self.is_restart_ordered() && is_up && self.unit.job.is_none())
+            .then(|| self.disrupt(Cause::RestartOrdered))
     }
 
     /// A person wants another run than the present one.
