@@ -22,6 +22,7 @@ use crate::{
     sim::{
         Engine, SimHost, Systemd,
         engine::Image,
+        host::wall_ms,
         ports::{Disk, Folder, ROOT, SimClock},
     },
 };
@@ -72,6 +73,9 @@ impl Lab {
                 engine.install_in_all(&service.name, &service.image, &service.app);
             }
         });
+        for (command, program) in sketch.units.iter().filter_map(|unit| unit.programs()) {
+            self.systemd.program(&command, program);
+        }
         self.host.settle().desire(platform);
         self.folder.write(sketch.yaml().as_bytes());
     }
@@ -164,7 +168,8 @@ impl Lab {
             let mut state = shared.lock();
             let now = shared.now();
             let world = state.world(now);
-            let Some(taken) = world.and_then(|world| orders::take(&world, id, command, lasts)) else {
+            let Some(taken) = world.and_then(|world| orders::take(&world, id, command, lasts, wall_ms(now)))
+            else {
                 return false;
             };
             for entry in &taken.entries {

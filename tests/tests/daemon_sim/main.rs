@@ -15,6 +15,7 @@ mod spec_file;
 mod stages;
 mod unit_chaos;
 mod unit_ends;
+mod unit_moves;
 mod units;
 
 use std::time::Duration;
