@@ -137,7 +137,7 @@ impl Scene {
             names.into_iter().map(|name| Ok((name.clone(), self.machine.systemd.look(&name)?))).collect();
         let now = self.now();
         match seen {
-            Ok(seen) => drop(self.observed.record(Observed::Units(seen), &instance(), now)),
+            Ok(seen) => self.observed.record(Observed::Units(seen), &instance(), now),
             Err(error) => self.observed.record_systemd_loss(error.message),
         }
     }

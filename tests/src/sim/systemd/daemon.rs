@@ -113,7 +113,7 @@ async fn pass_on(host: SimHost, mut hints: BoxStream<'static, UnitHint>, to: Unb
         let is_reliable = faults.hint_drop + faults.hint_double + faults.hint_delay == 0;
         match hint {
             // Where nothing is to go wrong no chance is used up: what is drawn for the engine stays as it is.
-            UnitHint::Changed(_) if !is_reliable => deliver(&[to.clone()], &hint, faults, rng),
+            UnitHint::Changed(_) if !is_reliable => deliver(std::slice::from_ref(&to), &hint, faults, rng),
             UnitHint::Changed(_) | UnitHint::Relist | UnitHint::Lost { .. } => drop(to.send(hint)),
         }
     }
