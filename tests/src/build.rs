@@ -15,7 +15,7 @@ use aiplat_core::{
     },
 };
 
-pub use units::{UnitService, unit};
+pub use units::{RUN, UnitService, unit};
 
 use crate::sim::App;
 

@@ -22,6 +22,7 @@ use crate::{
     sim::{
         Engine, SimHost, SimMachine, Systemd,
         engine::Image,
+        host::wall_ms,
         ports::{Disk, Folder, ROOT, SimClock},
     },
 };
@@ -75,6 +76,9 @@ impl Lab {
                 engine.install_in_all(&service.name, &service.image, &service.app);
             }
         });
+        for (command, program) in sketch.units.iter().filter_map(|unit| unit.programs()) {
+            self.systemd.program(&command, program);
+        }
         self.host.settle().desire(platform);
         self.folder.write(sketch.yaml().as_bytes());
     }
@@ -169,7 +173,8 @@ impl Lab {
             let mut state = shared.lock();
             let now = shared.now();
             let world = state.world(now);
-            let Some(taken) = world.and_then(|world| orders::take(&world, id, command, lasts)) else {
+            let Some(taken) = world.and_then(|world| orders::take(&world, id, command, lasts, wall_ms(now)))
+            else {
                 return false;
             };
             for entry in &taken.entries {

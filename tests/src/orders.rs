@@ -28,9 +28,15 @@ pub struct Taken {
     image: Option<String>,
 }
 
-/// `command` on the service `id`, for a while if it is a suspension; `None` where the daemon refuses it.
+/// `command` on the service `id`, for a while if it is a suspension; `None` where the daemon refuses it. `wall_ms` is now.
 #[must_use]
-pub fn take(world: &World<'_>, id: &ResourceId, command: Command, lasts: Option<Duration>) -> Option<Taken> {
+pub fn take(
+    world: &World<'_>,
+    id: &ResourceId,
+    command: Command,
+    lasts: Option<Duration>,
+    wall_ms: i64,
+) -> Option<Taken> {
     let suspended = world.ledger.suspension(id, world.now).is_some();
     let is_for_nobody = !is_asked_for(world.desired, id);
     if (suspended && command.acts()) || (is_for_nobody && !(suspended && command == Command::Resume)) {
@@ -47,7 +53,7 @@ pub fn take(world: &World<'_>, id: &ResourceId, command: Command, lasts: Option<
     }
     let until = lasts.map(|lasts| Until {
         at: world.now + lasts,
-        wall_ms: i64::try_from(lasts.as_millis()).unwrap_or(i64::MAX),
+        wall_ms: wall_ms.saturating_add(i64::try_from(lasts.as_millis()).unwrap_or(i64::MAX)),
         text: "12:00".to_owned(),
     });
     Some(Taken {

@@ -3,13 +3,14 @@
 //! Everything is observed as the Docker adapter would, planned by the real `plan`, remembered by the real `entries`,
 //! and done to the model. Tests build a situation with it and print what is planned; laws iterate it to the end.
 
+mod units;
+
 use std::{collections::BTreeMap, time::Duration};
 
 use aiplat_core::{
     Kind, ResourceId, Timestamp,
     action::Action,
     condition::ErrorClass,
-    fingerprint,
     ledger::{Failure, Ledger},
     observed::{Incarnation, ObservedState, ProbeFacts, ProbeOutcome},
     plan::{
@@ -28,13 +29,17 @@ use crate::{
     sim::{Engine, engine::Image},
 };
 
-/// A platform, a model of an engine, and what is known of it.
-#[derive(Debug, Clone)]
+pub use units::Machine;
+
+/// A platform, a model of an engine and of systemd, and what is known of them.
+#[derive(Debug)]
 pub struct Scene {
     /// The file in force.
     pub desired: Platform,
     /// The machine.
     pub engine: Engine,
+    /// Its systemd.
+    pub machine: Machine,
     /// As last observed.
     pub observed: ObservedState,
     /// What is remembered.
@@ -57,9 +62,6 @@ pub struct Pass {
     pub outcome: Option<Result<(), HostError>>,
 }
 
-/// The model of this hand is of an engine alone: what is generated for it has no units.
-static NO_UNITS: check::units::Units = BTreeMap::new();
-
 /// An hour after boot.
 pub const START: Timestamp = Timestamp::from_boot(Duration::from_secs(3_600));
 
@@ -70,6 +72,7 @@ impl Scene {
         let mut scene = Self {
             desired: sketch.platform(),
             engine: Engine { now: START, ..Engine::default() },
+            machine: Machine::default(),
             observed: ObservedState::default(),
             ledger: Ledger::default(),
             probes_due: BTreeMap::new(),
@@ -82,7 +85,7 @@ impl Scene {
 
     /// A person gives `command`, for a while if it is a suspension; whether it is taken.
     pub fn order(&mut self, id: &ResourceId, command: Command, lasts: Option<Duration>) -> bool {
-        let Some(taken) = orders::take(&self.world(), id, command, lasts) else { return false };
+        let Some(taken) = orders::take(&self.world(), id, command, lasts, 0) else { return false };
         self.orders.note(id, command, &taken, self.engine.now);
         taken.entries.into_iter().for_each(|entry| self.ledger.enter(id, entry));
         true
@@ -96,6 +99,7 @@ impl Scene {
             }
             engine.install_in_all(&service.name, &service.image, &service.app);
         }
+        self.load_units(sketch);
         self.desired = sketch.platform();
     }
 
@@ -104,10 +108,6 @@ impl Scene {
         let generation = self.desired.generation + 1;
         self.load(sketch);
         self.desired.generation = generation;
-    }
-
-    fn truth(&self) -> check::Truth<'_> {
-        check::Truth { engine: &self.engine, units: &NO_UNITS }
     }
 
     /// Time.
@@ -139,6 +139,10 @@ impl Scene {
 
     /// Looks at one resource.
     pub fn look(&mut self, id: &ResourceId) {
+        self.look_at_units();
+        if Self::is_of_systemd(id) {
+            return;
+        }
         let host_name = match id.kind {
             // What is no longer in the file is found by its label.
             Kind::Network => self.desired.networks.get(id).map(|spec| spec.host_name.clone()).or_else(|| {
@@ -161,6 +165,7 @@ impl Scene {
     pub fn pass(&mut self, time: Duration) {
         let to = self.now() + time;
         self.engine.advance(to);
+        self.catch_up();
     }
 
     /// What is decided for `id` as things were last observed.
@@ -183,7 +188,9 @@ impl Scene {
             self.observed.record_start(container, now);
         }
         if let Some(Planned { cause, action: _ }) = &step.action {
-            let found = check::blamed(self.truth(), &self.desired, id, cause);
+            let units = self.units();
+            let truth = check::Truth { engine: &self.engine, units: &units };
+            let found = check::blamed(truth, &self.desired, id, cause);
             assert_eq!(found, None, "{id}: {}", self.text());
         }
         let outcome = step.action.as_ref().map(|planned| self.attempt(id, &planned.action));
@@ -206,9 +213,13 @@ impl Scene {
     /// # Errors
     /// As the host.
     pub fn apply(&mut self, id: &ResourceId, action: &Action) -> Result<(), HostError> {
+        if Self::is_of_systemd(id) {
+            return self.apply_to_systemd(action);
+        }
         let (takes, exit_code) = self.engine.takes(action);
+        let units = self.units();
         let Self { engine, desired, orders, .. } = &*self;
-        let call = check::Call { before: engine, units: &NO_UNITS, desired, id, action, orders };
+        let call = check::Call { before: engine, units: &units, desired, id, action, orders };
         let mut violations = check::violations(&call, self.exact_gates);
         self.pass(takes);
         let before = self.engine.clone();
@@ -223,7 +234,7 @@ impl Scene {
 
     fn remember(&mut self, id: &ResourceId, action: &Action, outcome: &Result<(), HostError>) {
         let now = self.now();
-        let fingerprint = self.desired.containers.get(id).map(|spec| fingerprint::of(&spec.runtime));
+        let fingerprint = self.desired.fingerprint(id);
         let record = self.ledger.entry(id);
         let Err(error) = outcome else {
             if record.failure.as_ref().is_some_and(|failure| failure.action == action.verb()) {
@@ -254,19 +265,23 @@ impl Scene {
 
     /// Makes every probe that is due; how long until the next one is.
     pub fn probe(&mut self) -> Option<Duration> {
-        let ids: Vec<ResourceId> = self.desired.containers.keys().cloned().collect();
+        self.look_at_units();
+        let ids: Vec<ResourceId> = self.desired.services().map(|(id, _)| id.clone()).collect();
         for key in ids.into_iter().flat_map(|id| Role::ALL.map(|role| (id.clone(), role))) {
             let Some((schedule, due)) = self.arm(&key) else { continue };
             if due <= self.now() {
                 let container = schedule.container.as_ref().and_then(|id| self.engine.containers.get(&id.0));
-                let passed = container.is_some_and(|container| self.engine.answers(container));
+                let passed = match schedule.container {
+                    Some(_) => container.is_some_and(|container| self.engine.answers(container)),
+                    None => self.unit_answers(&key.0),
+                };
                 self.record_probe(&key, schedule.incarnation, &schedule.probe, passed);
                 self.probes_due.remove(&key);
                 self.arm(&key);
             }
         }
         let Self { probes_due, desired, .. } = self;
-        probes_due.retain(|(id, _), _| desired.containers.contains_key(id));
+        probes_due.retain(|(id, _), _| desired.wants(id));
         self.probes_due.values().map(|(_, due)| self.now().until(*due)).min()
     }
 
@@ -434,6 +449,7 @@ impl Scene {
     /// aiplatd restarts: what it had only in memory is gone.
     pub fn restart_daemon(&mut self) -> &mut Self {
         self.observed = ObservedState::default();
+        self.let_go_of_units();
         self.observe();
         self
     }

@@ -173,7 +173,9 @@ impl Passes {
 
     /// Whose a file is stands in the ledger alone: one that could not be remembered there would be nobody's.
     fn unremembered(&self, action: &Action) -> Option<HostError> {
-        let Action::WriteFile(_) = action else { return None };
+        let (Action::WriteFile(_) | Action::WriteUnitFiles(_) | Action::WriteUnit(_)) = action else {
+            return None;
+        };
         let why = self.shared.lock().store_failing.clone()?;
         let message = format!(
             "cannot {action}: the ledger, which says whose the file is, cannot be written ({why}); mend that, and it is tried again"

@@ -4,20 +4,27 @@ use std::{collections::BTreeMap, time::Duration};
 
 use aiplat_core::{
     ResourceId,
-    spec::{Dependency, Hardening, Management, OwnUnit, ProbeKind, ProbeSpec, RestartMode, UnitSpec},
+    spec::{
+        Dependency, Hardening, Management, OwnUnit, ProbeKind, ProbeSpec, RestartMode, TimerSpec, UnitSpec,
+    },
 };
 
 use super::{Sketch, tcp_probe};
+use crate::sim::systemd::Program;
 
 /// One of them.
 #[derive(Debug, Clone, PartialEq)]
 pub struct UnitService {
     /// Its name in the file.
     pub name: String,
+    /// What the names in systemd begin with: as a rule its name.
+    pub unit_of: String,
     /// Environment: the simplest thing whose change restarts it; 0: none.
     pub version: u32,
     /// The version of its program, where its whole file is aiplatd's; `None`: a package brings it.
     pub own: Option<u32>,
+    /// Its program runs at times, where its file is aiplatd's.
+    pub timer: bool,
     /// `management`.
     pub management: Management,
     /// Whether it is probed, each second, three tries.
@@ -26,13 +33,18 @@ pub struct UnitService {
     pub needs: BTreeMap<String, Dependency>,
 }
 
+/// What a program does that runs at times.
+pub const RUN: Program = Program::Ends(Duration::from_millis(400), 0, "");
+
 /// A unit of a package's, configured.
 #[must_use]
 pub fn unit(name: &str) -> UnitService {
     UnitService {
         name: name.to_owned(),
+        unit_of: name.to_owned(),
         version: 1,
         own: None,
+        timer: false,
         management: Management::Configure,
         probe: false,
         needs: BTreeMap::new(),
@@ -52,11 +64,26 @@ impl UnitService {
     #[must_use]
     pub fn unit(&self) -> String {
         let whose = if self.own.is_some() { "own" } else { "package" };
-        format!("{}-{whose}.service", self.name)
+        format!("{}-{whose}.service", self.unit_of)
     }
 
     fn command(&self, version: u32) -> Vec<String> {
-        vec![format!("/usr/bin/{}", self.name), format!("v{version}")]
+        // What runs at times is another program than what serves: it ends.
+        let job = if self.timer { "-job" } else { "" };
+        vec![format!("/usr/bin/{}{job}", self.name), format!("v{version}")]
+    }
+
+    /// What its programs do, by the command line in its file, where that is not to serve.
+    #[must_use]
+    pub fn programs(&self) -> Option<(String, Program)> {
+        let words = self.command(self.own.filter(|_| self.timer)?);
+        let line: Vec<String> = words.iter().map(|word| format!("\"{word}\"")).collect();
+        Some((line.join(" "), RUN))
+    }
+
+    fn calendar(&self) -> Option<TimerSpec> {
+        let unit = self.unit().replace(".service", ".timer");
+        self.timer.then(|| TimerSpec { unit, on_calendar: "daily".to_owned() })
     }
 
     fn port(&self) -> u16 {
@@ -64,7 +91,7 @@ impl UnitService {
     }
 
     pub(super) fn spec(&self, sketch: &Sketch) -> UnitSpec {
-        let Self { name, version, own, management, probe, needs } = self;
+        let Self { name, unit_of: _, version, own, timer: _, management, probe, needs } = self;
         let program = |version: u32| OwnUnit {
             command: self.command(version),
             user: None,
@@ -73,7 +100,7 @@ impl UnitService {
             stop_signal: None,
             stop_grace: Duration::from_secs(10),
             hardening: Hardening::Default,
-            timer: None,
+            timer: self.calendar(),
         };
         let asked = ProbeSpec { kind: ProbeKind::Tcp { port: self.port() }, ..tcp_probe() };
         UnitSpec {
@@ -95,9 +122,11 @@ impl UnitService {
 
     /// As a person would write it.
     pub(crate) fn yaml(&self) -> String {
-        let Self { name, version, own, management, probe, needs: _ } = self;
+        let Self { name, unit_of: _, version, own, timer, management, probe, needs: _ } = self;
         let unit = self.unit();
-        let mut text = format!("  {name}:\n    provider: {{type: systemd, options: {{unit: {unit}}}}}\n");
+        let times = if *timer { ", on_calendar: daily" } else { "" };
+        let mut text =
+            format!("  {name}:\n    provider: {{type: systemd, options: {{unit: {unit}{times}}}}}\n");
         if *version > 0 {
             text.push_str(&format!("    environment: {{VERSION: \"{version}\"}}\n"));
         }

@@ -87,7 +87,10 @@ fn without_need(call: &UnitCall<'_>) -> Option<String> {
     let is_reload = *call.action == Action::ReloadSystemd;
     let has_news = |unit: &Unit| {
         let seen = unit.view();
-        seen.needs_reload || seen.own.drop_in.is_some() != seen.own.loaded
+        // One whose file was gone when systemd read all files, and is back under what runs on.
+        let was_gone =
+            seen.load == LoadState::Error && seen.active.is_alive() && seen.own.unit_file.is_some();
+        seen.needs_reload || was_gone || seen.own.drop_in.is_some() != seen.own.loaded
     };
     (is_reload && !call.was_read && !call.truth.units.values().any(has_news))
         .then(|| "U2: there is nothing to read".to_owned())
@@ -129,8 +132,11 @@ pub(super) fn is_satisfied(
     let Some(spec) = desired.units.get(id) else { return false };
     let Some(unit) = units.get(spec.main()) else { return false };
     let is_up = unit.seen.active == ActiveState::Active;
+    // Between two runs there is nobody to ask: it is well while the last one has not failed.
+    let has_failed = |name: &str| units.get(name).is_some_and(|it| it.seen.active == ActiveState::Failed);
     match condition {
         DependencyCondition::Started => unit.seen.active.is_alive(),
+        DependencyCondition::Healthy if spec.timer().is_some() => is_up && !has_failed(&spec.unit),
         DependencyCondition::Healthy => is_up && (spec.probe.is_none() || unit.program == Program::Serves),
         DependencyCondition::CompletedSuccessfully => !is_up && unit.seen.result == "success",
     }
@@ -141,11 +147,7 @@ pub(super) fn is_satisfied(
 pub fn differences(units: &Units, desired: &Platform) -> Vec<String> {
     let mut found = Vec::new();
     for (id, spec) in &desired.units {
-        let differs = match units.get(&spec.unit) {
-            None => Some("is not there".to_owned()),
-            Some(unit) => differs(unit, spec),
-        };
-        found.extend(differs.map(|text| format!("{id}: {text}")));
+        found.extend(differ(units, spec).map(|text| format!("{id}: {text}")));
     }
     for (name, unit) in units {
         if service_of(desired, name).is_none() {
@@ -157,37 +159,73 @@ pub fn differences(units: &Units, desired: &Platform) -> Vec<String> {
     found
 }
 
-fn differs(unit: &Unit, spec: &UnitSpec) -> Option<String> {
-    let seen = unit.view();
+fn differ(units: &Units, spec: &UnitSpec) -> Option<String> {
+    let find = |name: &str| units.get(name).ok_or_else(|| format!("{name} is not there"));
+    let (main, service) = match (find(spec.main()), find(&spec.unit)) {
+        (Ok(main), Ok(service)) => (main, service),
+        (Err(missing), _) | (_, Err(missing)) => return Some(missing),
+    };
+    let seen = main.view();
     if seen.load != LoadState::Loaded || seen.active != ActiveState::Active || seen.job.is_some() {
         return Some(format!("{:?}, {:?} ({}), job {:?}", seen.load, seen.active, seen.sub, seen.job));
     }
     if spec.management == Management::Observe {
         return None;
     }
-    let effective = seen.effective.unwrap_or_default();
+    if spec.management == Management::Full && seen.file_state == "disabled" {
+        return Some("is not enabled".to_owned());
+    }
+    files_differ(units, service, spec)
+        .or_else(|| if spec.timer().is_none() { runs_otherwise(main, spec) } else { None })
+}
+
+/// Its process is of another file than the present one.
+fn runs_otherwise(unit: &Unit, spec: &UnitSpec) -> Option<String> {
+    let effective = unit.view().effective.unwrap_or_default();
     if let Some((name, value)) =
         spec.environment.iter().find(|(name, value)| effective.get(*name) != Some(value))
     {
         return Some(format!("runs with {name}={:?} and not {value}", effective.get(name)));
     }
-    let own = &seen.own;
-    let texts = spec.unit_files(&own.environment_path);
-    // Where a unit's own files say the same there is nothing to add.
-    let is_bare = own.drop_in.is_none() && own.environment.is_none() && spec.own.is_none();
-    let is_written = match texts.first() {
-        Some((_, text)) => own.unit_file.as_ref() == Some(text),
-        None => own.drop_in == Some(spec.drop_in(&own.environment_path)),
-    };
-    let environment = (!spec.environment.is_empty()).then(|| spec.environment_file());
-    if !is_bare && (!is_written || own.environment != environment) {
-        return Some(format!("its files are not as the file says: {own:?}"));
-    }
-    if own.loaded != own.drop_in.is_some() || seen.needs_reload {
-        return Some("systemd has not read its files".to_owned());
-    }
     let is_old = spec.own.is_some() && unit.runs.last() != Some(&unit.command);
     is_old.then(|| format!("runs {:?} and not {}", unit.runs.last(), unit.command))
+}
+
+fn files_differ(units: &Units, service: &Unit, spec: &UnitSpec) -> Option<String> {
+    let own = service.view().own;
+    let written = spec.unit_files(&own.environment_path).into_iter().find_map(|(name, text)| {
+        let there = units.get(name).and_then(|unit| unit.view().own.unit_file);
+        (there.as_ref() != Some(&text))
+            .then(|| format!("the file of {name} is not as it should be: {there:?}"))
+    });
+    if written.is_some() {
+        return written;
+    }
+    // Where a unit's own files say the same there is nothing to add.
+    let is_bare = own.drop_in.is_none() && own.environment.is_none() && spec.own.is_none();
+    let wants_drop_in = spec.own.is_none() && !spec.environment.is_empty();
+    let drop_in = wants_drop_in.then(|| spec.drop_in(&own.environment_path));
+    let environment = (!spec.environment.is_empty()).then(|| spec.environment_file());
+    // Of which entry it was written is a remark.
+    let said = |text: &Option<String>| {
+        let lines = |text: &String| {
+            text.lines().filter(|line| !line.starts_with('#')).map(str::to_owned).collect::<Vec<_>>()
+        };
+        text.as_ref().map(lines)
+    };
+    if !is_bare && (said(&own.drop_in) != said(&drop_in) || own.environment != environment) {
+        return Some(format!("its files are not as the file says: {own:?}"));
+    }
+    let is_unread = |name: &str| {
+        units
+            .get(name)
+            .map(Unit::view)
+            .is_some_and(|seen| seen.own.loaded != seen.own.drop_in.is_some() || seen.needs_reload)
+    };
+    [spec.unit.as_str(), spec.main()]
+        .into_iter()
+        .find(|name| is_unread(name))
+        .map(|name| format!("systemd has not read the files of {name}"))
 }
 
 /// What is ours of a unit that the file does not name.

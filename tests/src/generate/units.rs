@@ -5,11 +5,25 @@ use std::collections::BTreeMap;
 use aiplat_core::spec::{Dependency, Management};
 use proptest::{collection::vec, option, prelude::*};
 
-use super::NAMES;
+use super::{NAMES, sketches};
 use crate::build::{Service, Sketch, UnitService, completed, healthy, optional, restarting, started, unit};
 
 /// Names of services that are units, and before which of [`NAMES`] each comes: edges lead backwards only.
 pub const UNITS: [(&str, usize); 2] = [("gpu", 2), ("agent", 4)];
+
+/// The names of systemd under which they may be.
+#[must_use]
+pub fn unit_names() -> Vec<String> {
+    let of = |(name, _): (&str, usize)| {
+        [format!("{name}-package.service"), format!("{name}-own.service"), format!("{name}-own.timer")]
+    };
+    UNITS.into_iter().flat_map(of).collect()
+}
+
+/// Platforms of which some services are units.
+pub fn sketches_with_units() -> impl Strategy<Value = Sketch> {
+    (sketches(), units()).prop_map(|(sketch, units)| units.on(sketch))
+}
 
 /// Units for a platform.
 #[derive(Debug, Clone)]
@@ -19,6 +33,7 @@ pub struct Units(Vec<Option<Choices>>);
 struct Choices {
     version: u32,
     own: Option<u32>,
+    timer: bool,
     management: Management,
     probe: bool,
     /// On whom it depends: an index into the services before it, and how.
@@ -35,10 +50,12 @@ pub fn units() -> impl Strategy<Value = Units> {
         1 => Just(Management::Observe),
     ];
     let edges = || vec((0..5_usize, 0..5_u8), 0..3);
-    let parts = (1..4_u32, option::of(1..4_u32), management, any::<bool>(), edges(), edges());
-    let one = parts.prop_map(|(version, own, management, probe, needs, needed)| Choices {
+    let program = (option::of(1..4_u32), prop::bool::weighted(0.4));
+    let parts = (0..4_u32, program, management, any::<bool>(), edges(), edges());
+    let one = parts.prop_map(|(version, (own, timer), management, probe, needs, needed)| Choices {
         version,
         own,
+        timer: timer && own.is_some(),
         management,
         probe,
         needs,
@@ -87,11 +104,13 @@ impl Choices {
                 needs.insert(earlier.name.clone(), edge(*kind));
             }
         }
-        let Self { version, own, management, probe, .. } = *self;
+        let Self { version, own, timer, management, probe, .. } = *self;
         // What is only looked at has nothing of ours.
         let is_ours = management != Management::Observe;
         let (version, own) = if is_ours { (version, own) } else { (0, None) };
-        UnitService { version, own, management, probe, needs, ..unit(name) }
+        let timer = timer && is_ours;
+        // Between two runs there is nothing to ask.
+        UnitService { version, own, timer, management, probe: probe && !timer, needs, ..unit(name) }
     }
 
     fn wire(&self, made: &UnitService, position: usize, sketch: &mut Sketch) {
@@ -103,14 +122,4 @@ impl Choices {
             }
         }
     }
-}
-
-/// What a package writes as the file of a unit: a restart or none, another program or the same.
-#[must_use]
-pub fn packaged(version: u64) -> String {
-    let restart =
-        *["no", "always", "on-failure"].get(usize::try_from(version % 3).unwrap_or(0)).unwrap_or(&"no");
-    format!(
-        "[Service]\nExecStart=/usr/bin/served v{version}\nRestart={restart}\n[Install]\nWantedBy=multi-user.target\n"
-    )
 }

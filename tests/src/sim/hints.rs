@@ -36,25 +36,33 @@ impl Hints {
     }
 
     pub(crate) fn send(&mut self, hint: Hint, faults: &Faults, rng: &mut Rng) {
-        let copies = if rng.percent(faults.hint_drop) {
-            0
-        } else if rng.percent(faults.hint_double) {
-            2
-        } else {
-            1
-        };
-        for _ in 0..copies {
-            let late = rng.percent(faults.hint_delay).then(|| Duration::from_millis(rng.below(2_000)));
-            self.0.retain(|sender| !sender.is_closed());
-            for sender in self.0.clone() {
-                let hint = hint.clone();
-                match late {
-                    None => drop(sender.send(hint)),
-                    Some(late) => drop(tokio::spawn(async move {
-                        tokio::time::sleep(late).await;
-                        drop(sender.send(hint));
-                    })),
-                }
+        self.0.retain(|sender| !sender.is_closed());
+        deliver(&self.0, &hint, faults, rng);
+    }
+}
+
+/// `hint` comes to all of them: never, once or twice, now or late, and so out of order.
+pub(crate) fn deliver<T>(to: &[UnboundedSender<T>], hint: &T, faults: &Faults, rng: &mut Rng)
+where
+    T: Clone + Send + 'static,
+{
+    let copies = if rng.percent(faults.hint_drop) {
+        0
+    } else if rng.percent(faults.hint_double) {
+        2
+    } else {
+        1
+    };
+    for _ in 0..copies {
+        let late = rng.percent(faults.hint_delay).then(|| Duration::from_millis(rng.below(2_000)));
+        for sender in to {
+            let (sender, hint) = (sender.clone(), hint.clone());
+            match late {
+                None => drop(sender.send(hint)),
+                Some(late) => drop(tokio::spawn(async move {
+                    tokio::time::sleep(late).await;
+                    drop(sender.send(hint));
+                })),
             }
         }
     }

@@ -464,6 +464,6 @@ impl Inner {
 }
 
 /// Milliseconds since 1970 at the machine's wall.
-pub(super) fn wall_ms(at: Timestamp) -> i64 {
+pub(crate) fn wall_ms(at: Timestamp) -> i64 {
     1_767_225_600_000 + i64::try_from(at.since_boot().as_millis()).unwrap_or(0)
 }

@@ -35,7 +35,7 @@ impl Unit {
     }
 
     /// Whether it answers at `address`.
-    pub(super) fn answers(&self, name: &str, address: IpAddr) -> bool {
+    pub(crate) fn answers(&self, name: &str, address: IpAddr) -> bool {
         let listens = self.listeners(name).iter().any(|it| is_at(it, address));
         self.seen.active == ActiveState::Active && self.program == Program::Serves && listens
     }

@@ -6,6 +6,7 @@ mod daemon;
 mod files;
 mod jobs;
 mod own;
+mod people;
 mod port;
 
 use std::{
@@ -22,6 +23,7 @@ use tokio::sync::broadcast;
 
 use jobs::Limit;
 use own::Read;
+pub use people::{bystander, packaged};
 
 /// What a unit's program does once it is started.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -304,17 +306,24 @@ impl Systemd {
         }
     }
 
-    /// The machine is booted anew: nothing runs, nothing is remembered but the files.
+    /// The machine is booted anew: nothing runs, nothing is remembered but the files. What is enabled is started.
     pub fn reboot(&self) {
-        let mut inner = self.lock();
-        let Inner { units, programs, .. } = &mut *inner;
-        for (name, unit) in units {
-            own::forget(unit);
-            own::read(unit, name, programs);
-            unit.inside.limit = Limit::default();
-            unit.inside.kept = false;
-            unit.seen.systemd.push('+');
+        let mut enabled = Vec::new();
+        {
+            let mut inner = self.lock();
+            let Inner { units, programs, .. } = &mut *inner;
+            for (name, unit) in units {
+                own::forget(unit);
+                own::read(unit, name, programs);
+                unit.inside.limit = Limit::default();
+                unit.inside.kept = false;
+                unit.seen.systemd.push('+');
+                if unit.seen.load == LoadState::Loaded && unit.seen.file_state == "enabled" {
+                    enabled.push(name.clone());
+                }
+            }
         }
+        enabled.iter().for_each(|name| self.queue(name, "start"));
     }
 
     /// Who asked systemd not to forget its units has left the bus: those that have ended, and that nothing wants, are forgotten.
@@ -339,6 +348,11 @@ impl Systemd {
     #[must_use]
     pub fn snapshot(&self) -> BTreeMap<String, Unit> {
         self.lock().units.clone()
+    }
+
+    /// Whether anybody has brought a unit, or asked for one to be.
+    pub(crate) fn has_units(&self) -> bool {
+        !self.lock().units.is_empty()
     }
 
     /// Calls that changed something, so far.

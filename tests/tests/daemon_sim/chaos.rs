@@ -67,11 +67,13 @@ fn platforms(seed: u64, with_units: bool) -> Platforms {
     }
 }
 
-async fn chaos(lab: &mut Lab, rng: &mut Rng, from: &mut Platforms) {
+/// How often the machine was booted.
+async fn chaos(lab: &mut Lab, rng: &mut Rng, from: &mut Platforms) -> usize {
     lab.host.settle().faults = Faults::drawn(rng);
     // An end with exit 0 in the absence of engine and daemon cannot be told from a completion.
     let daemon_dies = rng.percent(50);
     let mut disk_full = false;
+    let mut boots = 1;
     for _ in 0..rng.below(STEPS) {
         match rng.below(20) {
             0 if daemon_dies => {
@@ -95,12 +97,17 @@ async fn chaos(lab: &mut Lab, rng: &mut Rng, from: &mut Platforms) {
                 let mut chance = rng.fork();
                 drop(lab.host.by_hand(|engine| engine.meddle(&mut chance)));
             }
-            12..=15 if from.with_units => unit_chaos::meddle(lab, rng).await,
+            12..=16 if from.with_units => unit_chaos::meddle(lab, rng).await,
+            17 if from.with_units => {
+                unit_chaos::reboot(lab, rng, disk_full).await;
+                boots += 1;
+            }
             _ => {}
         }
         lab.pass(Duration::from_millis(rng.below(3_000))).await;
         lab.assert_safe();
     }
+    boots
 }
 
 async fn order(lab: &Lab, rng: &mut Rng, with_units: bool) {
@@ -137,7 +144,7 @@ async fn run(seed: u64, with_units: bool) {
         unit_chaos::install(&lab);
     }
     lab.boot();
-    chaos(&mut lab, &mut rng, &mut from).await;
+    let boots = chaos(&mut lab, &mut rng, &mut from).await;
     // Healed: no more faults, and a good file.
     let script = lab.host.settle().faults.script.len();
     assert_eq!(script, 0);
@@ -160,7 +167,7 @@ async fn run(seed: u64, with_units: bool) {
     lab.pass(Duration::from_secs(75)).await;
     assert_eq!(calls(&lab), before, "quiet stays quiet\n{}", lab.story());
     if with_units {
-        unit_chaos::assert_untouched(&lab);
+        unit_chaos::assert_untouched(&lab, boots);
     }
 }
 
@@ -192,6 +199,7 @@ fn try_each(most: u64, with_units: bool) {
     for seed in seeds(most) {
         let result = std::panic::catch_unwind(|| simulate(run(seed, with_units)));
         if result.is_err() {
+            eprintln!("that was seed {seed}");
             failed.push(seed);
         }
     }

@@ -5,9 +5,8 @@ use std::time::Duration;
 use aiplat_core::spec::Management;
 use aiplat_tests::{
     build::{Sketch, UnitService, healthy, started, unit},
-    generate::units::packaged,
     lab::{Lab, simulate},
-    sim::{Fate, engine::State},
+    sim::{Fate, engine::State, systemd::packaged},
 };
 use tokio_util::sync::CancellationToken;
 

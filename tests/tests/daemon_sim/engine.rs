@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
-use aiplat_core::ResourceId;
+use aiplat_core::{ResourceId, condition::Word};
 use aiplat_tests::{
     lab::{Lab, simulate},
     scene::Restart,
+    sim::systemd::Unit,
 };
 
-use crate::{converged, three};
+use crate::{converged, three, units};
 
 fn counted(lab: &Lab) -> u32 {
     let state = lab.shared().lock();
@@ -94,6 +95,25 @@ fn a_machine_that_is_rebooted_brings_everything_back_whatever_its_programs_exit_
             lab.boot();
             lab.converged_within(Duration::from_secs(60)).await;
             lab.assert_safe();
+        });
+    }
+}
+
+#[test]
+fn a_unit_is_started_after_a_boot_where_the_machine_does_not_start_it() {
+    for (state, started_by_us) in [("disabled", true), ("enabled", false)] {
+        simulate(async {
+            let mut lab = units::booted("", Unit::default()).await;
+            units::becomes(&lab, Word::Ready).await;
+            lab.systemd.by_hand(units::UNIT, |unit| state.clone_into(&mut unit.seen.file_state));
+            let before = lab.systemd.calls().len();
+            lab.kill();
+            lab.systemd.reboot();
+            lab.disk.reboot();
+            lab.boot();
+            lab.pass(units::ENOUGH).await;
+            units::becomes(&lab, Word::Ready).await;
+            assert_eq!(lab.systemd.calls().len() > before, started_by_us, "{:?}", lab.systemd.calls());
         });
     }
 }

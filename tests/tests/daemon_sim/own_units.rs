@@ -470,3 +470,57 @@ fn a_diff_of_a_new_unit_of_ours_has_all_that_will_be_done() {
         );
     });
 }
+
+#[test]
+fn no_file_is_written_for_a_unit_while_it_cannot_be_remembered_whose_it_is() {
+    simulate(async {
+        let ours = own("/usr/bin/agent", "    environment: {A: \"1\"}\n");
+        let packages = file(&format!(
+            "    provider: {{type: systemd, options: {{unit: {UNIT}}}}}\n    environment: {{A: \"1\"}}\n"
+        ));
+        for (yaml, is_packaged) in [(ours, false), (packages, true)] {
+            let mut lab = booted(NOBODY).await;
+            if is_packaged {
+                lab.systemd.package(UNIT, Some("[Service]\nExecStart=/usr/bin/packaged\n"));
+            }
+            lab.disk.fill(true);
+            lab.write_yaml(&yaml);
+            lab.pass(ENOUGH).await;
+            assert_eq!(lab.systemd.calls(), [] as [&str; 0]);
+            assert!(
+                summary(&lab).1.contains("the ledger, which says whose the file is"),
+                "{:?}",
+                summary(&lab)
+            );
+            // The next daemon knows of nothing that was not remembered, and the file in its place is the one before.
+            lab.kill();
+            lab.write_yaml(NOBODY);
+            lab.disk.fill(false);
+            lab.boot();
+            lab.pass(ENOUGH).await;
+            lab.converged_within(ENOUGH).await;
+            lab.write_yaml(&yaml);
+            lab.converged_within(ENOUGH).await;
+        }
+    });
+}
+
+#[test]
+fn a_unit_of_ours_whose_file_somebody_has_removed_is_stopped_with_its_entry() {
+    simulate(async {
+        for is_read in [false, true] {
+            let mut lab = booted(&own("/usr/bin/agent", "")).await;
+            lab.converged_within(ENOUGH).await;
+            lab.kill();
+            lab.systemd.write_by_hand(UNIT, None);
+            if is_read {
+                lab.systemd.reload_by_hand();
+            }
+            lab.write_yaml(NOBODY);
+            lab.boot();
+            lab.pass(ENOUGH).await;
+            assert_eq!(lab.systemd.unit(UNIT).active, ActiveState::Inactive, "{}", lab.story());
+            lab.converged_within(ENOUGH).await;
+        }
+    });
+}

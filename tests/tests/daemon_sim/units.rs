@@ -338,20 +338,6 @@ fn what_was_stopped_while_the_daemon_was_down_stays_stopped() {
 }
 
 #[test]
-fn after_a_boot_it_is_started() {
-    simulate(async {
-        let mut lab = booted("", Unit::default()).await;
-        becomes(&lab, Word::Ready).await;
-        lab.kill();
-        lab.systemd.reboot();
-        lab.disk.reboot();
-        lab.boot();
-        lab.pass(ENOUGH).await;
-        becomes(&lab, Word::Ready).await;
-    });
-}
-
-#[test]
 fn a_file_of_somebody_elses_in_the_place_of_the_drop_in_is_left_alone() {
     simulate(async {
         let mut lab = machine(HOST, Unit::default());

@@ -10,7 +10,7 @@ use crate::{
     condition::{Condition, ConditionType, Reason},
     ledger::UnitRecord,
     observed::{LoadState, ObservedUnit},
-    spec::Management,
+    spec::{Management, WRITTEN_BY},
 };
 
 /// The units that this platform has, or has written files for: name and service.
@@ -34,6 +34,20 @@ pub(super) fn is_unread(world: &World<'_>, name: &str) -> bool {
         .units
         .get(name)
         .is_some_and(|unit| (unit.needs_reload || was_gone(unit)) && read != Some(&stamp(unit)))
+}
+
+/// Whether systemd has yet to read the drop-in of ours that is there, or to let go of one.
+pub(super) fn is_drop_in_unread(unit: &ObservedUnit) -> bool {
+    let own = &unit.own;
+    own.drop_in.is_some() != own.loaded || is_misread(unit)
+}
+
+/// What systemd has read in the place of our drop-in was somebody else's, who has let it read that: it does not know of our
+/// environment. A drop-in that differs from what it has read in anything else is not worth a reload.
+pub(super) fn is_misread(unit: &ObservedUnit) -> bool {
+    let own = &unit.own;
+    let is_ours = own.drop_in.as_ref().is_some_and(|text| text.starts_with(WRITTEN_BY));
+    is_ours && own.loaded && unit.needs_reload && !unit.environment_files.contains(&own.environment_path)
 }
 
 /// It runs, and its file was gone when systemd read all files, and is there again: systemd says that it cannot load it, and not
@@ -105,7 +119,7 @@ fn unread(world: &World<'_>) -> Vec<String> {
     let owned = owned(world);
     let is_unread = |(name, id): &(&str, &ResourceId)| {
         let differs = world.observed.units.get(*name).is_some_and(|unit| {
-            let drop_in = unit.own.drop_in.is_some() != unit.own.loaded && unit.load == LoadState::Loaded;
+            let drop_in = is_drop_in_unread(unit) && unit.load == LoadState::Loaded;
             drop_in || (unit::waits_for_unmasking(unit) && is_ours_to_unmask(id))
         });
         differs || (owned.contains(*name) && is_unread(world, name))

@@ -8,6 +8,7 @@ mod conditions;
 mod diagnosis;
 mod environment;
 mod folders;
+mod heirs;
 mod leaving;
 mod life;
 mod own;
@@ -23,7 +24,7 @@ use crate::{
     fingerprint::{self, Fingerprint},
     ledger::{Record, UnitRecord},
     observed::{ActiveState, LoadState, ObservedUnit},
-    spec::{DependencyCondition, Management, UnitSpec},
+    spec::{DependencyCondition, Management, UnitSpec, WRITTEN_BY},
 };
 
 pub(super) use conditions::{away, away_sentence};
@@ -90,7 +91,7 @@ pub(super) fn has_pending_writes(world: &World<'_>, id: &ResourceId) -> bool {
     let hands_off =
         spec.management == Management::Observe || world.ledger.suspension(id, world.now).is_some();
     let failed = world.ledger.get(id).is_some_and(|record| record.failure.is_some());
-    let look_has = look.trouble().is_none() && look.files_to_write().is_some();
+    let look_has = look.trouble().is_none() && look.files_to_write().is_some() && !look.is_letting_go();
     !hands_off && !failed && look_has && look.left_behind().is_none()
 }
 
@@ -147,7 +148,7 @@ impl Look<'_> {
     }
 
     fn remembered(&self) -> UnitRecord {
-        self.record().map(|record| record.unit.clone()).unwrap_or_default()
+        self.inherit(self.record().map(|record| record.unit.clone()).unwrap_or_default())
     }
 
     fn print(&self) -> Fingerprint {
@@ -161,8 +162,11 @@ impl Look<'_> {
     /// The service was another unit in an earlier file: what was written for that one goes first.
     fn renamed(&self) -> Option<Step> {
         let earlier = self.remembered().files_of.filter(|earlier| *earlier != self.spec.unit)?;
-        let seen = self.world.observed.units.get(&earlier);
-        if seen.is_some_and(|seen| seen.own.drop_in.is_none() && seen.own.environment.is_none()) {
+        if heirs::heir(self.world, self.id, &earlier).is_some() {
+            return None;
+        }
+        let Some(seen) = self.world.observed.units.get(&earlier) else { return Some(Step::progressing()) };
+        if seen.own.drop_in.is_none() && seen.own.environment.is_none() {
             return None;
         }
         let cause = Cause::UnitNotInFile { unit: earlier.clone() };
@@ -214,14 +218,8 @@ impl Look<'_> {
             });
         }
         let is_up = matches!(self.unit.active, ActiveState::Active | ActiveState::Reloading);
-        (self.is_restart_ordered() && is_up && self.unit.job.is_none()).then(|| {
-            let gates = gate::before_disruption(self.world, &self.spec.dependencies);
-            if gates.is_empty() {
-                self.verb(UnitVerb::Restart, Cause::RestartOrdered)
-            } else {
-                Step::blocked(self.world, gates)
-            }
-        })
+        (self.is_restart_ordered() && is_up && self.unit.job.is_none())
+            .then(|| self.disrupt(Cause::RestartOrdered))
     }
 
     /// A person wants another run than the present one.
@@ -263,9 +261,11 @@ impl Look<'_> {
             return None;
         }
         let (drop_in, environment) = (self.spec.drop_in(&own.environment_path), self.spec.environment_file());
-        if own.drop_in.as_ref() == Some(&drop_in) && own.environment.as_ref() == Some(&environment) {
+        let right = own.drop_in.clone().filter(|there| says_as_much(there, &drop_in));
+        if right.is_some() && own.environment.as_ref() == Some(&environment) {
             return None;
         }
+        let drop_in = right.unwrap_or(drop_in);
         let files = UnitFiles::over(own, &self.spec.unit, drop_in, environment);
         Some((Action::WriteUnitFiles(Box::new(files)), self.files_cause()))
     }
@@ -376,6 +376,15 @@ impl Look<'_> {
         });
         restarted.cloned()
     }
+}
+
+/// Whether a drop-in says what another one says. Of which entry it was written is a remark in it: another name of that is no
+/// reason to write it anew, after which systemd would go on calling for a reload.
+fn says_as_much(one: &str, other: &str) -> bool {
+    let said = |text: &str| {
+        text.lines().filter(|line| !line.starts_with('#')).map(str::to_owned).collect::<Vec<_>>()
+    };
+    one.starts_with(WRITTEN_BY) && said(one) == said(other)
 }
 
 /// What `id` runs as, if it runs.

@@ -19,6 +19,7 @@ pub(super) fn predict(
 ) {
     if let Action::WriteUnitFiles(files) = action {
         change(observed, &files.unit, |unit| {
+            unit.needs_reload |= unit.own.loaded && unit.own.drop_in.as_ref() != Some(&files.drop_in);
             unit.own.drop_in = Some(files.drop_in.clone());
             unit.own.environment = Some(files.environment.clone());
         });
@@ -66,6 +67,9 @@ fn written(unit: &mut ObservedUnit, file: &UnitFile) {
 
 fn reloaded(unit: &mut ObservedUnit) {
     unit.own.loaded = unit.own.drop_in.is_some();
+    if unit.own.loaded && !unit.environment_files.contains(&unit.own.environment_path) {
+        unit.environment_files.push(unit.own.environment_path.clone());
+    }
     unit.needs_reload = false;
     if unit.load == LoadState::Masked && !unit.file_state.starts_with("masked") {
         unit.load = LoadState::Loaded;

@@ -26,7 +26,8 @@ enum After {
 }
 
 impl Systemd {
-    pub(super) fn change(&self, action: &Action) -> Result<(), HostError> {
+    /// Does `action`; a job is queued, and has its effect in its own time.
+    pub(crate) fn change(&self, action: &Action) -> Result<(), HostError> {
         let mut inner = self.lock();
         if let Some(reason) = &inner.away {
             return Err(away(reason));

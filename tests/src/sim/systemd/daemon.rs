@@ -8,12 +8,18 @@ use aiplat_core::{
     condition::{ErrorClass, Reason},
 };
 use aiplat_host::{HostError, HostErrorKind, UnitHint};
-use futures_util::{StreamExt, future, stream::BoxStream};
-use tokio::time::sleep;
+use futures_util::{
+    StreamExt, future,
+    stream::{self, BoxStream},
+};
+use tokio::{
+    sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
+    time::sleep,
+};
 use tokio_util::sync::CancellationToken;
 
 use super::Systemd;
-use crate::sim::{Fate, SimHost};
+use crate::sim::{Fate, SimHost, hints::deliver, host::Inner};
 
 /// Who asks.
 #[derive(Clone)]
@@ -86,15 +92,30 @@ impl Systemd {
         Ok(())
     }
 
-    /// Hints about units get lost as hints about containers do. One about the stream itself never is: the adapter makes it.
+    /// Hints about units get lost, and come late or twice, as hints about containers do. One about the stream itself is
+    /// never lost: the adapter makes it.
     pub(super) fn unreliable(&self, hints: BoxStream<'static, UnitHint>) -> BoxStream<'static, UnitHint> {
-        let Some(Daemon { host, .. }) = self.daemon.clone() else { return hints };
-        let arrives = move |hint: &UnitHint| {
-            let mut inner = host.settle();
-            let chance = inner.faults.hint_drop;
-            !(chance > 0 && matches!(hint, UnitHint::Changed(_)) && inner.rng.percent(chance))
+        let Some(Daemon { host, dead }) = self.daemon.clone() else { return hints };
+        let (sender, receiver) = unbounded_channel();
+        drop(tokio::spawn(dead.run_until_cancelled_owned(pass_on(host, hints, sender))));
+        let next = |mut receiver: UnboundedReceiver<_>| async move {
+            let hint = receiver.recv().await?;
+            Some((hint, receiver))
         };
-        hints.filter(move |hint| future::ready(arrives(hint))).boxed()
+        stream::unfold(receiver, next).boxed()
+    }
+}
+
+async fn pass_on(host: SimHost, mut hints: BoxStream<'static, UnitHint>, to: UnboundedSender<UnitHint>) {
+    while let Some(hint) = hints.next().await {
+        let mut inner = host.settle();
+        let Inner { faults, rng, .. } = &mut *inner;
+        let is_reliable = faults.hint_drop + faults.hint_double + faults.hint_delay == 0;
+        match hint {
+            // Where nothing is to go wrong no chance is used up: what is drawn for the engine stays as it is.
+            UnitHint::Changed(_) if !is_reliable => deliver(std::slice::from_ref(&to), &hint, faults, rng),
+            UnitHint::Changed(_) | UnitHint::Relist | UnitHint::Lost { .. } => drop(to.send(hint)),
+        }
     }
 }
 

@@ -77,7 +77,7 @@ impl Unit {
         let OwnFiles { drop_in_path, environment, loaded, unit_file, .. } = &self.seen.own;
         let mut files = self.others.clone();
         let names_it = unit_file.as_ref().is_some_and(|text| text.contains("\nEnvironmentFile="));
-        if *loaded || (self.is_ours() && names_it) {
+        if (*loaded && !self.inside.read.is_foreign) || (self.is_ours() && names_it) {
             files.insert(drop_in_path.clone(), variables(environment.as_deref().unwrap_or_default()));
         }
         let mut files: Vec<_> = files.into_iter().collect();

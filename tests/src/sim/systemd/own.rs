@@ -13,6 +13,8 @@ pub(super) struct Read {
     file: u32,
     /// Which writing of our drop-in; `None`: there was none.
     drop_in: Option<u32>,
+    /// That one did not name the file of our environment.
+    pub(super) is_foreign: bool,
     /// The folder of its drop-ins was there: systemd looks into no other without a reload.
     has_folder: bool,
 }
@@ -77,6 +79,7 @@ pub(super) fn read(unit: &mut Unit, name: &str, programs: &BTreeMap<String, Prog
     unit.inside.read = Read {
         file: unit.inside.written,
         drop_in: has_drop_in.then_some(unit.inside.drop_in_written),
+        is_foreign: unit.seen.own.drop_in.as_ref().is_some_and(|text| !text.contains("\nEnvironmentFile=")),
         has_folder: has_drop_in || !unit.others.is_empty(),
     };
     unit.seen.own.loaded = has_drop_in;

@@ -24,26 +24,33 @@ use tokio::{sync::broadcast, time::sleep};
 
 use super::{Systemd, Unit, apply::away, files::absent};
 
+impl Systemd {
+    /// A look at a unit, in no time.
+    pub(crate) fn look(&self, unit: &str) -> Result<ObservedUnit, HostError> {
+        let mut inner = self.lock();
+        if let Some(reason) = &inner.away {
+            return Err(away(reason));
+        }
+        inner.looks += 1;
+        let as_of = AsOf(inner.looks);
+        let seen = inner.loaded(unit).map_or_else(
+            || absent(unit),
+            |it| {
+                // As the adapter asks for it: one that is broken would be remembered so.
+                it.inside.kept = it.seen.load == LoadState::Loaded;
+                it.view()
+            },
+        );
+        Ok(ObservedUnit { as_of, ..seen })
+    }
+}
+
 impl Units for Systemd {
     fn observe<'a>(&'a self, unit: &'a str) -> BoxFuture<'a, Result<ObservedUnit, HostError>> {
         async move {
             sleep(Duration::from_micros(200)).await;
             self.fails_to_look()?;
-            let mut inner = self.lock();
-            if let Some(reason) = &inner.away {
-                return Err(away(reason));
-            }
-            inner.looks += 1;
-            let as_of = AsOf(inner.looks);
-            let seen = inner.loaded(unit).map_or_else(
-                || absent(unit),
-                |it| {
-                    // As the adapter asks for it: one that is broken would be remembered so.
-                    it.inside.kept = it.seen.load == LoadState::Loaded;
-                    it.view()
-                },
-            );
-            Ok(ObservedUnit { as_of, ..seen })
+            self.look(unit)
         }
         .boxed()
     }

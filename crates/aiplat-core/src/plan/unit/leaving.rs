@@ -1,7 +1,9 @@
 //! A service that was a unit and is no longer in the file: what we wrote goes. A unit of somebody else's runs on; one of ours
 //! is stopped first.
 
-use super::own;
+use std::time::Duration;
+
+use super::{heirs, own};
 use crate::{
     ResourceId,
     action::Action,
@@ -14,13 +16,24 @@ use crate::{
     },
 };
 
+/// So soon it is looked again whether another entry has taken over what was this one's.
+const HEIR: Duration = Duration::from_secs(1);
+
 pub(super) fn undesired(world: &World<'_>, id: &ResourceId) -> Step {
     let Some(record) = world.ledger.get(id).map(|record| &record.unit) else { return Step::converged() };
-    let names: Vec<&str> = record.owned.keys().map(String::as_str).collect();
+    // What another entry is now stays as it is.
+    let is_nobodys = |name: &&str| heirs::heir(world, id, name).is_none();
+    let names: Vec<&str> = record.owned.keys().map(String::as_str).filter(is_nobodys).collect();
+    let files_of = record.files_of.as_deref().filter(is_nobodys);
     let step = if names.is_empty() { None } else { retiring(world, id, &names) };
-    let step = step.or_else(|| bare(world, record.files_of.as_deref()?));
-    let Some(step) = step else { return Step::converged() };
-    let message = match (&record.files_of, names.as_slice()) {
+    let step = step.or_else(|| bare(world, files_of?));
+    let Some(step) = step else {
+        let left = record.owned.keys().map(String::as_str).chain(record.files_of.as_deref());
+        let waits_for_heir =
+            left.filter(|name| !is_nobodys(name)).any(|name| !heirs::is_handed_over(world, id, name));
+        return if waits_for_heir { Step::again(HEIR) } else { Step::converged() };
+    };
+    let message = match (files_of, names.as_slice()) {
         (Some(name), []) => {
             let is_alive = world.observed.units.get(name).is_some_and(|unit| unit.active.is_alive());
             let stays = if is_alive { "runs on" } else { "stays as it is" };
@@ -40,7 +53,7 @@ pub(super) fn undesired(world: &World<'_>, id: &ResourceId) -> Step {
 
 /// Units of ours: nothing of them stays.
 fn retiring(world: &World<'_>, id: &ResourceId, names: &[&str]) -> Option<Step> {
-    let step = own::retire(world, names);
+    let step = own::retire(world, names, None);
     if let (Some(by), Some(_)) = (dependant(world, id), step.as_ref().and_then(|step| step.action.as_ref())) {
         return Some(Step::blocked(world, vec![Gate::StillUsed { by: by.to_string() }]));
     }
@@ -65,11 +78,12 @@ fn bare(world: &World<'_>, name: &str) -> Option<Step> {
 }
 
 /// Whether `record` has something of ours, and none of that is left.
-pub(super) fn has_left(world: &World<'_>, record: &UnitRecord) -> bool {
+pub(super) fn has_left(world: &World<'_>, id: &ResourceId, record: &UnitRecord) -> bool {
     let is_written = record.files_of.is_some() || !record.owned.is_empty();
+    let is_handed_over = |name: &str| heirs::is_handed_over(world, id, name);
     is_written
-        && record.files_of.as_deref().is_none_or(|name| is_gone(world, name))
-        && record.owned.keys().all(|name| own::is_removed(world, name))
+        && record.files_of.as_deref().is_none_or(|name| is_gone(world, name) || is_handed_over(name))
+        && record.owned.keys().all(|name| own::is_removed(world, name) || is_handed_over(name))
 }
 
 /// Whether nothing of ours is left on a unit that the file does not ask anything of any more.

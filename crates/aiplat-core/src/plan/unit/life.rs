@@ -440,7 +440,7 @@ impl Look<'_> {
                 format!(
                     "failed with {} and is restarted by systemd (restart {}){}",
                     self.ending(),
-                    self.unit.restarts + 1,
+                    self.unit.restarts.saturating_add(1),
                     self.evidence()
                 ),
             ),

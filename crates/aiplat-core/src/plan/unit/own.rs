@@ -1,9 +1,9 @@
 //! A unit whose file is ours: written whole, read by systemd, and taken away again. A file of somebody else's is never written
 //! over, nor one put in front of it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Look, life};
+use super::{Look, heirs, life};
 use crate::{
     action::{Action, UnitFile, UnitVerb},
     condition::Reason,
@@ -11,7 +11,7 @@ use crate::{
     ledger::UnitRecord,
     observed::{ActiveState, LoadState, ObservedUnit},
     plan::{Cause, Gate, Planned, Readiness, Step, World, container::removal_gate, systemd},
-    spec::{Management, TimerSpec, WRITTEN_BY},
+    spec::{Management, TimerSpec, UnitSpec, WRITTEN_BY},
 };
 
 impl Look<'_> {
@@ -134,13 +134,27 @@ impl Look<'_> {
         Cause::UnitFileDiffers { changed: self.world.changed_fields(self.id, written.as_ref(), self.spec) }
     }
 
-    /// Files of ours that the entry no longer asks for: it has another name, no timer, or no `command` any more.
+    /// Files of ours that the entry no longer asks for: it has another name, no timer, or no `command` any more. What takes their
+    /// place is not written before systemd has let go of them: both may have the file of the environment.
     pub(super) fn retiring(&self) -> Option<Step> {
         let owned = self.remembered().owned;
+        let waiting = || Step::blocked(self.world, vec![unread_gate("let go of its unit file")]);
+        retire(self.world, &self.unwanted(&owned), Some(&self.spec.unit))
+            .or_else(|| self.is_letting_go().then(waiting))
+    }
+
+    /// Its files are gone that the entry no longer asks for, and systemd has not seen that.
+    pub(super) fn is_letting_go(&self) -> bool {
+        let owned = self.remembered().owned;
+        let names = self.unwanted(&owned);
+        let is_unread = |name: &&str| systemd::is_unread(self.world, name);
+        retire(self.world, &names, Some(&self.spec.unit)).is_none() && names.iter().any(is_unread)
+    }
+
+    fn unwanted<'a>(&self, owned: &'a BTreeMap<String, String>) -> Vec<&'a str> {
         let wanted = self.wanted();
-        let names: Vec<&str> =
-            owned.keys().map(String::as_str).filter(|name| !wanted.contains(name)).collect();
-        retire(self.world, &names)
+        let names = owned.keys().map(String::as_str).filter(|name| !wanted.contains(name));
+        names.filter(|name| heirs::heir(self.world, self.id, name).is_none()).collect()
     }
 
     pub(super) fn wanted(&self) -> BTreeSet<&str> {
@@ -151,7 +165,7 @@ impl Look<'_> {
     /// systemd has yet to read a file of ours that came, went or changed.
     pub(super) fn is_unread(&self) -> bool {
         let owned = self.remembered().owned;
-        self.service.own.drop_in.is_some() != self.service.own.loaded
+        systemd::is_drop_in_unread(self.service)
             || owned.keys().any(|name| systemd::is_unread(self.world, name))
     }
 
@@ -198,8 +212,9 @@ impl Look<'_> {
     }
 }
 
-/// Stops the units `names`, whose files are ours, and removes these. systemd is told by whoever waits for it.
-pub(super) fn retire(world: &World<'_>, names: &[&str]) -> Option<Step> {
+/// Stops the units `names`, whose files are ours, and removes these. systemd is told by whoever waits for it. Of `kept`, which the
+/// entry goes on asking for, a run whose file is gone already is left to the entry.
+pub(super) fn retire(world: &World<'_>, names: &[&str], kept: Option<&str>) -> Option<Step> {
     let mut seen = Vec::with_capacity(names.len());
     for name in names {
         match world.observed.units.get(*name) {
@@ -215,8 +230,7 @@ pub(super) fn retire(world: &World<'_>, names: &[&str]) -> Option<Step> {
     }
     seen.into_iter().find_map(|(name, unit)| {
         let tell = |verb| Step::act(Action::Unit { unit: name.to_owned(), verb }, Cause::NotInFile);
-        let is_there = unit.own.unit_file.is_some() || unit.own.environment.is_some();
-        if !is_there {
+        if !is_written(world, name, unit) && (kept == Some(name) || !runs_without_file(unit)) {
             return None;
         }
         if unit.job.is_some() || unit.active == ActiveState::Deactivating {
@@ -241,9 +255,27 @@ pub(super) fn unread_gate(what: &str) -> Gate {
     Gate::Resource { id: crate::ResourceId::systemd(), reason: Reason::ReloadPending, message }
 }
 
+/// Something of a unit of ours is on disk. Its environment is that of the drop-in where an entry has `name` as somebody else's unit.
+fn is_written(world: &World<'_>, name: &str, unit: &ObservedUnit) -> bool {
+    let has_drop_in = |spec: &UnitSpec| {
+        spec.unit == name
+            && spec.own.is_none()
+            && spec.management != Management::Observe
+            && !spec.environment.is_empty()
+    };
+    let is_of_drop_in = || world.desired.units.values().any(has_drop_in);
+    unit.own.unit_file.is_some() || (unit.own.environment.is_some() && !is_of_drop_in())
+}
+
+/// It runs, and somebody has removed the file that it was started from.
+fn runs_without_file(unit: &ObservedUnit) -> bool {
+    let is_nobodys = unit.fragment.is_empty() || unit.fragment == unit.own.unit_path;
+    unit.own.unit_file.is_none() && is_nobodys && unit.active.is_alive()
+}
+
 /// Whether nothing of ours is left of the unit `name`.
 pub(super) fn is_removed(world: &World<'_>, name: &str) -> bool {
     world.observed.units.get(name).is_some_and(|unit| {
-        unit.own.unit_file.is_none() && unit.own.environment.is_none() && !systemd::is_unread(world, name)
+        !is_written(world, name, unit) && !runs_without_file(unit) && !systemd::is_unread(world, name)
     })
 }

@@ -8,7 +8,7 @@ use crate::{
     fingerprint,
     ledger::{Basis, Restart, UnitRecord},
     observed::ActiveState,
-    plan::{Cause, Entry, Planned, Step, World, fight, record},
+    plan::{Cause, Entry, Planned, Step, World, fight, record, systemd},
 };
 
 /// What `step` changes in the record of the unit `id`.
@@ -17,10 +17,10 @@ pub(in crate::plan) fn entries(world: &World<'_>, id: &ResourceId, step: &Step) 
     let spec = world.desired.units.get(id);
     let Some(look) = spec.and_then(|spec| Look::of(world, id, spec)) else {
         // Nothing of ours is left of a service that the file no longer has.
-        let gone = spec.is_none() && leaving::has_left(world, &before);
+        let gone = spec.is_none() && leaving::has_left(world, id, &before);
         return if gone { vec![Entry::Unit(Box::default())] } else { Vec::new() };
     };
-    let mut after = look.seen(before.clone());
+    let mut after = look.seen(look.remembered());
     let mut entries = Vec::new();
     match &step.action {
         None => entries.extend(record::adopt(world, id)),
@@ -48,6 +48,11 @@ impl Look<'_> {
             unit.written = None;
         }
         self.own_seen(&mut unit);
+        // It was started while somebody else's text was in the place of ours.
+        let differs = self.differing().is_some_and(|differing| !differing.is_empty());
+        if systemd::is_misread(self.service) && self.unit.active.is_alive() && differs {
+            unit.outdated.clone_from(&self.unit.invocation);
+        }
         unit
     }
 

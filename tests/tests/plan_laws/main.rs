@@ -1,23 +1,22 @@
 //! Laws of `plan`, over generated platforms, histories and impossible worlds. Safety is checked by `Scene` at every action.
 
+mod impossible;
+mod units;
+
 use std::time::Duration;
 
 use aiplat_core::{
-    Kind, ResourceId, Timestamp,
+    ResourceId, Timestamp,
     action::{Action, label},
     condition::{Condition, Reason, Status},
-    observed::{ContainerState, ObservedState},
-    plan::{Command, Verdict, World, entries, plan, readiness},
+    plan::{Command, Verdict},
     predict::predict,
-    preview::{preview, resources},
-    spec::{ContainerSpec, FailureAction, Platform, RestartMode},
-    status,
-    watch::watch,
+    preview::preview,
+    spec::{FailureAction, RestartMode},
 };
 use aiplat_tests::{
     build::{Service, Sketch, instance, tcp_probe},
-    check::{differences, target},
-    generate::{ledgers, observations, settings, sketches},
+    generate::units::sketches_with_units as sketches,
     scene::{Restart, Scene},
     shape::shape,
     sim::{
@@ -27,6 +26,8 @@ use aiplat_tests::{
 };
 use proptest::{prelude::*, sample::Index};
 
+use crate::units::{heal, machine};
+
 /// Some passes over random resources, with time and people in between.
 fn disturb(scene: &mut Scene, rng: &mut Rng, steps: u32, by_hand: bool) {
     scene.observe();
@@ -34,13 +35,14 @@ fn disturb(scene: &mut Scene, rng: &mut Rng, steps: u32, by_hand: bool) {
     let daemon_dies = rng.percent(50);
     for _ in 0..steps {
         let ids = scene.resources();
-        match rng.below(14) {
+        match rng.below(16) {
             0 => scene.pass(Duration::from_millis(rng.below(3_000))),
             1 if by_hand => {
                 let Scene { engine, .. } = scene;
                 let _what = engine.meddle(rng);
                 scene.observe();
             }
+            14 if by_hand => units::meddle(scene, rng),
             2 => drop(scene.probe()),
             3 if daemon_dies && rng.percent(10) => drop(scene.restart_daemon()),
             4 if !daemon_dies && rng.percent(10) => {
@@ -48,8 +50,7 @@ fn disturb(scene: &mut Scene, rng: &mut Rng, steps: u32, by_hand: bool) {
                 scene.restart_engine(*rng.pick(&how).expect("three"));
             }
             5 | 6 if by_hand => {
-                let services =
-                    ids.iter().filter(|id| id.kind == Kind::Container).cloned().collect::<Vec<_>>();
+                let services = ids.iter().filter(|id| id.is_service()).cloned().collect::<Vec<_>>();
                 let command = *rng.pick(&Command::ALL).expect("there are some");
                 let lasts = rng.percent(30).then(|| Duration::from_secs(rng.below(60)));
                 if let Some(id) = rng.pick(&services) {
@@ -87,6 +88,7 @@ fn let_go(scene: &mut Scene) {
             let _taken = scene.order(&id, command, None);
         }
     }
+    heal(scene);
     scene.settle(Duration::from_secs(20));
     for (id, spec) in scene.desired.containers.clone() {
         if spec.policy.restart == RestartMode::No {
@@ -97,7 +99,7 @@ fn let_go(scene: &mut Scene) {
 
 fn let_it_complete(scene: &mut Scene, id: &ResourceId) {
     let of_it = |text: &&String| text.starts_with(&id.to_string());
-    if differences(&scene.engine, &scene.desired).iter().any(|text| of_it(&text)) {
+    if scene.differences().iter().any(|text| of_it(&text)) {
         assert!(scene.order(id, Command::Restart, None), "it is taken");
         scene.settle(Duration::from_secs(20));
     }
@@ -107,12 +109,12 @@ fn let_it_complete(scene: &mut Scene, id: &ResourceId) {
 #[track_caller]
 fn assert_converged(scene: &mut Scene) {
     let verdicts = scene.settle(Duration::from_secs(20));
-    let mut differences = differences(&scene.engine, &scene.desired);
+    let mut differences = scene.differences();
     differences.extend(scene.orders.undone(&scene.engine, &scene.desired));
     assert!(differences.is_empty(), "{differences:#?}\n{}\n{}", scene.text(), scene.containers());
     let open: Vec<_> = verdicts.iter().filter(|(_, verdict)| **verdict != Verdict::Converged).collect();
     assert!(open.is_empty(), "{open:#?}");
-    let before = scene.engine.containers.clone();
+    let before = (scene.engine.containers.clone(), scene.machine.systemd.calls());
     scene.observe();
     for id in scene.resources() {
         let pass = scene.reconcile(&id);
@@ -121,7 +123,8 @@ fn assert_converged(scene: &mut Scene) {
     let now = scene.now();
     let preview = preview(&scene.desired, &scene.observed, &scene.ledger, now);
     assert!(preview.waves.is_empty() && preview.blocked.is_empty(), "{preview:#?}");
-    assert_eq!(before, scene.engine.containers, "a second pass changes nothing");
+    let after = (scene.engine.containers.clone(), scene.machine.systemd.calls());
+    assert_eq!(before, after, "a second pass changes nothing");
 }
 
 /// The containers of a service that run, and since when.
@@ -156,7 +159,7 @@ fn ending(scene: &Scene) -> String {
     let mut networks: Vec<String> = networks.into_iter().cloned().collect();
     networks.sort();
     let volumes: Vec<&String> = engine.volumes.keys().filter(|name| name.len() < 64).collect();
-    format!("{}\n{networks:?}\n{volumes:?}", scene.containers())
+    format!("{}\n{networks:?}\n{volumes:?}\n{}", scene.containers(), scene.units_text())
 }
 
 proptest! {
@@ -164,7 +167,7 @@ proptest! {
 
     #[test]
     fn from_nothing_every_platform_converges_and_stays(sketch in sketches()) {
-        let mut scene = Scene::new(&sketch);
+        let mut scene = machine(&sketch);
         assert_converged(&mut scene);
     }
 
@@ -173,7 +176,7 @@ proptest! {
         before in sketches(), after in sketches(), seed: u64, steps in 0_u32..120,
     ) {
         let mut rng = Rng::new(seed);
-        let mut scene = Scene::new(&before);
+        let mut scene = machine(&before);
         disturb(&mut scene, &mut rng, steps, true);
         scene.edit(&after);
         disturb(&mut scene, &mut rng, steps / 4, true);
@@ -184,7 +187,7 @@ proptest! {
     #[test]
     fn there_and_back_is_where_it_began(a in sketches(), b in sketches(), seed: u64, steps in 0_u32..60) {
         let mut rng = Rng::new(seed);
-        let mut scene = Scene::new(&a);
+        let mut scene = machine(&a);
         assert_converged(&mut scene);
         let began = ending(&scene);
         scene.edit(&b);
@@ -193,7 +196,7 @@ proptest! {
         let_go(&mut scene);
         assert_converged(&mut scene);
         // Volumes stay, whoever asked for them.
-        let containers = |text: &str| text.lines().filter(|line| line.contains("Running")).map(str::to_owned).collect::<Vec<_>>();
+        let containers = |text: &str| text.lines().filter(|line| line.contains("Running") || line.contains(".service:")).map(str::to_owned).collect::<Vec<_>>();
         prop_assert_eq!(containers(&began), containers(&ending(&scene)));
     }
 
@@ -204,7 +207,7 @@ proptest! {
         let services: Vec<&Service> = sketch.services.iter().filter(|service| !is_job(service)).collect();
         if services.is_empty() { return Ok(()) }
         let name = which.get(&services).name.clone();
-        let mut scene = Scene::new(&sketch);
+        let mut scene = machine(&sketch);
         assert_converged(&mut scene);
         let (id, was) = (ResourceId::container(&name), runs_of(&scene, &name));
         scene.edit(&broken(&sketch, &name, never_ready));
@@ -227,7 +230,7 @@ proptest! {
         sketch in sketches(), which: Index, gone: bool,
     ) {
         if sketch.services.is_empty() { return Ok(()) }
-        let mut scene = Scene::new(&sketch);
+        let mut scene = machine(&sketch);
         assert_converged(&mut scene);
         let before = scene.engine.containers.clone();
         for service in &sketch.services {
@@ -249,9 +252,9 @@ proptest! {
 
     #[test]
     fn the_order_of_passes_is_irrelevant_for_the_end(sketch in sketches(), seed: u64) {
-        let mut orderly = Scene::new(&sketch);
+        let mut orderly = machine(&sketch);
         assert_converged(&mut orderly);
-        let mut chaotic = Scene::new(&sketch);
+        let mut chaotic = machine(&sketch);
         disturb(&mut chaotic, &mut Rng::new(seed), 80, false);
         let_go(&mut chaotic);
         assert_converged(&mut chaotic);
@@ -261,7 +264,7 @@ proptest! {
     #[test]
     fn foreign_objects_in_the_way_are_left_alone_and_the_rest_converges(sketch in sketches(), seed: u64) {
         let mut rng = Rng::new(seed);
-        let mut scene = Scene::new(&sketch);
+        let mut scene = machine(&sketch);
         let Some(victim) = rng.pick(&sketch.services).cloned() else { return Ok(()) };
         let name = scene.desired.containers[&ResourceId::container(&victim.name)].host_name.clone();
         scene.engine.add_foreign(&Foreign { name, port: Some(8_000), ..Foreign::default() });
@@ -273,12 +276,8 @@ proptest! {
         // Who neither is the victim, nor waits for it, nor wants that port.
         let mut stuck = std::collections::BTreeSet::from([victim.name]);
         stuck.extend(sketch.services.iter().filter(|s| s.ports.contains(&8_000)).map(|s| s.name.clone()));
-        for _ in &sketch.services {
-            let waiting = sketch.services.iter().filter(|s| s.needs.keys().any(|on| stuck.contains(on)));
-            let waiting: Vec<String> = waiting.map(|s| s.name.clone()).collect();
-            stuck.extend(waiting);
-        }
-        for text in differences(&scene.engine, &scene.desired) {
+        let stuck = units::waiting_for(&sketch, stuck);
+        for text in scene.differences() {
             let service = text.split([':', '/']).nth(1).unwrap_or_default();
             prop_assert!(stuck.contains(service), "{text}");
         }
@@ -287,7 +286,7 @@ proptest! {
     #[test]
     fn predictions_agree_with_what_the_engine_then_shows(sketch in sketches(), after in sketches(), seed: u64) {
         let mut rng = Rng::new(seed);
-        let mut scene = Scene::new(&sketch);
+        let mut scene = machine(&sketch);
         scene.observe();
         let mut edited = false;
         for step in 0..120 {
@@ -314,7 +313,13 @@ proptest! {
 
     #[test]
     fn the_preview_ends_and_is_what_then_happens(sketch in sketches()) {
-        let mut scene = Scene::new(&sketch);
+        let mut scene = machine(&sketch);
+        scene.observe();
+        // What runs already has been asked whether it answers.
+        for _ in 0..3 {
+            scene.probe();
+            scene.pass(Duration::from_millis(50));
+        }
         scene.observe();
         let now = scene.now();
         let before = preview(&scene.desired, &scene.observed, &scene.ledger, now);
@@ -341,115 +346,4 @@ proptest! {
             prop_assert_eq!(planned, done);
         }
     }
-}
-
-/// A platform, and fingerprints that are its own, of another file, and of another version of aiplatd.
-fn with_prints() -> impl Strategy<Value = (Sketch, Vec<String>)> {
-    (sketches(), settings()).prop_map(|(mut sketch, settings)| {
-        sketch.settings = settings;
-        let platform = sketch.platform();
-        let own =
-            platform.containers.values().map(|spec| aiplat_core::fingerprint::of(&spec.runtime).to_string());
-        let mut prints: Vec<String> = own.collect();
-        prints.extend(["v1:0:0123456789abcdef".to_owned(), "v9:k:1".to_owned(), String::new()]);
-        (sketch, prints)
-    })
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 1_500, failure_persistence: None, ..ProptestConfig::default() })]
-
-    #[test]
-    fn every_world_gives_the_same_harmless_step_twice(
-        (sketch, observed, ledger) in with_prints().prop_flat_map(|(sketch, prints)| {
-            (Just(sketch), observations(prints.clone()), ledgers(prints))
-        }),
-        now in 0_u64..9_000,
-    ) {
-        let desired = sketch.platform();
-        let now = aiplat_core::Timestamp::from_boot(Duration::from_secs(now));
-        let world = World { desired: &desired, observed: &observed, ledger: &ledger, now };
-        let mut ids = resources(&desired, &observed, &ledger);
-        ids.extend([ResourceId::container("nobody"), ResourceId::network("nobody"), ResourceId::image("nobody:1")]);
-        for id in ids {
-            let step = plan(&world, &id);
-            prop_assert_eq!(&step, &plan(&world, &id));
-            harmless(&world, &id, step.action.as_ref().map(|planned| &planned.action))?;
-            drop((entries(&world, &id, &step), aiplat_core::spec::Role::ALL.map(|role| watch(&world, &id, role)), readiness(&world, &id), status::why(&world, &id)));
-            if id.kind == Kind::Container {
-                drop(status::summary(&world, &id, &step));
-            }
-        }
-    }
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
-
-    #[test]
-    fn every_preview_ends(
-        (sketch, observed, ledger) in with_prints().prop_flat_map(|(sketch, prints)| {
-            (Just(sketch), observations(prints.clone()), ledgers(prints))
-        }),
-    ) {
-        let desired = sketch.platform();
-        let now = aiplat_core::Timestamp::from_boot(Duration::from_secs(5_000));
-        let preview = preview(&desired, &observed, &ledger, now);
-        prop_assert!(preview.waves.len() < 500, "{:#?}", preview.waves.iter().rev().take(5).collect::<Vec<_>>());
-    }
-}
-
-/// On an impossible world too: only what is ours as observed, nothing twice, nothing before what it waits for exists.
-fn harmless(world: &World<'_>, id: &ResourceId, action: Option<&Action>) -> Result<(), TestCaseError> {
-    let Some(action) = action else { return Ok(()) };
-    let World { desired, observed, ledger, now } = world;
-    if let Some(suspension) = ledger.suspension(id, *now) {
-        let handed_back = suspension.released && matches!(action, Action::HandBack { .. });
-        prop_assert!(handed_back, "{action} of {id}, which is suspended");
-    }
-    prop_assert!(observed.engine.listed, "nothing is done without a listing");
-    let members = observed.owned.get(id).map(Vec::as_slice).unwrap_or_default();
-    if let Some(target) = target(action) {
-        let ours = members.iter().any(|member| member.id.0 == target && member.is_owned_by(&instance()));
-        prop_assert!(ours, "{action} of {id} is done to what is not ours");
-    }
-    if let Action::RemoveNetwork { id: network, .. } = action {
-        let ours = observed.networks.iter().filter_map(|found| Some((found, found.owner.as_ref()?)));
-        // One entry of the file may have taken over the network of another.
-        let mut ours = ours.filter(|(_, owner)| owner.instance == instance());
-        prop_assert!(ours.any(|(found, _)| found.id == *network), "{action} is done to what is not ours");
-    }
-    if let Action::StartContainer { id: container } = action {
-        let others = members.iter().filter(|member| member.id != *container && member.state.is_alive());
-        let beside = desired.containers.get(id).is_some_and(ContainerSpec::starts_first);
-        prop_assert!(others.count() <= usize::from(beside), "{id} would run too often");
-        let stopped = ledger.get(id).is_some_and(|record| record.orders.stopped.is_some());
-        prop_assert!(!stopped, "{id} was ordered stopped");
-        dependencies_exist(desired, observed, id)?;
-    }
-    Ok(())
-}
-
-fn dependencies_exist(
-    desired: &Platform,
-    observed: &ObservedState,
-    id: &ResourceId,
-) -> Result<(), TestCaseError> {
-    let Some(spec) = desired.containers.get(id) else {
-        return Err(TestCaseError::fail("a start of what is not in the file"));
-    };
-    for (on, edge) in spec.policy.dependencies.iter().filter(|(_, edge)| edge.required) {
-        let members = observed.owned.get(on).map(Vec::as_slice).unwrap_or_default();
-        let exists =
-            members.iter().any(|member| member.state.is_alive() || member.state == ContainerState::Exited);
-        prop_assert!(exists, "{id} would start before {on} ({:?})", edge.condition);
-    }
-    for attachment in spec.live.networks.values() {
-        prop_assert!(
-            observed.networks.iter().any(|network| network.name == attachment.host_name),
-            "{id} would start without {}",
-            attachment.host_name
-        );
-    }
-    Ok(())
 }
