@@ -3,7 +3,7 @@
 //! No step of a plan: what is asked for has not changed, and the next boot starts everything again. The engine would stop
 //! all of them at the same moment, a database together with those who write to it.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use crate::{
     ResourceId,
@@ -55,12 +55,28 @@ fn ours<'a>(world: &'a World<'_>) -> impl Iterator<Item = (&'a ResourceId, &'a O
         .filter(|(_, member)| member.state.is_alive())
 }
 
-/// By the file, and by what the container was made with.
+/// By the file, and by what the container was made with; also by way of units, which systemd stops in its own time.
 fn needs(world: &World<'_>, id: &ResourceId, container: &ObservedContainer, other: &ResourceId) -> bool {
     match world.desired.containers.get(id) {
-        Some(spec) => spec.needs(other),
+        Some(spec) => {
+            let mut seen = BTreeSet::new();
+            let by_way_of = |on: &ResourceId| unit_needs(world, on, other, &mut seen);
+            spec.needs(other) || spec.policy.dependencies.keys().any(by_way_of)
+        }
         None => container.owner.as_ref().is_some_and(|owner| owner.depends_on.contains(other)),
     }
+}
+
+fn unit_needs(
+    world: &World<'_>,
+    unit: &ResourceId,
+    other: &ResourceId,
+    seen: &mut BTreeSet<ResourceId>,
+) -> bool {
+    let Some(spec) = world.desired.units.get(unit).filter(|_| seen.insert(unit.clone())) else {
+        return false;
+    };
+    spec.dependencies.keys().any(|on| on == other || unit_needs(world, on, other, seen))
 }
 
 fn stop(world: &World<'_>, id: &ResourceId, container: &ObservedContainer) -> Stop {

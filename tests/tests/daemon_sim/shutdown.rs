@@ -47,6 +47,34 @@ fn order(lab: &Lab, service: &str, command: plan::Command) {
     lab.shared().schedule([id]);
 }
 
+/// `web` needs the unit `agent`, which needs the timer's `sweep`, which needs `db`.
+const THROUGH_UNITS: &str = "apiVersion: aiplat/v1
+name: demo
+services:
+  db: {image: \"db:1\"}
+  sweep:
+    provider: {type: systemd, options: {unit: sweep.service, on_calendar: daily}}
+    command: [/usr/bin/sweep]
+    depends_on: [db]
+  agent:
+    provider: {type: systemd, options: {unit: agent.service}}
+    command: [/usr/bin/agent]
+    depends_on: [sweep]
+  web: {image: \"web:1\", depends_on: [agent]}
+";
+
+#[test]
+fn the_order_of_containers_holds_by_way_of_units_which_systemd_stops_in_its_own_time() {
+    simulate(async {
+        let mut lab = Lab::new(&sketch([service("db"), service("web")]), 1);
+        lab.write_yaml(THROUGH_UNITS);
+        lab.boot();
+        lab.converged_within(Duration::from_secs(120)).await;
+        lab.power_off().await;
+        assert_eq!(stopped(&lab), ["web", "db"], "{}", lab.story());
+    });
+}
+
 #[test]
 fn dependants_stop_before_what_they_need_and_the_next_boot_counts_nothing() {
     simulate(async {

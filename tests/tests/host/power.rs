@@ -52,6 +52,39 @@ fn a_shutdown_stops_the_services_in_order_and_a_boot_starts_them_in_order() {
     assert!(status.services.iter().all(|it| it.restarts == 0), "{:#?}", status.services);
 }
 
+/// `web` needs a unit that aiplatd writes.
+const WITH_A_UNIT: &str = "apiVersion: aiplat/v1
+name: demo
+services:
+  agent:
+    provider: {type: systemd, options: {unit: agent.service}}
+    command: [/bin/sleep, infinity]
+  web:
+    image: aiplat-demo:1
+    command: [serve, NAME=web]
+    depends_on: {agent: {condition: service_started}}
+";
+
+#[test]
+fn a_unit_of_our_own_ends_after_the_containers_that_need_it_and_starts_before_them() {
+    let Some(host) = Host::boot() else { return };
+    host.install("current.deb");
+    host.converge(WITH_A_UNIT);
+    host.reboot();
+    host.wait_ready();
+    let units = ["journalctl", "--boot=-1", "--unit=aiplatd", "--unit=agent", "--no-pager", "--output=cat"];
+    let journal = host.ok(&units);
+    let place = |words: [&str; 2]| {
+        let line = journal.lines().rposition(|line| words.iter().all(|word| line.contains(word)));
+        line.unwrap_or_else(|| panic!("{words:?}: {journal}"))
+    };
+    let (web, agent) = (
+        place(["the machine goes down", "service=\"web\""]),
+        place(["Stopped agent.service", "of platform.yaml"]),
+    );
+    assert!(web < agent, "the unit ends last: {journal}");
+}
+
 #[test]
 fn without_the_daemon_the_machine_goes_down_and_what_was_stopped_stays_so() {
     let Some(host) = Host::boot() else { return };

@@ -110,7 +110,18 @@ impl UnitSpec {
             Hardening::None => Vec::new(),
         });
         let install = timer.is_none().then_some("multi-user.target");
-        self.file(&self.unit, &[("After", "network.target".to_owned())], "Service", &lines, install)
+        let after = ("After", "network.target".to_owned());
+        // What runs at times has no place in the order: aiplatd would wait for the end of a run before it starts.
+        let order = if timer.is_none() { self.order() } else { None };
+        let about: Vec<Line> = std::iter::once(after).chain(order).collect();
+        self.file(&self.unit, &about, "Service", &lines, install)
+    }
+
+    /// When the machine goes down systemd stops every unit at once, except what is ordered before another one: that is stopped
+    /// after it. So a unit that others need is there until aiplatd has stopped those, and ends. One that itself needs others
+    /// ends at once, before them.
+    fn order(&self) -> Option<Line> {
+        self.dependencies.is_empty().then(|| ("Before", "aiplatd.service".to_owned()))
     }
 
     fn timer_file(&self, timer: &TimerSpec) -> String {
@@ -122,7 +133,8 @@ impl UnitSpec {
             ("AccuracySec", "1s".to_owned()),
             ("Unit", self.unit.clone()),
         ];
-        self.file(&timer.unit, &[], "Timer", &lines, Some("timers.target"))
+        let order: Vec<Line> = self.order().into_iter().collect();
+        self.file(&timer.unit, &order, "Timer", &lines, Some("timers.target"))
     }
 
     fn file(
