@@ -4,6 +4,7 @@
 mod daemon;
 mod engine;
 mod file;
+mod host;
 mod machine;
 mod systemd;
 
@@ -26,8 +27,8 @@ use crate::{
 };
 
 /// The families, in the order in which they are shown: what the others stand on first.
-static FAMILIES: [fn(&Facts<'_>) -> Vec<Check>; 5] =
-    [daemon::checks, engine::checks, file::checks, systemd::checks, machine::checks];
+static FAMILIES: [fn(&Facts<'_>) -> Vec<Check>; 6] =
+    [daemon::checks, engine::checks, file::checks, systemd::checks, machine::checks, host::checks];
 
 /// What the checks look at besides the machine.
 struct Facts<'a> {

@@ -1,0 +1,213 @@
+//! What the daemon knows of the machine: the clock, packages, networks, firewalls, GPUs.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use aiplat_api::v1::{EngineStatus, HostStatus};
+use aiplat_core::condition::{ConditionType, Status};
+
+use super::{Check, Facts, Grade, check};
+use crate::render::text::clean;
+
+/// The networks out of which an engine that is told nothing makes its own (moby, `ipamutils`): address and prefix.
+const DEFAULT_POOLS: [(Ipv4Addr, u8); 2] =
+    [(Ipv4Addr::new(172, 16, 0, 0), 12), (Ipv4Addr::new(192, 168, 0, 0), 16)];
+
+pub(super) fn checks(facts: &Facts<'_>) -> Vec<Check> {
+    let Some(host) = facts.doc.and_then(|doc| doc.host.as_ref()) else { return Vec::new() };
+    let mut checks: Vec<Check> =
+        [clock(host), conflicts(host), restart(host)].into_iter().flatten().collect();
+    checks.extend(firewalls(host));
+    checks.extend(overlaps(host));
+    checks.extend(gpus(host));
+    checks
+}
+
+fn clock(host: &HostStatus) -> Option<Check> {
+    Some(match host.clock_synchronised? {
+        true => check("clock", Grade::Ok, "it is kept right"),
+        false => check("clock", Grade::Warn, "nobody keeps it right: certificates and tokens depend on it")
+            .cure("sudo timedatectl set-ntp true"),
+    })
+}
+
+fn conflicts(host: &HostStatus) -> Option<Check> {
+    let found = host.conflicting_packages.as_ref()?;
+    Some(match found.as_slice() {
+        [] => check("packages", Grade::Ok, "none is in the engine's way"),
+        some => {
+            check("packages", Grade::Warn, format!("{} in the engine's way: {}", some.len(), some.join(", ")))
+                .cure(format!("sudo apt remove {}", some.join(" ")))
+        }
+    })
+}
+
+fn restart(host: &HostStatus) -> Option<Check> {
+    let by = host.reboot_required_by.as_ref()?;
+    (!by.is_empty()).then(|| {
+        let found = format!("the machine asks for a restart, for {}", clean(&by.join(", ")));
+        check("restart", Grade::Warn, found).cure("sudo systemctl reboot")
+    })
+}
+
+/// Rules that people write do not hold for what Docker publishes: its own come first.
+fn firewalls(host: &HostStatus) -> Vec<Check> {
+    let at_work = host.firewalls.iter().flatten().filter(|(_, active)| **active == Some(true));
+    at_work
+        .map(|(name, _)| {
+            let found = format!(
+                "{name} is at work: ports that Docker publishes go past it, and a container may be kept from a unit's port"
+            );
+            let cure = match name.as_str() {
+                "ufw" => "sudo ufw allow in on docker0; publish at 127.0.0.1 what is not for others",
+                _ => "publish at 127.0.0.1 what is not for others",
+            };
+            check("firewall", Grade::Warn, found).cure(cure)
+        })
+        .collect()
+}
+
+/// A container network out of a range that the machine reaches elsewhere cuts that off: a VPN's, an office's.
+fn overlaps(host: &HostStatus) -> Option<Check> {
+    let engine = host.engine.as_ref()?;
+    let routes = host.routes.as_ref()?;
+    let pools = pools(engine);
+    let met: Vec<&String> = routes
+        .iter()
+        .filter(|route| range(route).is_some_and(|route| pools.iter().any(|pool| overlap(*pool, route))))
+        .collect();
+    Some(match met.as_slice() {
+        [] => check("address pools", Grade::Ok, "no network of the machine's is among the engine's"),
+        // With its own defaults an engine looks at the routes when it makes a network, and takes another range.
+        some if engine.address_pools.is_empty() => {
+            let some: Vec<&str> = some.iter().map(|route| route.as_str()).collect();
+            check(
+                "address pools",
+                Grade::Ok,
+                format!("the engine has to leave out {}", clean(&some.join(", "))),
+            )
+        }
+        some => {
+            let some: Vec<&str> = some.iter().map(|route| route.as_str()).collect();
+            let found = format!(
+                "the engine makes networks where the machine has others: {}",
+                clean(&some.join(", "))
+            );
+            check("address pools", Grade::Warn, found).cure(
+                "choose another `default-address-pools` in /etc/docker/daemon.json, then restart the engine",
+            )
+        }
+    })
+}
+
+fn pools(engine: &EngineStatus) -> Vec<(Ipv4Addr, u8)> {
+    if engine.address_pools.is_empty() {
+        return DEFAULT_POOLS.to_vec();
+    }
+    engine.address_pools.iter().filter_map(|pool| range(pool)).collect()
+}
+
+/// `172.20.0.0/14 in /24`, `172.20.0.0/16 by wg0`.
+fn range(text: &str) -> Option<(Ipv4Addr, u8)> {
+    let (address, prefix) = text.split_whitespace().next()?.split_once('/')?;
+    match address.parse().ok()? {
+        IpAddr::V4(address) => Some((address, prefix.parse().ok().filter(|prefix| *prefix <= 32)?)),
+        IpAddr::V6(_) => None,
+    }
+}
+
+fn overlap((one, of_one): (Ipv4Addr, u8), (other, of_other): (Ipv4Addr, u8)) -> bool {
+    let bits = u32::from(of_one.min(of_other));
+    let mask = u32::MAX.checked_shl(32 - bits).unwrap_or(0);
+    u32::from(one) & mask == u32::from(other) & mask
+}
+
+/// The daemon's own conditions of the machine: what is abnormal of them, and the GPUs in a word when all is well.
+fn gpus(host: &HostStatus) -> Vec<Check> {
+    let of = |kind: ConditionType| host.conditions.iter().map(|it| &it.condition).find(|it| it.kind == kind);
+    let mut checks = Vec::new();
+    match of(ConditionType::GPUReady) {
+        Some(ready) if ready.status == Status::False => {
+            checks.push(check("gpu", Grade::Fail, clean(&ready.message)).cure("aiplatctl describe host"));
+        }
+        Some(_) => {
+            let found =
+                format!("{} of them, driver {}", host.gpus.len(), host.driver.clone().unwrap_or_default());
+            checks.push(check("gpu", Grade::Ok, clean(&found)));
+        }
+        None => {}
+    }
+    checks.extend(container_gpus(host));
+    checks
+}
+
+/// What a container needs beside the driver to be given a GPU, and to keep it over a reload of systemd.
+fn container_gpus(host: &HostStatus) -> Option<Check> {
+    host.driver_version.as_ref()?;
+    let engine = host.engine.as_ref()?;
+    let has_runtime = engine.runtimes.iter().any(|name| name == "nvidia");
+    let has_spec = host.cdi_specs.values().any(|what| what.starts_with("nvidia.com/gpu"));
+    let name = "gpu in containers";
+    Some(if engine.cdi && has_spec {
+        check(name, Grade::Ok, "by the Container Device Interface")
+    } else if has_runtime && engine.cgroup_driver == "systemd" {
+        check(
+            name,
+            Grade::Warn,
+            "by the runtime `nvidia` under the cgroup driver `systemd`: a reload of systemd can take the GPU from a container that runs",
+        )
+        .cure("sudo nvidia-ctk cdi generate --output=/etc/cdi/nvidia.yaml (Docker 25 or newer), or sudo nvidia-ctk system create-dev-char-symlinks --create-all")
+    } else if has_runtime {
+        check(name, Grade::Ok, "by the runtime `nvidia`")
+    } else {
+        check(name, Grade::Fail, "the engine has neither the runtime `nvidia` nor a specification of its devices")
+            .cure("install nvidia-container-toolkit; sudo nvidia-ctk runtime configure --runtime=docker; sudo systemctl restart docker")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_overlap_where_the_wider_one_holds_the_other() {
+        let range = |text: &str| range(text).expect("a range");
+        assert!(overlap(range("172.20.0.0/14 in /24"), range("172.22.5.0/24 by wg0")));
+        assert!(overlap(range("10.8.0.0/24"), range("10.0.0.0/8")));
+        assert!(!overlap(range("172.20.0.0/14"), range("172.24.0.0/16")));
+        assert!(overlap(range("0.0.0.0/0"), range("192.168.1.0/24")));
+    }
+
+    #[test]
+    fn pools_of_the_engines_own_are_told_of_and_are_no_problem() {
+        let engine = EngineStatus { version: "28".to_owned(), ..EngineStatus::default() };
+        let routes = Some(vec!["192.168.1.0/24 by eth0".to_owned()]);
+        let host = HostStatus { engine: Some(engine.clone()), routes, ..HostStatus::default() };
+        assert_eq!(overlaps(&host).map(|check| check.grade), Some(Grade::Ok));
+        let chosen = EngineStatus { address_pools: vec!["192.168.0.0/16 in /24".to_owned()], ..engine };
+        let host = HostStatus { engine: Some(chosen), ..host };
+        let check = overlaps(&host).expect("it is checked");
+        assert!(check.grade == Grade::Warn && check.found.contains("192.168.1.0/24 by eth0"), "{check:?}");
+    }
+
+    #[test]
+    fn what_a_container_needs_for_a_gpu_is_asked_only_where_there_is_one() {
+        let host = HostStatus { engine: Some(EngineStatus::default()), ..HostStatus::default() };
+        assert!(container_gpus(&host).is_none());
+        let host = HostStatus { driver_version: Some("550.54.15".to_owned()), ..host };
+        assert_eq!(container_gpus(&host).map(|check| check.grade), Some(Grade::Fail));
+        let with = |driver: &str| EngineStatus {
+            runtimes: vec!["nvidia".to_owned()],
+            cgroup_driver: driver.to_owned(),
+            ..EngineStatus::default()
+        };
+        let grade =
+            |engine| container_gpus(&HostStatus { engine: Some(engine), ..host.clone() }).map(|it| it.grade);
+        assert_eq!(grade(with("cgroupfs")), Some(Grade::Ok));
+        assert_eq!(grade(with("systemd")), Some(Grade::Warn));
+        let specs = [("/etc/cdi/nvidia.yaml".to_owned(), "nvidia.com/gpu: 0, all".to_owned())].into();
+        let host = HostStatus { cdi_specs: specs, ..host.clone() };
+        let engine = EngineStatus { cdi: true, ..with("systemd") };
+        let check = container_gpus(&HostStatus { engine: Some(engine), ..host });
+        assert_eq!(check.map(|it| it.grade), Some(Grade::Ok));
+    }
+}
