@@ -105,6 +105,18 @@ async fn a_mismatch_that_begins_under_an_open_session_is_seen() {
     until(&gpus, |facts| facts.nvidia == Driver::Mismatch(evidence())).await;
 }
 
+/// The loader gives out the library that is in memory, under the same name, for as long as anybody has it open.
+#[tokio::test]
+async fn a_library_that_is_in_memory_from_before_the_upgrade_hides_no_mismatch() {
+    let mut machine = Machine::with_one_gpu();
+    let holds_it = machine.gpus();
+    assert!(is_ready(&holds_it.observe().await));
+    upgrade(&mut machine);
+    machine.change(|scenario| scenario["errors"] = json!({}));
+    assert_eq!(machine.gpus().observe().await.nvidia, Driver::Mismatch(evidence()));
+    assert_eq!(machine.called("nvmlInit_v2"), 2, "the initialisation did not succeed");
+}
+
 #[tokio::test]
 async fn after_a_mismatch_the_module_of_the_new_version_makes_it_ready_again() {
     let mut machine = Machine::with_one_gpu();
