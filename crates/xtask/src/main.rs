@@ -6,6 +6,7 @@ mod demo;
 mod docker;
 mod engine;
 mod foreign;
+mod gpu_live;
 mod image;
 mod leaks;
 mod licences;
@@ -38,8 +39,7 @@ fn main() -> ExitCode {
         }
     };
     match run(verb) {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
+        Ok(code) => code,
         Err(error) => {
             eprintln!("error: {error:#}");
             ExitCode::FAILURE
@@ -47,13 +47,19 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(verb: Verb) -> Result<bool> {
+/// Where there is no GPU to look at: neither a success nor a failure.
+const NO_GPU: u8 = 3;
+
+fn run(verb: Verb) -> Result<ExitCode> {
     let root = root()?;
+    let verdict = |fine| if fine { ExitCode::SUCCESS } else { ExitCode::FAILURE };
     match verb {
         Verb::Help => println!("{}", options::USAGE),
-        Verb::Test { only, yes } => return test::test(&root, &test::select(&only)?, engine::consent(yes)),
+        Verb::Test { only, yes } => {
+            return test::test(&root, &test::select(&only)?, engine::consent(yes)).map(verdict);
+        }
         Verb::Docs => println!("{}", reference::write(&root)?),
-        Verb::Check => return test::test(&root, &test::QUICK, engine::consent(false)),
+        Verb::Check => return test::test(&root, &test::QUICK, engine::consent(false)).map(verdict),
         Verb::Package(options) => println!("{}", package::build(&root, &options)?),
         Verb::Licences => println!("{}", licences::check(&root)?),
         Verb::Image { yes } => {
@@ -63,8 +69,15 @@ fn run(verb: Verb) -> Result<bool> {
         Verb::Demo(options) => demo::run(&root, &options)?,
         Verb::DemoDown => demo::down()?,
         Verb::Bench(options) => bench::run(&root, &options)?,
+        Verb::GpuLive => {
+            return Ok(match gpu_live::run(&root)? {
+                gpu_live::Outcome::Same => ExitCode::SUCCESS,
+                gpu_live::Outcome::Different => ExitCode::FAILURE,
+                gpu_live::Outcome::NoGpu => ExitCode::from(NO_GPU),
+            });
+        }
     }
-    Ok(true)
+    Ok(ExitCode::SUCCESS)
 }
 
 /// The repository: where cargo says our manifest is, two folders up.

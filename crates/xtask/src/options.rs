@@ -9,6 +9,7 @@ pub const USAGE: &str = "usage: cargo xtask VERB
   demo --down                     remove all that the demo made
   test [--only a,b] [--yes]       everything that CI checks, step by step
   bench [--quick] [--write]       speed and memory beside the engine's floor and Compose; --write: docs/measurements.md
+  gpu-live                        the GPU adapter beside nvidia-smi on a real NVIDIA GPU: docs/gpu-live.md; exits with 3 without one
   docs                            write docs/reference from the tables of the code
   check                           format, clippy, the reference and unit tests only
   licences                        licences, sources, bans and duplicates of the dependencies
@@ -48,6 +49,8 @@ pub enum Verb {
     DemoDown,
     /// `bench`.
     Bench(Bench),
+    /// `gpu-live`.
+    GpuLive,
 }
 
 /// The options of the packages.
@@ -89,6 +92,7 @@ pub fn parse(arguments: &[String]) -> Result<Verb, String> {
         "demo" => Verb::Demo(Demo { yes: flags.yes, compose: flags.compose.clone() }),
         "test" => Verb::Test { only: flags.only.clone(), yes: flags.yes },
         "bench" => Verb::Bench(Bench { yes: flags.yes, quick: flags.quick, write: flags.write }),
+        "gpu-live" => Verb::GpuLive,
         "docs" => Verb::Docs,
         "package" => Verb::Package(Package { dev: flags.dev, version: flags.version.clone() }),
         "check" => Verb::Check,
@@ -141,7 +145,7 @@ impl Flags {
     /// A flag that was given and that this verb does not take.
     fn foreign_to(&self, verb: &Verb) -> Option<&'static str> {
         let taken: &[&str] = match verb {
-            Verb::Help | Verb::Docs | Verb::Check | Verb::Licences => &[],
+            Verb::Help | Verb::Docs | Verb::Check | Verb::Licences | Verb::GpuLive => &[],
             Verb::Test { .. } => &["--yes", "--only"],
             Verb::Image { .. } => &["--yes"],
             Verb::Package(_) => &["--dev", "--version"],
@@ -187,6 +191,7 @@ mod tests {
             Ok(Verb::Package(Package { dev: true, version: Some("9.9".into()) }))
         );
         assert_eq!(typed("bench --quick"), Ok(Verb::Bench(Bench { quick: true, ..Bench::default() })));
+        assert_eq!(typed("gpu-live"), Ok(Verb::GpuLive));
         assert_eq!(typed(""), Ok(Verb::Help));
     }
 

@@ -30,8 +30,8 @@ pub(super) struct Sessions {
 #[derive(Debug)]
 struct Slot {
     open: Option<Arc<Session>>,
-    /// The one that is being given back.
-    closing: Weak<Session>,
+    /// The one that is being given back, and since when: it is waited for no longer than its users need to notice.
+    closing: (Weak<Session>, Instant),
     /// What the last failure was, until when it is the answer, and over what: with another driver or library there is no waiting.
     failed: Option<(Driver, Instant, Stamp)>,
     pause: Duration,
@@ -50,7 +50,7 @@ pub(super) struct Session {
 
 impl Sessions {
     pub(super) fn new(options: Arc<GpuOptions>) -> Self {
-        let (closing, pause) = (Weak::new(), options.first_pause);
+        let (closing, pause) = ((Weak::new(), Instant::now()), options.first_pause);
         let slot = Slot { open: None, closing, failed: None, pause, refreshed: None };
         Self { options, slot: Mutex::new(slot), given_back: Condvar::new() }
     }
@@ -58,17 +58,19 @@ impl Sessions {
     /// The session that is open, or a new one; what the driver is like if there can be none. Blocks: for threads that may.
     pub(super) fn acquire(&self, calls: &Calls) -> Result<Arc<Session>, Driver> {
         let stamp = Stamp::now(&self.options);
-        let mut slot = lock(&self.slot);
+        // Whoever has it for long is opening a session: then that is what hangs.
+        let mut slot = calls.make("nvmlInit_v2", self.options.deadlines.open, || lock(&self.slot));
         if let Some(open) = slot.open.take_if(|open| open.stamp != stamp) {
             slot.close(open, calls, &self.options);
         }
         if let Some(open) = &slot.open {
             return Ok(open.clone());
         }
-        let waited =
-            self.given_back.wait_timeout_while(slot, GIVEN_BACK, |slot| slot.closing.strong_count() > 0);
+        let patience = GIVEN_BACK.saturating_sub(slot.closing.1.elapsed());
+        let kept = |slot: &mut Slot| slot.closing.0.strong_count() > 0;
+        let waited = self.given_back.wait_timeout_while(slot, patience, kept);
         let (mut slot, waited) = waited.unwrap_or_else(PoisonError::into_inner);
-        if waited.timed_out() {
+        if waited.timed_out() && kept(&mut slot) {
             return Err(Driver::Hung { call: "nvmlEventSetWait_v2".to_owned() });
         }
         if let Some((driver, until, over)) = &slot.failed
@@ -98,8 +100,7 @@ impl Sessions {
         let current =
             slot.open.as_ref().is_some_and(|open| Arc::ptr_eq(open, session)) && session.stamp == stamp;
         if !current && slot.open.as_ref().is_some_and(|open| Arc::ptr_eq(open, session)) {
-            slot.closing = Arc::downgrade(session);
-            slot.open = None;
+            slot.leave(session);
         }
         current
     }
@@ -188,14 +189,14 @@ impl Sessions {
 
 impl Slot {
     fn close(&mut self, open: Arc<Session>, calls: &Calls, options: &GpuOptions) {
-        self.closing = Arc::downgrade(&open);
+        self.closing = (Arc::downgrade(&open), Instant::now());
         calls.make("nvmlShutdown", options.deadlines.call, || drop(open));
     }
 
     /// Whoever has `session` gives it back; the next one is a new one.
     fn leave(&mut self, session: &Arc<Session>) {
         if self.open.take_if(|open| Arc::ptr_eq(open, session)).is_some() {
-            self.closing = Arc::downgrade(session);
+            self.closing = (Arc::downgrade(session), Instant::now());
         }
     }
 

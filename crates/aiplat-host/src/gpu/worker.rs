@@ -81,7 +81,11 @@ impl<Answer: Clone + Send + 'static> Worker<Answer> {
                 }
                 () = tokio::time::sleep(wait) => {}
             }
-            let late = (Instant::now() >= until).then(|| self.calls.current()).flatten();
+            // Between two calls there is none to name, and there is an end all the same.
+            let late = || {
+                self.calls.current().unwrap_or_else(|| format!("what {} does between two calls", self.name))
+            };
+            let late = (Instant::now() >= until).then(late);
             if let Some(call) = self.calls.overdue().or(late) {
                 return Err(Silence::Hung { call });
             }

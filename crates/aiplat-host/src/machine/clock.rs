@@ -10,10 +10,13 @@ use std::{
 const ASK_EVERY: Duration = Duration::from_secs(600);
 const DEADLINE: Duration = Duration::from_secs(5);
 
+/// When it was asked, and what was said.
+type Answer = (Instant, Option<bool>);
+
 /// Remembers the last answer.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Synchronisation {
-    last: Arc<Mutex<Option<(Instant, Option<bool>)>>>,
+    last: Arc<Mutex<Option<Answer>>>,
 }
 
 impl Synchronisation {

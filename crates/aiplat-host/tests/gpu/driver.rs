@@ -105,18 +105,31 @@ async fn a_mismatch_that_begins_under_an_open_session_is_seen() {
     until(&gpus, |facts| facts.nvidia == Driver::Mismatch(evidence())).await;
 }
 
+/// The loader gives out the library that is in memory, under the same name, for as long as anybody has it open.
+#[tokio::test]
+async fn a_library_that_is_in_memory_from_before_the_upgrade_hides_no_mismatch() {
+    let mut machine = Machine::with_one_gpu();
+    let holds_it = machine.gpus();
+    assert!(is_ready(&holds_it.observe().await));
+    upgrade(&mut machine);
+    machine.change(|scenario| scenario["errors"] = json!({}));
+    assert_eq!(machine.gpus().observe().await.nvidia, Driver::Mismatch(evidence()));
+    assert_eq!(machine.called("nvmlInit_v2"), 2, "the initialisation did not succeed");
+}
+
+/// The pause after a failure is for the driver that failed: another one is asked at once.
 #[tokio::test]
 async fn after_a_mismatch_the_module_of_the_new_version_makes_it_ready_again() {
     let mut machine = Machine::with_one_gpu();
     upgrade(&mut machine);
-    let gpus = machine.gpus();
+    let gpus = patient(&machine);
     assert!(!is_ready(&gpus.observe().await));
     machine.load_module(Some("550.90.07"));
     machine.change(|scenario| {
         (scenario["driver"], scenario["generation"], scenario["errors"]) =
             (json!("550.90.07"), json!(1), json!({}));
     });
-    let facts = until(&gpus, is_ready).await;
+    let facts = gpus.observe().await;
     assert!(matches!(&facts.nvidia, Driver::Ready { version, .. } if version == "550.90.07"), "{facts:?}");
 }
 
@@ -141,9 +154,7 @@ async fn a_driver_that_is_reloaded_is_asked_in_a_new_session() {
 async fn a_session_that_fails_is_not_opened_anew_with_every_look() {
     let mut machine = Machine::with_one_gpu();
     machine.change(|scenario| scenario["errors"] = json!({"nvmlInit_v2": 999}));
-    let mut options = machine.options();
-    (options.first_pause, options.longest_pause) = (Duration::from_secs(600), Duration::from_secs(600));
-    let gpus = LocalGpus::new(options);
+    let gpus = patient(&machine);
     let first = gpus.observe().await;
     assert_eq!(gpus.observe().await, first);
     assert_eq!(machine.called("nvmlInit_v2"), 1);
@@ -183,6 +194,13 @@ async fn what_an_old_driver_lacks_under_a_newer_library_is_unknown() {
     let gpu = the(&facts, FIRST);
     assert_eq!((gpu.memory, gpu.recovery, &gpu.lost), (None, None, &None));
     assert_eq!(gpu.utilisation, Some(37));
+}
+
+/// One that opens no second session of its own accord while a test runs.
+fn patient(machine: &Machine) -> LocalGpus {
+    let mut options = machine.options();
+    (options.first_pause, options.longest_pause) = (Duration::from_secs(600), Duration::from_secs(600));
+    LocalGpus::new(options)
 }
 
 /// What `unattended-upgrades` leaves behind: another library, the same module, and a session that begins now fails.

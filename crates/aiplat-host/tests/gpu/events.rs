@@ -172,6 +172,18 @@ async fn facts_and_events_give_a_dead_session_back_together() {
     assert_eq!(the(&facts, FIRST).lost, None);
 }
 
+/// Nothing fails for the events when one GPU is lost, and they give their session back all the same.
+#[tokio::test]
+async fn the_events_give_their_session_back_for_a_gpu_that_is_lost() {
+    let mut machine = Machine::with_two_gpus();
+    let gpus = machine.gpus();
+    let mut events = gpus.events();
+    listening(&machine, &mut events).await;
+    machine.change(|scenario| scenario["gpus"][0]["lost"] = json!(15));
+    let facts = until(&gpus, |facts| is_ready(facts) && machine.called("nvmlInit_v2") > 1).await;
+    assert_eq!(the(&facts, SECOND).lost, None);
+}
+
 #[tokio::test]
 async fn a_change_of_power_state_wakes_nobody() {
     let mut machine = Machine::with_one_gpu();

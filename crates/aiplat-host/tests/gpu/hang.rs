@@ -95,6 +95,21 @@ fn a_process_ends_while_a_call_hangs() {
     std::mem::forget(machine);
 }
 
+/// It is the stream of events that opens the session: who looks meanwhile does not try it a second time.
+#[tokio::test]
+async fn an_initialisation_that_hangs_for_the_events_is_a_hang_for_the_facts() {
+    let mut machine = Machine::with_one_gpu();
+    machine.change(|scenario| scenario["hang"] = json!(["nvmlInit_v2"]));
+    let gpus = impatient(&machine);
+    let mut events = gpus.events();
+    let event = next(&mut events).await;
+    assert!(
+        matches!(event.kind, GpuEventKind::Lost(said) if said.starts_with("nvmlInit_v2 has not come back"))
+    );
+    assert_eq!(gpus.observe().await.nvidia, hung("nvmlInit_v2"));
+    assert_eq!(machine.called("nvmlInit_v2"), 1);
+}
+
 #[tokio::test]
 async fn a_wait_for_events_that_hangs_is_told_once() {
     let mut machine = Machine::with_one_gpu();

@@ -5,5 +5,6 @@ mod devices;
 mod driver;
 mod events;
 mod hang;
+mod live;
 mod machine;
 mod sysfs;

@@ -1,9 +1,9 @@
 //! The GPUs of other vendors, as the kernel's files tell of them.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use aiplat_core::observed::{Driver, GpuMemory, ObservedGpu, Vendor};
-use aiplat_host::Gpus;
+use aiplat_host::{Gpus, gpu::LocalGpus};
 
 use crate::machine::{FIRST, Machine, is_ready, the, write};
 
@@ -76,4 +76,24 @@ async fn gpus_of_several_vendors_are_listed_together() {
     card(&machine, 0, "0x8086", "0000:00:02.0");
     let facts = machine.gpus().observe().await;
     assert_eq!(facts.gpus.len(), 2);
+}
+
+/// A file of a driver that hangs does not come back either: here it is one that nobody ever writes into.
+#[tokio::test]
+async fn a_gpu_whose_files_hang_is_not_gone_and_keeps_nobody_waiting() {
+    let machine = Machine::with_one_gpu();
+    let device = card(&machine, 1, "0x1002", "0000:03:00.0");
+    write(&device, &[("product_name", "AMD Radeon RX 7900 XTX")]);
+    let mut options = machine.options();
+    options.deadlines.call = Duration::from_secs(1);
+    let gpus = LocalGpus::new(options);
+    assert_eq!(the(&gpus.observe().await, "pci-0000:03:00.0").lost, None);
+    let file = device.join("gpu_busy_percent");
+    rustix::fs::mknodat(rustix::fs::CWD, &file, rustix::fs::FileType::Fifo, rustix::fs::Mode::RWXU, 0)
+        .expect("a pipe");
+    let facts = gpus.observe().await;
+    let said = "reading /sys/class/drm has not come back: the driver hangs";
+    let gpu = the(&facts, "pci-0000:03:00.0");
+    assert_eq!((gpu.lost.as_deref(), gpu.name.as_deref()), (Some(said), Some("AMD Radeon RX 7900 XTX")));
+    assert!(is_ready(&facts), "{facts:?}");
 }
