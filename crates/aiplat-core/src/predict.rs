@@ -220,11 +220,9 @@ fn started(
     container: &ContainerId,
     now: Timestamp,
 ) {
-    let completes = desired.containers.values().any(|spec| {
-        spec.policy
-            .dependencies
-            .get(id)
-            .is_some_and(|edge| edge.condition == DependencyCondition::CompletedSuccessfully)
+    let completes = desired.services().any(|(_, spec)| {
+        let edge = spec.dependencies().get(id);
+        edge.is_some_and(|edge| edge.condition == DependencyCondition::CompletedSuccessfully)
     });
     let ports = desired.containers.get(id).map(|spec| spec.runtime.ports.clone()).unwrap_or_default();
     let mut incarnation = None;

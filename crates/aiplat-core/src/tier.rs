@@ -101,10 +101,10 @@ pub fn decide(rules: &[TierRule], named: Option<&str>, capacity: Option<Capacity
     let failed: Vec<String> = rules
         .iter()
         .take_while(|other| other.name != rule.name)
-        .map(|other| format!("not {}: {}", other.name, lacking(other, capacity).join(" and ")))
+        .map(|other| format!("not {}: {}", other.name, lacking(other, capacity).join(", and ")))
         .collect();
     let fits = match wants(rule).as_slice() {
-        [] => "the rule asks for nothing".to_owned(),
+        [] => format!("{} asks for nothing", rule.name),
         wants => format!("the machine has at least {}", wants.join(" and ")),
     };
     let because = failed.into_iter().chain([fits]).collect::<Vec<_>>().join("; ");
@@ -209,7 +209,7 @@ mod tests {
         );
         let without = decide(&default_rules(), None, Some(of(0, 8))).expect("it fits");
         assert!(
-            without.because.contains("and there is no GPU and it asks for 30 GiB"),
+            without.because.contains("and there is no GPU, and it asks for 30 GiB"),
             "{}",
             without.because
         );

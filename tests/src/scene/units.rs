@@ -86,15 +86,16 @@ impl Scene {
         check::differences(&self.engine, &self.desired).into_iter().chain(units).collect()
     }
 
-    /// What its units run and hold that are in the file, a line each.
+    /// What its units run and hold that are in the file, a line each. Whether a timer's time has come is systemd's.
     #[must_use]
     pub fn units_text(&self) -> String {
         let all = self.units();
-        let names = self.desired.units.values().flat_map(|spec| [spec.unit.as_str(), spec.main()]);
+        let names =
+            self.desired.units.values().flat_map(|spec| [(spec, spec.unit.as_str()), (spec, spec.main())]);
         let mut lines: Vec<String> = names
-            .filter_map(|name| {
+            .filter_map(|(spec, name)| {
                 let unit = all.get(name)?;
-                let (seen, last) = (unit.view(), unit.runs.last());
+                let (seen, last) = (unit.view(), unit.runs.last().filter(|_| name == spec.main()));
                 Some(format!(
                     "{name}: {:?} {} {:?} {last:?} {:?}",
                     seen.active, seen.file_state, seen.effective, seen.own

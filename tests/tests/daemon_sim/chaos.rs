@@ -194,6 +194,7 @@ fn after_any_chaos_a_platform_with_units_converges_and_stays_and_nothing_unsafe_
     try_each(SEEDS_WITH_UNITS, true);
 }
 
+#[expect(clippy::print_stderr, reason = "the output of a test")]
 fn try_each(most: u64, with_units: bool) {
     let mut failed = Vec::new();
     for seed in seeds(most) {

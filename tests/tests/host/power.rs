@@ -72,10 +72,11 @@ fn a_unit_of_our_own_ends_after_the_containers_that_need_it_and_starts_before_th
     host.converge(WITH_A_UNIT);
     host.reboot();
     host.wait_ready();
-    let units = ["journalctl", "--boot=-1", "--unit=aiplatd", "--unit=agent", "--no-pager", "--output=cat"];
+    let units = ["journalctl", "--unit=aiplatd", "--unit=agent", "--no-pager", "--output=cat"];
     let journal = host.ok(&units);
     let place = |words: [&str; 2]| {
-        let line = journal.lines().rposition(|line| words.iter().all(|word| line.contains(word)));
+        let lines: Vec<&str> = journal.lines().collect();
+        let line = lines.iter().rposition(|line| words.iter().all(|word| line.contains(word)));
         line.unwrap_or_else(|| panic!("{words:?}: {journal}"))
     };
     let (web, agent) = (

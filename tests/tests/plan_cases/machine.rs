@@ -80,6 +80,20 @@ fn nothing_is_pulled_while_the_engines_disk_is_short_of_room_and_everything_goes
 }
 
 #[test]
+fn a_disk_that_is_mounted_in_two_places_is_told_of_once() {
+    let mut scene = super::converged(&sketch());
+    with_room(&mut scene, 9 * GIB);
+    let machine = &mut scene.observed.machine;
+    let disk = machine.file_systems["/"].clone();
+    machine.file_systems.insert("/var/lib".to_owned(), disk);
+    machine.mounted_on.insert("/srv".to_owned(), "/".to_owned());
+    machine.mounted_on.insert("/var/lib/docker".to_owned(), "/var/lib".to_owned());
+    let (_, told) = said(&scene, &ResourceId::local(), ConditionType::DiskPressure).expect("it is said");
+    assert_eq!(told.matches("is short of room").count(), 1, "{told}");
+    assert!(told.contains("the file system / ("), "{told}");
+}
+
+#[test]
 fn a_service_that_runs_on_a_full_disk_says_so() {
     let mut scene = super::converged(&sketch());
     with_room(&mut scene, 1 << 20);

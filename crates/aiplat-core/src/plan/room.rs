@@ -120,12 +120,18 @@ fn short<'a>(world: &World<'a>, path: &str) -> Option<Short<'a>> {
     Some(Short { mount, file_system, room, grade })
 }
 
-/// All that are short of room, the worst first, each once.
+/// All that are short of room, the worst first, each once: one that is mounted in several places by the first of them.
 pub(super) fn all_short<'a>(world: &World<'a>) -> Vec<Short<'a>> {
     let mut found: BTreeMap<&str, Short<'a>> = BTreeMap::new();
     for path in world.observed.machine.mounted_on.keys() {
         if let Some(short) = short(world, path) {
-            found.insert(short.mount, short);
+            // A source that is no device (`tmpfs`, `overlay`) is another one each time.
+            let source = short.file_system.source.as_str();
+            let key = if source.starts_with('/') { source } else { short.mount };
+            let known = found.entry(key).or_insert(short);
+            if short.mount < known.mount {
+                *known = short;
+            }
         }
     }
     let mut found: Vec<Short<'a>> = found.into_values().collect();

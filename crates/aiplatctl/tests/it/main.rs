@@ -1,6 +1,7 @@
 //! The command from outside: what it prints of given documents, and what it does with a daemon that is played.
 
 mod doctor;
+mod machine;
 mod offline;
 mod reference;
 mod render;
