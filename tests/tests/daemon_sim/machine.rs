@@ -52,6 +52,16 @@ fn write(lab: &Lab, tier: &str) {
     lab.folder.write(TIERED.as_bytes());
 }
 
+/// The file is in force on a machine of 64 GiB, with a GPU of 24 GiB. The next look is due in twenty seconds.
+async fn on_a_strong_machine() -> Lab {
+    let mut lab = Lab::new(&with_images(), 1);
+    strong(&lab);
+    write(&lab, "performance");
+    lab.boot();
+    lab.pass(40 * SECOND).await;
+    lab
+}
+
 fn running(lab: &Lab) -> Vec<String> {
     let state = lab.shared().lock();
     let alive = |(id, members): (&ResourceId, &Vec<aiplat_core::observed::ObservedContainer>)| {
@@ -68,11 +78,7 @@ fn events(lab: &Lab, reason: &str) -> Vec<String> {
 #[test]
 fn the_tier_of_the_machine_decides_which_services_there_are() {
     simulate(async {
-        let mut lab = Lab::new(&with_images(), 1);
-        strong(&lab);
-        write(&lab, "performance");
-        lab.boot();
-        lab.pass(30 * SECOND).await;
+        let lab = on_a_strong_machine().await;
         assert_eq!(running(&lab), ["always", "large"]);
     });
 }
@@ -80,11 +86,7 @@ fn the_tier_of_the_machine_decides_which_services_there_are() {
 #[test]
 fn a_tier_is_lost_only_when_the_machine_was_seen_twice_to_be_weaker_and_that_is_said_first() {
     simulate(async {
-        let mut lab = Lab::new(&with_images(), 1);
-        strong(&lab);
-        write(&lab, "performance");
-        lab.boot();
-        lab.pass(40 * SECOND).await;
+        let lab = on_a_strong_machine().await;
 
         // One look, and then it is back: a hiccup.
         lab.machine.change_gpus(|gpus| gpus.gpus.clear());
@@ -120,11 +122,7 @@ fn a_tier_is_lost_only_when_the_machine_was_seen_twice_to_be_weaker_and_that_is_
 #[test]
 fn the_tier_is_the_same_after_a_restart_before_the_driver_answers() {
     simulate(async {
-        let mut lab = Lab::new(&with_images(), 1);
-        strong(&lab);
-        write(&lab, "performance");
-        lab.boot();
-        lab.pass(30 * SECOND).await;
+        let mut lab = on_a_strong_machine().await;
         lab.kill();
         lab.machine.change_gpus(|gpus| *gpus = aiplat_core::observed::GpuFacts::default());
         lab.boot();

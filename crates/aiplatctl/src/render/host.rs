@@ -1,7 +1,7 @@
 //! The machine: what it consists of, for people and for shells.
 
 use aiplat_api::v1::{EngineStatus, FileSystemStatus, GpuStatus, HostStatus, StatusDoc};
-use aiplat_core::ResourceId;
+use aiplat_core::{ResourceId, observed::GpuId};
 
 use super::{
     View, describe, lists,
@@ -124,10 +124,9 @@ fn disk(it: &FileSystemStatus) -> String {
     format!("{room}{inodes}, {} on {}{medium}{read_only}{users}", it.kind, it.source)
 }
 
-/// The first group of a UUID tells GPUs apart.
-fn short(id: &str) -> &str {
-    let second = id.char_indices().filter(|(_, c)| *c == '-').map(|(at, _)| at).nth(1);
-    if id.starts_with("pci-") { id } else { second.map_or(id, |at| &id[..at]) }
+/// As people write it.
+fn short(id: &str) -> String {
+    GpuId(id.to_owned()).short().to_owned()
 }
 
 fn gpu_line(gpu: &GpuStatus) -> String {
@@ -163,7 +162,7 @@ pub fn gpus(doc: &StatusDoc, names: &[String], view: View) -> Table {
             (None, _) => String::new(),
         };
         table.push(vec![
-            if view.wide { it.id.as_str() } else { short(&it.id) }.into(),
+            if view.wide { it.id.clone() } else { short(&it.id) }.into(),
             text(it.name.clone()).into(),
             text(it.memory.map(bytes)).into(),
             text(it.memory_free.map(bytes)).into(),
