@@ -22,7 +22,7 @@ impl Metric {
 }
 
 /// Every metric.
-pub const METRICS: [Metric; 10] = [
+pub const METRICS: [Metric; 22] = [
     Metric {
         name: "service_status",
         help: "1 for the printed word of each service",
@@ -67,6 +67,58 @@ pub const METRICS: [Metric; 10] = [
         help: "Resources that wait for a place to start or pull",
         is_counter: false,
         labels: &[],
+    },
+    Metric {
+        name: "host_condition",
+        help: "Conditions of the machine; 1 for the status that each has",
+        is_counter: false,
+        labels: &["condition", "status"],
+    },
+    Metric { name: "host_memory_bytes", help: "Memory of the machine", is_counter: false, labels: &[] },
+    Metric {
+        name: "host_memory_available_bytes",
+        help: "Memory that a new program could get",
+        is_counter: false,
+        labels: &[],
+    },
+    Metric {
+        name: "filesystem_size_bytes",
+        help: "Size of a file system that the platform lives on",
+        is_counter: false,
+        labels: &["mount"],
+    },
+    Metric { name: "filesystem_free_bytes", help: "Free room of it", is_counter: false, labels: &["mount"] },
+    Metric {
+        name: "filesystem_inodes_free",
+        help: "Files that it can still hold; absent where there is no bound",
+        is_counter: false,
+        labels: &["mount"],
+    },
+    Metric {
+        name: "gpu_memory_bytes",
+        help: "Memory of a GPU",
+        is_counter: false,
+        labels: &["gpu", "model"],
+    },
+    Metric {
+        name: "gpu_memory_free_bytes",
+        help: "Memory of a GPU that a new process could get",
+        is_counter: false,
+        labels: &["gpu"],
+    },
+    Metric {
+        name: "gpu_utilisation_percent",
+        help: "How busy a GPU was in the last second",
+        is_counter: false,
+        labels: &["gpu"],
+    },
+    Metric { name: "gpu_temperature_celsius", help: "How hot a GPU is", is_counter: false, labels: &["gpu"] },
+    Metric { name: "gpu_power_watts", help: "What a GPU draws", is_counter: false, labels: &["gpu"] },
+    Metric {
+        name: "gpu_lost",
+        help: "1 for a GPU that does not answer any more",
+        is_counter: false,
+        labels: &["gpu"],
     },
 ];
 

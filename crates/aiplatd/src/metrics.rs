@@ -1,5 +1,7 @@
 //! Prometheus metrics: computed when asked for. Off by default; no secret and no free text in any of them.
 
+mod host;
+
 use std::{net::SocketAddr, sync::Arc};
 
 use aiplat_api::metrics;
@@ -102,6 +104,9 @@ fn services(shared: &Shared, registry: &mut Registry) {
     let generation: Gauge = Gauge::default();
     generation.set(i64::try_from(document.platform.generation).unwrap_or(i64::MAX));
     registry.register("spec_generation", metrics::help("spec_generation"), generation);
+    if let Some(machine) = &document.host {
+        host::register(machine, registry);
+    }
 }
 
 fn controller(shared: &Shared, registry: &mut Registry) {

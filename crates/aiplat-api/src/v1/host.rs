@@ -188,6 +188,9 @@ pub struct GpuStatus {
     /// Processes that compute on it; absent: not known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub processes: Option<Vec<GpuProcessStatus>>,
+    /// It does not answer any more.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub lost: bool,
     /// What is wrong with it; empty when nothing is.
     pub message: String,
 }

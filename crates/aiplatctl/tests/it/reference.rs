@@ -27,6 +27,39 @@ fn every_page_of_the_reference_is_as_the_tables_say() {
     }
 }
 
+/// An alert on a metric that does not exist never fires, and nobody notices.
+#[test]
+fn alerts_name_only_metrics_and_labels_that_there_are() {
+    let path = repository().join("deploy/prometheus/aiplatd.rules.yml");
+    let text = fs::read_to_string(path).expect("it is there");
+    let rules: serde_json::Value = serde_saphyr::from_str(&text).expect("it is YAML");
+    let rules = rules["groups"][0]["rules"].as_array().expect("a list of rules");
+    assert!(rules.len() > 10, "{}", rules.len());
+    for rule in rules {
+        let expr = rule["expr"].as_str().expect("it has an expression");
+        let Some(name) =
+            expr.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').find(|it| it.starts_with("aiplat_"))
+        else {
+            assert!(expr.starts_with("up{"), "{expr}");
+            continue;
+        };
+        let metric = aiplat_api::metrics::METRICS.iter().find(|metric| metric.full_name() == name);
+        let labels = metric.unwrap_or_else(|| panic!("{name} is in no table")).labels;
+        let matchers =
+            expr.split_once('{').and_then(|(_, rest)| rest.split_once('}')).map_or("", |(inside, _)| inside);
+        for matcher in matchers.split(',').filter(|it| !it.is_empty()) {
+            let label = matcher.trim().split(['=', '!', '~']).next().unwrap_or_default();
+            assert!(labels.contains(&label), "{expr}: {name} has no label {label}");
+        }
+        let said = rule["annotations"].to_string();
+        for label in
+            said.split("$labels.").skip(1).map(|rest| rest.split([' ', '}']).next().unwrap_or_default())
+        {
+            assert!(labels.contains(&label), "{said}: {name} has no label {label}");
+        }
+    }
+}
+
 #[test]
 fn no_example_gets_a_warning() {
     for entry in fs::read_dir(repository().join("examples")).expect("it can be listed") {

@@ -164,6 +164,7 @@ fn gpu(id: &GpuId, it: &ObservedGpu) -> GpuStatus {
         power: it.power,
         power_limit: it.power_limit,
         processes,
+        lost: it.lost.is_some(),
         message: complaint(it),
     }
 }
