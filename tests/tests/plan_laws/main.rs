@@ -12,7 +12,7 @@ use aiplat_core::{
     plan::{Command, Verdict},
     predict::predict,
     preview::preview,
-    spec::{FailureAction, RestartMode},
+    spec::{FailureAction, Management, RestartMode},
 };
 use aiplat_tests::{
     build::{Service, Sketch, instance, tcp_probe},
@@ -195,8 +195,11 @@ proptest! {
         scene.edit(&a);
         let_go(&mut scene);
         assert_converged(&mut scene);
-        // Volumes stay, whoever asked for them; and `management: full` may enable a unit, which `configure` does not undo.
-        let of_interest = |line: &&str| line.contains("Running") || line.contains(".service:");
+        // Volumes stay, whoever asked for them. `management: full` may enable a unit, which `configure` does not undo; and
+        // `observe` touches nothing, also not what was written under another word.
+        let observed: Vec<&str> = scene.desired.units.values().filter(|it| it.management == Management::Observe).map(|it| it.unit.as_str()).collect();
+        let is_left = |line: &str| observed.iter().any(|unit| line.starts_with(unit));
+        let of_interest = |line: &&str| line.contains("Running") || (line.contains(".service:") && !is_left(line));
         let enabled_or_not = |line: &str| line.replacen(" enabled ", " disabled ", 1);
         let what_runs = |text: &str| text.lines().filter(of_interest).map(enabled_or_not).collect::<Vec<_>>();
         prop_assert_eq!(what_runs(&began), what_runs(&ending(&scene)));
