@@ -103,7 +103,9 @@ impl Step {
         for condition in &mut conditions {
             let follows = matches!(condition.kind, ConditionType::Started | ConditionType::Ready);
             if follows && condition.status != Status::True {
-                condition.reason = failure.reason;
+                // It serves, as of an earlier file: that goes on being so.
+                let serves = condition.reason == Reason::FingerprintDiffers;
+                condition.reason = if serves { condition.reason } else { failure.reason };
                 condition.message.clone_from(&failure.message);
             }
         }

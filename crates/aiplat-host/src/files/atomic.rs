@@ -46,8 +46,9 @@ pub(crate) fn write(path: &Path, bytes: &[u8], access: Access, place: Place) -> 
     let folder = folder_of(path);
     let write = || -> io::Result<()> {
         // A hidden name without our suffix: systemd does not read what a kill in between leaves behind.
-        let mut file = tempfile::Builder::new().prefix(".aiplatd-").tempfile_in(folder)?;
-        file.write_all(bytes)?;
+        let mut file =
+            tempfile::Builder::new().prefix(".aiplatd-").tempfile_in(folder).map_err(without_path)?;
+        file.as_file_mut().write_all(bytes)?;
         let Access { mode, uid, gid } = access;
         if uid.is_some() || gid.is_some() {
             std::os::unix::fs::fchown(file.as_file(), uid, gid)?;
@@ -62,6 +63,15 @@ pub(crate) fn write(path: &Path, bytes: &[u8], access: Access, place: Place) -> 
         fs::File::open(folder)?.sync_all()
     };
     write().map_err(failed("write", path))
+}
+
+/// The same without the hidden name, which is another one with every attempt: one trouble would be a new event each time.
+fn without_path(error: io::Error) -> io::Error {
+    let text = error.to_string();
+    match text.split_once(" at path ") {
+        Some((why, _)) => io::Error::new(error.kind(), why.to_owned()),
+        None => error,
+    }
 }
 
 /// Removes a file; what is gone already is a success.
@@ -137,6 +147,18 @@ fn meaning(kind: ErrorKind) -> (ErrorClass, Reason, &'static str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_trouble_is_one_sentence_with_every_attempt() {
+        let folder = tempfile::tempdir().unwrap();
+        let access = Access { mode: 0o600, uid: None, gid: None };
+        let said = || {
+            let error = write(&folder.path().join("absent/x"), b"1", access, Place::Taken).unwrap_err();
+            host_error(&error).message
+        };
+        assert_eq!(said(), said());
+        assert!(said().contains("/absent/x") && !said().contains(".aiplatd-"), "{}", said());
+    }
 
     #[test]
     fn a_disk_that_may_not_be_written_is_denied_and_a_full_one_waited_for() {
