@@ -130,3 +130,9 @@ fn every_problem_is_said_at_once() {
     let loaded = Disk::with(with_services(services)).load();
     insta::assert_snapshot!(aiplat_core::load::render(&loaded.diagnostics, &loaded.sources, false, 100));
 }
+
+#[test]
+fn a_command_that_cannot_be_read_is_one_mistake() {
+    let entry = "{provider: {type: systemd}, command: '/bin/x \"open', user: agent}";
+    assert_eq!(refused(entry).len(), 1, "{:?}", refused(entry));
+}

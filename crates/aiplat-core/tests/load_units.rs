@@ -46,7 +46,14 @@ fn what_aiplatd_stands_on_is_only_looked_at_and_itself_not_even_that() {
         (codes(&with_services(&text)), report(&text))
     };
     let observed = "    management: observe\n";
-    for unit in ["docker", "docker.service", "containerd.service", "dbus.service"] {
+    for unit in [
+        "docker",
+        "containerd.service",
+        "dbus.service",
+        "dbus-broker",
+        "systemd-journald.service",
+        "NetworkManager",
+    ] {
         for more in ["", "    management: configure\n", "    management: full\n"] {
             let (codes, report) = with(unit, more);
             assert_eq!(codes, ["not-for-a-unit"], "{unit} {more}");
@@ -151,4 +158,15 @@ fn what_ends_or_is_joined_is_no_unit() {
 fn the_sentences() {
     let services = format!("{OLLAMA}    ports: [\"11434:11434\"]\n    image: ollama/ollama\n");
     insta::assert_snapshot!(report(&services));
+}
+
+#[test]
+fn a_unit_is_told_of_no_container() {
+    let of = |more: &str| {
+        report(&format!("  agent:\n    provider: {{type: systemd}}\n    command: /bin/x\n    {more}\n"))
+    };
+    let folder = of("working_dir: rel");
+    assert!(folder.contains("a path is absolute here") && !folder.contains("container"), "{folder}");
+    let port = of("healthcheck: {http: {path: /}}");
+    assert!(port.contains("write the port at which its program listens"), "{port}");
 }

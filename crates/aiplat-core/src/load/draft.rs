@@ -40,6 +40,8 @@ pub(super) struct ServiceDraft {
     pub(super) place: Place,
     pub(super) image: Option<Spanned<String>>,
     pub(super) command: Option<Vec<String>>,
+    /// There is one, and it could not be read.
+    pub(super) has_broken_command: bool,
     pub(super) entrypoint: Option<Vec<String>>,
     pub(super) environment: BTreeMap<String, EnvValue>,
     pub(super) user: Option<String>,

@@ -106,7 +106,10 @@ fn explain_tells_of_keys_words_and_lints() {
     let cases: [(&str, &[&str]); 12] = [
         ("services.healthcheck", &["services.*.healthcheck", "Its keys:", "start_period"]),
         ("healthcheck", &["services.*.healthcheck", "Its keys:"]),
-        ("services.web.healthcheck.http.port", &["The port inside the container."]),
+        (
+            "services.web.healthcheck.http.port",
+            &["The port at which it listens: inside the container, or on the host for a unit."],
+        ),
         ("services.*.ports[].target", &["The port inside the container."]),
         ("services.build", &["Refused: aiplatd runs images and builds none"]),
         ("driver_opts", &["Several keys are called so", "networks.*.driver_opts", "volumes.*.driver_opts"]),

@@ -25,6 +25,10 @@ const KEYS: [&str; 9] = [
     "lint",
 ];
 
+/// What runs under everything else.
+const FOUNDATIONS: [&str; 5] =
+    ["docker.service", "containerd.service", "dbus.service", "dbus-broker.service", "NetworkManager.service"];
+
 pub(super) fn check(scene: &Scene<'_>, sink: &mut Sink) {
     let mut taken: BTreeMap<&str, (&str, Place)> = BTreeMap::new();
     for (name, service) in &scene.active {
@@ -68,7 +72,8 @@ pub(super) fn check(scene: &Scene<'_>, sink: &mut Sink) {
 /// What aiplatd itself stands on is not aiplatd's to stop and start.
 fn foundations(name: &str, unit: &UnitDraft, sink: &mut Sink) {
     let (unit_name, place) = (unit.unit.value.as_str(), unit.unit.place);
-    let is_engine = matches!(unit_name, "docker.service" | "containerd.service" | "dbus.service");
+    // Parts of systemd itself hold the journal, devices, sessions and networks together.
+    let is_engine = FOUNDATIONS.contains(&unit_name) || unit_name.starts_with("systemd-");
     if unit_name == "aiplatd.service" {
         let message = format!("`{name}` is aiplatd itself, which would stop and restart itself");
         sink.add(
@@ -82,7 +87,8 @@ fn foundations(name: &str, unit: &UnitDraft, sink: &mut Sink) {
 }
 
 fn keys(name: &str, unit: &str, service: &ServiceDraft, sink: &mut Sink) {
-    let is_ours = service.command.is_some();
+    // One whose `command` could not be read is ours, too; what is wrong with that has been said.
+    let is_ours = service.command.is_some() || service.has_broken_command;
     let has_meaning = |key: &str| KEYS.contains(&key) || (is_ours && own_units::KEYS.contains(&key));
     for (key, place) in service.places.iter().filter(|(key, _)| !has_meaning(key)) {
         let help = match *key {

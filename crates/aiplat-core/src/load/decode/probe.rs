@@ -106,7 +106,7 @@ fn required_port(cx: &mut Cx<'_>, fields: &mut Fields<'_>, item: &Item<'_>) -> O
             if matches!(item.node.value, Value::Map(_)) {
                 cx.sink.add(
                     Problem::error("missing-key", item.place(), format!("{} needs a `port`", item.what))
-                        .help("write the port inside the container, as in `port: 8080`; it need not be published"),
+                        .help("write the port at which its program listens, as in `port: 8080`; a container need not publish it"),
                 );
             }
             None

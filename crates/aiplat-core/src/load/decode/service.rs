@@ -40,15 +40,18 @@ pub(super) fn service(cx: &mut Cx<'_>, name: &str, place: Place, item: &Item<'_>
     let provided = provider(cx, &mut fields, name);
     let (reserved, update) = fields.take("deploy").map(|item| deploy(cx, &item)).unwrap_or_default();
     let limits = limits(cx, &mut fields, &reserved);
+    let command_item = fields.take("command");
+    let program = command_item.as_ref().and_then(|item| command(cx, item));
     let draft = ServiceDraft {
         place,
+        has_broken_command: program.is_none() && command_item.is_some_and(|item| !is_null(&item)),
         limits,
         update,
         options: options(cx, &mut fields, reserved.devices),
         unit: provided.and_then(Result::ok),
         places,
         image: image(cx, name, place, is_mapping, &mut fields),
-        command: fields.take("command").and_then(|item| command(cx, &item)),
+        command: program,
         entrypoint: fields.take("entrypoint").and_then(|item| command(cx, &item)),
         environment: environment(cx, &mut fields),
         user: fields.take("user").and_then(|item| cx.parsed(&item, user)).map(|user| user.value),
@@ -173,6 +176,10 @@ fn reference(text: &str) -> Result<String, String> {
         return Err("the name of an image is in lower case".to_owned());
     }
     if parts.iter().all(path_fits) { Ok(text.to_owned()) } else { Err(FORM.to_owned()) }
+}
+
+fn is_null(item: &Item<'_>) -> bool {
+    matches!(&item.node.value, Value::Scalar(scalar) if scalar.is_null())
 }
 
 fn command(cx: &mut Cx<'_>, item: &Item<'_>) -> Option<Vec<String>> {

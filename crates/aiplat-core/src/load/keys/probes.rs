@@ -97,7 +97,7 @@ pub(in crate::load) static PROBE: Shape = Shape {
 pub(in crate::load) static HTTP: Shape = Shape {
     name: "`http`",
     keys: &[
-        key("port", "The port inside the container.", Scalar),
+        key("port", "The port at which it listens: inside the container, or on the host for a unit.", Scalar),
         key("path", "Path and query. Default `/`.", Text),
         key("method", "Default GET.", OneOf(&["GET", "HEAD", "POST", "PUT", "OPTIONS"])),
         key("host", "The `Host` header; absent: the address.", Text),
@@ -121,13 +121,23 @@ pub(in crate::load) static TLS: Shape = Shape {
     ],
 };
 
-pub(in crate::load) static TCP: Shape =
-    Shape { name: "`tcp`", keys: &[key("port", "The port inside the container.", Scalar)] };
+pub(in crate::load) static TCP: Shape = Shape {
+    name: "`tcp`",
+    keys: &[key(
+        "port",
+        "The port at which it listens: inside the container, or on the host for a unit.",
+        Scalar,
+    )],
+};
 
 pub(in crate::load) static REDIS: Shape = Shape {
     name: "`redis`",
     keys: &[
-        key("port", "The port inside the container. Default 6379.", Scalar),
+        key(
+            "port",
+            "The port at which it listens: inside the container, or on the host for a unit. Default 6379.",
+            Scalar,
+        ),
         key("username", "Absent: the default user.", Scalar),
         key("password", "Absent: no log-in. Write it as a variable, as in `${REDIS_PASSWORD}`.", Scalar),
         key("tls", "Over TLS; `true`, or whose certificate is taken.", Either(&[Flag, Grammar::Shape(&TLS)])),
@@ -137,7 +147,11 @@ pub(in crate::load) static REDIS: Shape = Shape {
 pub(in crate::load) static POSTGRES: Shape = Shape {
     name: "`postgres`",
     keys: &[
-        key("port", "The port inside the container. Default 5432.", Scalar),
+        key(
+            "port",
+            "The port at which it listens: inside the container, or on the host for a unit. Default 5432.",
+            Scalar,
+        ),
         key("user", "The user to log in as.", Scalar),
         key("database", "Absent: of the user's name.", Scalar),
         key(

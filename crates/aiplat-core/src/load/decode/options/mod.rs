@@ -105,10 +105,10 @@ fn namespace(text: &str, plain: &[Namespace]) -> Result<Namespace, String> {
     }
 }
 
-/// A path inside the container.
+/// A path inside the container, or on the host for a unit.
 fn inside(text: &str) -> Result<String, String> {
     match text.strip_prefix('/') {
         Some(_) => Ok(super::normal(std::path::Path::new(text)).to_string_lossy().into_owned()),
-        None => Err("a path inside the container is absolute: it starts with `/`".to_owned()),
+        None => Err("a path is absolute here: it starts with `/`".to_owned()),
     }
 }
