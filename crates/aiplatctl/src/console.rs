@@ -34,12 +34,14 @@ pub(crate) fn screen() -> Screen {
     if !stdout.is_terminal() {
         return Screen { terminal: false, width: None, height: usize::MAX };
     }
-    // A terminal that does not know its size (a serial line) gets the size that all have.
-    let (width, height) = rustix::termios::tcgetwinsize(&stdout)
-        .ok()
-        .filter(|size| size.ws_col > 0 && size.ws_row > 0)
-        .map_or((80, 24), |size| (usize::from(size.ws_col), usize::from(size.ws_row)));
-    Screen { terminal: true, width: Some(width), height }
+    let size = rustix::termios::tcgetwinsize(&stdout).ok();
+    let (width, height) = size.map_or((0, 0), |size| (size.ws_col, size.ws_row));
+    Screen { terminal: true, width: Some(known(width, 80)), height: known(height, 24) }
+}
+
+/// What a terminal that does not know its size (a serial line) says of it is 0, also of one side alone: it gets what all have.
+fn known(size: u16, usual: usize) -> usize {
+    if size == 0 { usual } else { usize::from(size) }
 }
 
 /// Columns of the terminal that stderr is, if it is one.
@@ -240,4 +242,14 @@ fn without_colors(text: &str) -> String {
         }
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::known;
+
+    #[test]
+    fn a_width_counts_also_where_the_height_is_not_known() {
+        assert_eq!((known(40, 80), known(0, 24)), (40, 24));
+    }
 }

@@ -163,8 +163,8 @@ impl Target {
             Some(Listed::Services | Listed::Endpoints) => service(),
             Some(Listed::Resources(kind)) => other(Some(kind)),
             Some(Listed::Gates) => gate(),
-            // The machine is described as a whole, whatever part of it was asked for.
-            Some(Listed::Events | Listed::Host | Listed::Gpus) => None,
+            Some(Listed::Host) => other(Some(Kind::Host)),
+            Some(Listed::Events | Listed::Gpus) => None,
         };
         found.ok_or_else(|| no_such(&self.to_string(), name, names(doc, self.listed)))
     }
@@ -183,7 +183,8 @@ pub(crate) fn names(doc: &StatusDoc, listed: Option<Listed>) -> Vec<&str> {
         Some(Listed::Services | Listed::Endpoints) => services().collect(),
         Some(Listed::Resources(kind)) => resources(Some(kind)).collect(),
         Some(Listed::Gates) => gates().collect(),
-        Some(Listed::Events | Listed::Host) => Vec::new(),
+        Some(Listed::Host) => resources(Some(Kind::Host)).collect(),
+        Some(Listed::Events) => Vec::new(),
         Some(Listed::Gpus) => {
             doc.host.iter().flat_map(|host| &host.gpus).map(|gpu| gpu.id.as_str()).collect()
         }

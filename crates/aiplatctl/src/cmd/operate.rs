@@ -93,8 +93,18 @@ async fn wait(
                 Progress::Underway => still.push(name),
                 Progress::Hopeless => return Err(Failure::failed(why::chain(now))),
                 Progress::Waits => {
+                    let then = match command {
+                        Command::Stop => "is not started",
+                        Command::Start
+                        | Command::Restart
+                        | Command::ResetFailed
+                        | Command::Update
+                        | Command::Suspend
+                        | Command::Resume
+                        | Command::Release => "starts by itself",
+                    };
                     return Err(Failure::failed(why::chain(now))
-                        .tip(format!("the order is kept: {name} starts by itself once that is cured")));
+                        .tip(format!("the order is kept: {name} {then} once that is cured")));
                 }
             }
         }

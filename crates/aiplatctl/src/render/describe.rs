@@ -157,11 +157,13 @@ fn unit_facts(out: &mut String, view: View, unit: &UnitDetail, state: Option<&st
     let pid = pid.map(|pid| format!("pid {pid}"));
     let parts = [state, Some(enabled.as_str()).filter(|word| !word.is_empty()), pid.as_deref()];
     let parts = parts.into_iter().flatten().collect::<Vec<_>>().join(", ");
-    fact(out, view, "Unit", &clean(&format!("{name} ({parts})")));
+    // What is started and watched, and may be enabled, is the timer where there is one.
+    let unit = if timer.is_some() { clean(name) } else { clean(&format!("{name} ({parts})")) };
+    fact(out, view, "Unit", &unit);
     let by = if *written { " (written by aiplatd)" } else { "" };
     fact(out, view, "Unit file", &format!("{}{by}", clean(file)));
     if let Some(TimerDetail { name, on_calendar, next, last }) = timer {
-        fact(out, view, "Timer", &clean(&format!("{name} ({on_calendar})")));
+        fact(out, view, "Timer", &clean(&format!("{name} ({parts}; {on_calendar})")));
         let next = next.as_deref().map(|next| due(view.now, next));
         fact(out, view, "Next run", &clean(&next.unwrap_or_default()));
         fact(out, view, "Last run", &clean(&last.as_deref().map(second).unwrap_or_default()));

@@ -71,9 +71,8 @@ fn what_waits_for_its_timer_says_when_it_runs_next() {
     assert!(listed.contains("runs next at 2099-11-21T03:00:00Z (in "), "{listed}");
     let described = plain(&describe::service(&doc, &doc.services[1], view(100)));
     for part in [
-        "backup.service (active (waiting), disabled)",
         "backup.service (written by aiplatd)",
-        "backup.timer (daily)",
+        "backup.timer (active (waiting), disabled; daily)",
         "2026-11-19T03:00:00Z",
     ] {
         assert!(described.contains(part), "{part}: {described}");

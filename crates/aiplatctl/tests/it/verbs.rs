@@ -162,6 +162,13 @@ fn events_are_filtered() {
     assert!(!warnings.out.contains("HEALTH_SUCCESS"));
     check(&server.run(&["events", "--for", "volume/pgdata", "-o", "json"]), 0, &["it is gone"], &[]);
     check(&server.run(&["events", "--for", "migrate"]), 0, &[], &["no such events"]);
+    // What the column OBJECT says can be asked for.
+    let systemd = aiplat_core::ResourceId::systemd();
+    server.change(|doc| doc.resources.push(docs::resource(systemd.clone(), "systemd", &[])));
+    check(&server.run(&["events", "--for", &systemd.to_string()]), 0, &[], &["no such events"]);
+    let reload = event(7, 0, EventType::Normal, "RELOAD", &systemd.to_string(), "systemd has read them");
+    server.change(|doc| doc.events.push(reload.clone()));
+    check(&server.run(&["events", "--for", &systemd.to_string()]), 0, &["systemd has read them"], &[]);
 }
 
 #[test]

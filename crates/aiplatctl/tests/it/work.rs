@@ -199,7 +199,9 @@ fn a_start_that_waits_for_what_somebody_has_stopped_says_so_at_once() {
     });
     let run = server.run(&["start", "postgres", "--timeout", "60s"]);
     let said = format!("postgres waits for redis · redis Started=False: {stopped}");
-    check(&run, 1, &[], &[&said, "the order is kept"]);
+    check(&run, 1, &[], &[&said, "the order is kept: postgres starts by itself"]);
+    let stop = server.run(&["stop", "postgres", "--timeout", "60s"]);
+    check(&stop, 1, &[], &["the order is kept: postgres is not started once that is cured"]);
     // On its way, it is waited for.
     server.change(|doc| {
         let it = doc.resources.iter_mut().find(|it| it.host_name == "home-ai-postgres");
