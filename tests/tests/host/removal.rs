@@ -14,7 +14,7 @@ fn a_removal_hands_the_services_to_the_engine_which_brings_them_up_at_the_next_b
     let runs = host.runs();
     let said = host.ok(&["dpkg", "--remove", "aiplatd"]);
     assert!(said.contains("web Suspended  released to the engine"), "by the daemon itself: {said}");
-    assert!(said.contains("the engine restarts them from now on"), "{said}");
+    assert!(said.contains("The engine restarts the containers from now on"), "{said}");
     assert_eq!(host.runs(), runs);
     for (name, container) in host.containers() {
         assert_eq!(container["HostConfig"]["RestartPolicy"]["Name"], "unless-stopped", "{name}");
@@ -93,7 +93,10 @@ fn with_units_in_the_file_the_containers_are_handed_back_and_a_purge_leaves_what
     let Some(host) = units::host() else { return };
     host.converge(&units::platform(units::KEEP));
     let said = host.ok(&["dpkg", "--remove", "aiplatd"]);
-    assert!(said.contains("the engine restarts them from now on") && !said.contains("error"), "{said}");
+    assert!(
+        said.contains("The engine restarts the containers from now on") && !said.contains("error"),
+        "{said}"
+    );
     for (name, container) in host.containers() {
         assert_eq!(container["HostConfig"]["RestartPolicy"]["Name"], "unless-stopped", "{name}");
     }

@@ -25,9 +25,9 @@ pub fn write(root: &Path, tree: &Path, semantic: &str) -> Result<()> {
          Recommends: docker.io | docker-ce\n\
          Suggests: bash-completion\n\
          Description: keeps a self-hosted AI platform the way a file says it should be\n \
-         You edit platform.yaml; the daemon compares it with the containers that are\n \
-         really there and converges, in dependency order, each service gated on the\n \
-         readiness of what it needs. It stays, and keeps it so.\n",
+         You edit platform.yaml; the daemon compares it with the Docker containers and\n \
+         systemd units that are really there and converges, in dependency order, each\n \
+         service gated on the readiness of what it needs. It stays, and keeps it so.\n",
         version = version(semantic),
         architecture = image::architecture(std::env::consts::ARCH),
         glibc = glibc(tree)?,
