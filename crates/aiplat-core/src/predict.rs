@@ -253,7 +253,12 @@ fn started(
 }
 
 /// Its probes pass.
-fn becomes_ready(observed: &mut ObservedState, id: &ResourceId, incarnation: Incarnation, now: Timestamp) {
+pub(crate) fn becomes_ready(
+    observed: &mut ObservedState,
+    id: &ResourceId,
+    incarnation: Incarnation,
+    now: Timestamp,
+) {
     let passed =
         ProbeOutcome { at: now, passed: true, transcript: AFTER_APPLY.to_owned(), took: Duration::ZERO };
     let facts = ProbeFacts {

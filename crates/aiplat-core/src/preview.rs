@@ -11,10 +11,10 @@ use crate::{
     Kind, ResourceId, Timestamp,
     condition::{ConditionType, Reason, Status},
     ledger::{Ledger, Record},
-    observed::{ContainerState, ObservedFile, ObservedImage, ObservedState},
+    observed::{ActiveState, ContainerState, ObservedFile, ObservedImage, ObservedState},
     plan::{Requeue, Step, Verdict, World, entries, machine_is_known, notes, plan},
-    predict::predict,
-    spec::{ContainerPolicy, OnChange, Platform, UnitSpec},
+    predict::{becomes_ready, predict},
+    spec::{ContainerPolicy, OnChange, Platform, Role, UnitSpec},
 };
 
 /// Actions that can be done side by side.
@@ -146,6 +146,7 @@ impl Future<'_> {
         for file in self.desired.files.values() {
             self.observed.own_files.entry(file.path.clone()).or_insert(ObservedFile::Absent);
         }
+        self.assume_answers();
         // A person's word does not pass by waiting for it.
         for suspended in
             self.ledger.records.values_mut().filter_map(|record| record.orders.suspended.as_mut())
@@ -158,6 +159,20 @@ impl Future<'_> {
             members.retain(|member| member.state != ContainerState::Removing);
         }
         self.observed.owned.retain(|_, members| !members.is_empty());
+    }
+
+    /// A unit that runs, and that nobody has asked yet, is taken to answer: so it is before its service is in force.
+    fn assume_answers(&mut self) {
+        let running = self.desired.units.iter().filter_map(|(id, spec)| {
+            let unit = self.observed.units.get(spec.main())?;
+            let run = unit.invocation.clone().filter(|_| unit.active == ActiveState::Active)?;
+            let is_of = |role| self.observed.probes.get(&(id.clone(), role)).map(|facts| &facts.incarnation);
+            let is_asked = Role::ALL.into_iter().any(|role| is_of(role) == Some(&run));
+            (!is_asked).then(|| (id.clone(), run))
+        });
+        for (id, run) in running.collect::<Vec<_>>() {
+            becomes_ready(&mut self.observed, &id, run, self.now);
+        }
     }
 
     fn world(&self) -> World<'_> {

@@ -83,13 +83,8 @@ fn sentence(world: &World<'_>, members: &[&ResourceId], family: &Family, others:
         None => format!("service `{}`", id.key()),
     };
     let own: Vec<String> = members.iter().map(own).collect();
-    let often = if own.len() == 1 && others.len() == 1 {
-        "twice on this machine"
-    } else {
-        "more often on this machine than the file asks for"
-    };
     format!(
-        "{} runs {often}: besides {} as {}, which the file does not ask for; clients may find the wrong one, and all want \
+        "{} runs more often on this machine than the file asks for: besides {} as {}, which the file does not ask for; clients may find the wrong one, and all want \
          memory and GPU: stop what is not needed, or name it in the file",
         family.name,
         own.join(" and "),
@@ -128,7 +123,11 @@ fn others(world: &World<'_>, id: &ResourceId, family: &Family) -> Vec<String> {
     // Two containers are kept apart by the engine: each has its own name, port and folder.
     let beside = (id.kind == Kind::Unit).then(|| containers(world, family));
     let mut found: Vec<String> = beside.into_iter().flatten().map(|it| described(world, it)).collect();
-    let is_desired = |name: &str| world.desired.units.values().any(|spec| spec.unit == name);
+    // systemd tells of a process by its unit's own name, and the file may have another one of it.
+    let is_same = |asked: &str, name: &str| {
+        asked == name || world.observed.units.get(asked).is_some_and(|unit| unit.name == name)
+    };
+    let is_desired = |name: &str| world.desired.units.values().any(|spec| is_same(&spec.unit, name));
     for Instance { program, pid, owner, ports } in &world.observed.instances {
         // One that listens nowhere is a client: `ollama run`, or a helper of the one that serves.
         if !family.programs.contains(&program.as_str()) || ports.is_empty() {
