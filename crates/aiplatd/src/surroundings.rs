@@ -85,7 +85,10 @@ impl Shared {
             let state = self.lock();
             let world =
                 World { desired, observed: &state.observed, ledger: &state.ledger, now: Timestamp::ZERO };
-            desired.units.keys().flat_map(|id| plan::folders_in_doubt(&world, id)).collect()
+            // Also of those that leave the file.
+            let known = state.ledger.records.keys().filter(|id| id.kind == Kind::Unit);
+            let units: BTreeSet<&ResourceId> = desired.units.keys().chain(known).collect();
+            units.into_iter().flat_map(|id| plan::folders_in_doubt(&world, id)).collect()
         };
         self.take_in_folders(paths).await;
     }

@@ -146,6 +146,7 @@ fn unit(name: &str, texts: Texts) -> impl Strategy<Value = ObservedUnit> + use<>
             sub: sub.to_owned(),
             file_state: file_state.to_owned(),
             layers: layers.unwrap_or_default(),
+            files_void_in: (is_unset && killed).then(|| "/etc/systemd/system/x.d/90-other.conf".to_owned()),
             unset: if is_unset { BTreeSet::from(["VERSION".to_owned()]) } else { BTreeSet::new() },
             fragment,
             fragment_stamp: stamp.map(|stamp| FileStamp(stamp.to_owned())),

@@ -73,6 +73,8 @@ pub struct Unit {
     pub wrapped: BTreeMap<String, String>,
     /// Files that other people's drop-ins name with `EnvironmentFile=`: by the drop-in's path, what they set.
     pub others: BTreeMap<String, BTreeMap<String, String>>,
+    /// A drop-in of somebody else's with an empty `EnvironmentFile=`: what earlier files name is void.
+    pub void: Option<String>,
     /// The command line of its file, as it was last read; empty for one whose file is not modelled.
     pub command: String,
     /// The command lines of all its runs.

@@ -16,6 +16,7 @@ mod spec_file;
 mod stages;
 mod unit_chaos;
 mod unit_ends;
+mod unit_leaving;
 mod unit_moves;
 mod unit_orders;
 mod units;

@@ -117,6 +117,24 @@ fn the_first_diff_names_each_variable_that_others_set_and_who_wins() {
 }
 
 #[test]
+fn the_first_diff_takes_a_unit_that_runs_to_be_ready() {
+    simulate(async {
+        let mut lab = Lab::new(&sketch([service("web")]), 1);
+        lab.systemd.install(UNIT, Unit::default());
+        lab.systemd.start_by_hand(UNIT);
+        lab.write_yaml("apiVersion: aiplat/v1\nname: test\nservices: {}\n");
+        lab.boot();
+        lab.pass(ENOUGH).await;
+        let wanted = Some((Some(compiled_yaml(&file(""))), String::new()));
+        let preview = aiplatd::spec::diff(lab.shared(), wanted).await.expect("a plan").preview;
+        assert_eq!(preview.blocked, []);
+        let actions: Vec<String> =
+            preview.waves.iter().flat_map(|wave| &wave.actions).map(|it| it.action.clone()).collect();
+        assert!(actions.iter().any(|it| it.contains("start")), "{actions:?}");
+    });
+}
+
+#[test]
 fn what_somebody_else_decides_is_no_reason_to_restart_a_unit_that_runs() {
     simulate(async {
         let unit =
@@ -163,6 +181,58 @@ fn describe_names_the_file_of_each_variable_and_no_secret() {
     });
 }
 
+fn variable(lab: &Lab, name: &str) -> (String, String) {
+    let document = aiplatd::status::document(lab.shared(), 0);
+    let service =
+        document.services.into_iter().find(|service| service.name == "ollama").expect("it is there");
+    let environment = service.detail.unit.expect("it is a unit").environment;
+    let found = environment.into_iter().find(|it| it.name == name).expect("it is said");
+    (found.value, found.from)
+}
+
+#[test]
+fn a_later_drop_in_that_makes_our_file_void_is_named_and_no_restart_is_tried() {
+    simulate(async {
+        let lab = booted(HOST, Unit::default()).await;
+        becomes(&lab, Word::Ready).await;
+        lab.systemd.by_hand(UNIT, |unit| unit.void = Some(LATE.to_owned()));
+        lab.systemd.reload_by_hand();
+        lab.systemd.restart_by_hand(UNIT);
+        becomes(&lab, Word::Degraded).await;
+        let calls = lab.systemd.calls();
+        lab.pass(Duration::from_secs(300)).await;
+        assert_eq!(lab.systemd.calls(), calls);
+        assert_eq!(condition(&lab, ConditionType::Overridden), (Status::True, Reason::EnvironmentOverridden));
+        let (_, message) = summary(&lab);
+        let said = "OLLAMA_HOST: the file says `0.0.0.0`, and the empty `EnvironmentFile=` in \
+                    /etc/systemd/system/ollama.service.d/90-local.conf";
+        assert!(message.contains(said), "{message}");
+        let (notes, _, _) = foretold(&lab, &file(HOST)).await;
+        assert!(notes.iter().any(|note| note.starts_with(said)), "{notes:?}");
+        assert!(!message.contains("write `OLLAMA_HOST"), "it is there already: {message}");
+    });
+}
+
+#[test]
+fn describe_tells_what_runs_from_what_the_next_start_will_be_given() {
+    simulate(async {
+        let lab = booted("    environment: {KEEP: 5m}\n", Unit::default()).await;
+        becomes(&lab, Word::Ready).await;
+        lab.systemd.by_hand(UNIT, |unit| {
+            unit.others.insert(LATE.to_owned(), map([("KEEP", "1h"), ("FOO", "x")]));
+        });
+        lab.pass(ENOUGH).await;
+        let (value, from) = variable(&lab, "KEEP");
+        assert_eq!(value, "5m");
+        assert!(from.starts_with("its process, as /var/lib/aiplatd/units/ollama.service.env"), "{from}");
+        let next = format!("from its next start on {LATE}.env, named in {LATE} counts, which says `1h`");
+        assert!(from.ends_with(&next), "{from}");
+        let (value, from) = variable(&lab, "FOO");
+        assert_eq!(value, "(not set)");
+        assert!(from.contains("was started without it; from its next start on"), "{from}");
+    });
+}
+
 const MODELS: &str = "    environment: {OLLAMA_MODELS: /data/models}\n";
 
 fn with_models() -> Unit {
@@ -205,6 +275,7 @@ fn a_unit_is_not_sent_to_a_folder_that_lacks_its_models() {
         lab.systemd.fill("/data/models/manifests", &["library/llama3/8b"]);
         lab.pass(ENOUGH).await;
         assert_eq!(lab.systemd.calls(), Vec::<String>::new());
+        assert!(summary(&lab).1.contains("(1 file, blobs/sha256-1)"), "{:?}", summary(&lab));
         lab.systemd.fill("/data/models/blobs", &["sha256-1"]);
         becomes(&lab, Word::Ready).await;
         let effective = lab.systemd.unit(UNIT).effective.expect("it runs");
@@ -427,5 +498,19 @@ fn an_edit_that_needs_no_action_is_named_by_diff() {
                 "healthcheck changed, which aiplatd follows without touching it".to_owned()
             )]
         );
+    });
+}
+
+#[test]
+fn a_unit_that_the_file_has_under_another_name_is_no_second_one() {
+    simulate(async {
+        let lab = booted("", Unit::default()).await;
+        lab.systemd.install("llm.service", Unit::default());
+        lab.systemd.by_hand("llm.service", |unit| unit.seen.name = UNIT.to_owned());
+        lab.systemd.run_by_hand(vec![instance(10, InstanceOwner::Unit(UNIT.to_owned()), &[11434])]);
+        let mut yaml = file("").replace(UNIT, "llm.service");
+        yaml.push_str("  other: {image: \"ollama/ollama:1\"}\n");
+        let (notes, ..) = foretold(&lab, &yaml).await;
+        assert_eq!(notes, Vec::<String>::new());
     });
 }

@@ -110,6 +110,8 @@ pub struct ObservedUnit {
     pub environment_files: Vec<String>,
     /// The files that give it variables, the strongest last: first what they set themselves, then the files that they name.
     pub layers: Vec<Layer>,
+    /// The last of its files in which `EnvironmentFile=` stands empty: what earlier ones name is void.
+    pub files_void_in: Option<String>,
     /// `UnsetEnvironment`: taken away again from what all of them set, by name.
     pub unset: BTreeSet<String>,
     /// `User`: whom it runs as; empty: root.

@@ -47,7 +47,9 @@ pub(super) fn is_drop_in_unread(unit: &ObservedUnit) -> bool {
 pub(super) fn is_misread(unit: &ObservedUnit) -> bool {
     let own = &unit.own;
     let is_ours = own.drop_in.as_ref().is_some_and(|text| text.starts_with(WRITTEN_BY));
-    is_ours && own.loaded && unit.needs_reload && !unit.environment_files.contains(&own.environment_path)
+    // Where a later file makes void what ours names, no reload brings it back.
+    let is_unknown = unit.files_void_in.is_none() && !unit.environment_files.contains(&own.environment_path);
+    is_ours && own.loaded && unit.needs_reload && is_unknown
 }
 
 /// It runs, and its file was gone when systemd read all files, and is there again: systemd says that it cannot load it, and not

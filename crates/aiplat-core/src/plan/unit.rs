@@ -16,7 +16,7 @@ mod reach;
 mod record;
 mod stages;
 
-use super::{Cause, Readiness, Step, World, gate, readiness::ready_incarnation, running};
+use super::{Cause, Readiness, Step, Verdict, World, gate, readiness::ready_incarnation, running};
 use crate::{
     ResourceId,
     action::{Action, UnitFiles, UnitVerb},
@@ -64,7 +64,10 @@ pub(super) fn readiness(world: &World<'_>, id: &ResourceId, condition: Dependenc
 
 /// What keeps aiplatd from starting the unit `id`, and only somebody else can change.
 pub(super) fn in_the_way(world: &World<'_>, id: &ResourceId) -> Option<(Reason, String)> {
-    let look = Look::of(world, id, world.desired.units.get(id)?)?;
+    in_the_way_of(&Look::of(world, id, world.desired.units.get(id)?)?)
+}
+
+fn in_the_way_of(look: &Look<'_>) -> Option<(Reason, String)> {
     let unmasks = look.spec.management == Management::Full;
     look.trouble().filter(|(reason, _)| !(unmasks && *reason == Reason::UnitMasked))
 }
@@ -86,13 +89,13 @@ pub(super) fn restart_pending(world: &World<'_>, id: &ResourceId) -> bool {
 
 /// Whether `id` has files that are not as they should be: systemd is told once, when nobody has any more.
 pub(super) fn has_pending_writes(world: &World<'_>, id: &ResourceId) -> bool {
-    let Some(spec) = world.desired.units.get(id) else { return false };
+    let Some(spec) = world.desired.units.get(id) else { return leaving::has_pending_removals(world, id) };
     let Some(look) = Look::of(world, id, spec) else { return true };
     let hands_off =
         spec.management == Management::Observe || world.ledger.suspension(id, world.now).is_some();
     let failed = world.ledger.get(id).is_some_and(|record| record.failure.is_some());
     let look_has = look.trouble().is_none() && look.files_to_write().is_some() && !look.is_letting_go();
-    !hands_off && !failed && look_has && look.left_behind().is_none()
+    !hands_off && !failed && ((look_has && look.left_behind().is_none()) || look.is_giving_up())
 }
 
 /// One service and its unit.
@@ -116,7 +119,8 @@ impl<'a> Look<'a> {
 
 impl Look<'_> {
     fn step(&self) -> Step {
-        if let Some(step) = self.retiring().or_else(|| self.renamed()).or_else(|| self.unusable()) {
+        let earlier = || self.retiring().or_else(|| self.renamed());
+        if let Some(step) = self.without_successor().or_else(earlier).or_else(|| self.unusable()) {
             return step;
         }
         if self.spec.management == Management::Observe {
@@ -169,8 +173,30 @@ impl Look<'_> {
         if seen.own.drop_in.is_none() && seen.own.environment.is_none() {
             return None;
         }
+        if let Some(message) = folders::left_behind_without_ours(self.world, &earlier, seen) {
+            return Some(Step::held(Reason::DataLeftBehind, message));
+        }
         let cause = Cause::UnitNotInFile { unit: earlier.clone() };
         Some(Step::act(Action::RemoveUnitFiles { unit: earlier }, cause))
+    }
+
+    /// What the entry was is not given up for a unit that cannot be used: the service would be gone, and nothing in its place.
+    fn without_successor(&self) -> Option<Step> {
+        let (reason, message) = in_the_way_of(self)?;
+        let earlier = self.remembered().files_of.filter(|earlier| *earlier != self.spec.unit);
+        let owned = self.remembered().owned;
+        let kept = match (self.unwanted(&owned).first(), self.is_giving_up()) {
+            (Some(name), true) => (*name).to_owned(),
+            (None, true) => earlier?,
+            (_, false) => return None,
+        };
+        Some(Step::unsatisfied(reason, format!("{message}; {kept} is left as it is until then")))
+    }
+
+    /// Something of what the entry was is about to be stopped, or removed.
+    fn is_giving_up(&self) -> bool {
+        let acts = |step: Step| step.action.is_some() || matches!(step.verdict, Verdict::Progressing);
+        self.retiring().or_else(|| self.renamed()).is_some_and(acts)
     }
 
     /// Nothing can be done with a unit that systemd cannot read, or may not start.

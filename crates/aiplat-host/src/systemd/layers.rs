@@ -28,15 +28,15 @@ enum Said {
     NoFiles,
 }
 
-/// The layers of `unit`, whose properties are known, the strongest last; none where its files cannot be read in time.
-/// `units` is where administrators lay theirs.
-pub(super) async fn read(unit: &ObservedUnit, name: &str, units: &Path) -> Vec<Layer> {
+/// The layers of `unit`, whose properties are known, the strongest last; none where its files cannot be read in time. With them,
+/// the last file that makes void which files the earlier ones name. `units` is where administrators lay theirs.
+pub(super) async fn read(unit: &ObservedUnit, name: &str, units: &Path) -> (Vec<Layer>, Option<String>) {
     let files = files(unit, units.join(format!("{name}.d")));
     let (environment, named) = (unit.environment.clone(), unit.environment_files.clone());
     let read = tokio::task::spawn_blocking(move || layers(&files, &environment, &named));
     match tokio::time::timeout(DEADLINE, read).await {
         Ok(Ok(layers)) => layers,
-        Ok(Err(_)) | Err(_) => Vec::new(),
+        Ok(Err(_)) | Err(_) => (Vec::new(), None),
     }
 }
 
@@ -52,7 +52,12 @@ fn files(unit: &ObservedUnit, folder: PathBuf) -> Vec<PathBuf> {
     own.into_iter().chain(drop_ins.into_values()).take(FILES_MAX).collect()
 }
 
-fn layers(files: &[PathBuf], environment: &BTreeMap<String, String>, named: &[String]) -> Vec<Layer> {
+fn layers(
+    files: &[PathBuf],
+    environment: &BTreeMap<String, String>,
+    named: &[String],
+) -> (Vec<Layer>, Option<String>) {
+    let mut void_in = None;
     let mut inline: Vec<Layer> = Vec::new();
     let mut from_files: Vec<Layer> = Vec::new();
     for path in files {
@@ -68,7 +73,10 @@ fn layers(files: &[PathBuf], environment: &BTreeMap<String, String>, named: &[St
                 Said::File(path) => {
                     from_files.push(Layer { path, named_in: Some(by.clone()), variables: BTreeMap::new() });
                 }
-                Said::NoFiles => from_files.clear(),
+                Said::NoFiles => {
+                    from_files.clear();
+                    void_in = Some(by.clone());
+                }
             }
         }
         if !variables.is_empty() {
@@ -84,7 +92,7 @@ fn layers(files: &[PathBuf], environment: &BTreeMap<String, String>, named: &[St
         layer.variables = text(Path::new(&layer.path)).map(|text| variables(&text)).unwrap_or_default();
     }
     inline.extend(from_files);
-    inline
+    (inline, void_in)
 }
 
 /// A value with `%` in it is as systemd has it, in the last file that sets it.
@@ -316,13 +324,20 @@ mod tests {
         };
         assert_eq!(
             read(&unit, "x.service", &folder.path().join("etc")).await,
-            [
-                layer(&vendor, None, map([("A", "1"), ("HOME", "/root")])),
-                layer(&unread, None, map([("A", "3")])),
-                layer(&shipped, None, map([("A", "2")])),
-                layer("/absent", Some(&vendor), map([])),
-                layer(&env, Some(&unread), map([("A", "4")])),
-            ]
+            (
+                vec![
+                    layer(&vendor, None, map([("A", "1"), ("HOME", "/root")])),
+                    layer(&unread, None, map([("A", "3")])),
+                    layer(&shipped, None, map([("A", "2")])),
+                    layer("/absent", Some(&vendor), map([])),
+                    layer(&env, Some(&unread), map([("A", "4")])),
+                ],
+                None
+            )
         );
+        let late = write("etc/x.service.d/90-late.conf", "[Service]\nEnvironmentFile=\n");
+        let (layers, void_in) = read(&unit, "x.service", &folder.path().join("etc")).await;
+        assert_eq!(void_in, Some(late));
+        assert!(layers.iter().all(|layer| layer.named_in.is_none()), "{layers:?}");
     }
 }

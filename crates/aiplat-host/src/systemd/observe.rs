@@ -32,7 +32,8 @@ impl Systemd {
         self.answers.note_run(unit, observed.invocation.as_ref());
         observed.own = files::read(files::Paths::of(&self.options, unit)).await?;
         observed.own.loaded = observed.drop_ins.contains(&observed.own.drop_in_path);
-        observed.layers = layers::read(&observed, unit, &self.options.units).await;
+        let (layers, void_in) = layers::read(&observed, unit, &self.options.units).await;
+        (observed.layers, observed.files_void_in) = (layers, void_in);
         observed.home = home(&observed.user);
         if let Some(Incarnation(invocation)) = &observed.invocation {
             observed.effective = self.effective(observed.main_pid, invocation).await;

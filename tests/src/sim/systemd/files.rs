@@ -67,6 +67,7 @@ impl Unit {
             },
             next_wall_ms: (name.ends_with(".timer") && self.seen.active == ActiveState::Active).then_some(1),
             layers: self.layers(),
+            files_void_in: self.void.clone(),
             ..self.seen.clone()
         }
     }
@@ -82,6 +83,7 @@ impl Unit {
         }
         let mut files: Vec<_> = files.into_iter().collect();
         files.sort_by_key(|(path, _)| last(path).to_owned());
+        files.retain(|(path, _)| self.void.as_ref().is_none_or(|void| last(path) > last(void)));
         files
     }
 

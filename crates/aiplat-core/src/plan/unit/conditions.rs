@@ -81,7 +81,8 @@ impl Look<'_> {
     fn applied(&self) -> Condition {
         let kind = ConditionType::DropInApplied;
         if self.spec.management == Management::Observe {
-            return Condition::normal(kind, Reason::ObserveOnly);
+            let message = self.left_to_observe().unwrap_or_default();
+            return Condition { message, ..Condition::normal(kind, Reason::ObserveOnly) };
         }
         if let Some((_, cause)) = self.files_to_write() {
             return Condition::abnormal(kind, Reason::FingerprintDiffers, cause.to_string());
@@ -171,7 +172,7 @@ impl Look<'_> {
     }
 
     /// A restart with our drop-in has not changed it: somebody else has the last word.
-    fn overridden(&self) -> Option<String> {
+    pub(super) fn overridden(&self) -> Option<String> {
         let differing = self.differing()?;
         let name = differing.first()?;
         let effective = self.unit.effective.as_ref()?;

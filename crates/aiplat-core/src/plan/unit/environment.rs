@@ -12,7 +12,7 @@ use crate::{
     observed::{Layer, ObservedUnit},
     plan::World,
     secret::redacted,
-    spec::{Management, UnitSpec},
+    spec::{Management, UnitSpec, WRITTEN_BY},
 };
 
 /// A value is shown up to here.
@@ -70,12 +70,29 @@ pub fn variables(spec: &UnitSpec, unit: &ObservedUnit) -> Vec<Variable> {
             continue;
         }
         let (value, from) = match has {
-            Some(value) => (redacted(name, value), "its process; no file of the unit says so".to_owned()),
+            Some(value) => (redacted(name, value), since_its_start(name, value, &layers)),
             None => ("(not set)".to_owned(), "its process was started without it".to_owned()),
+        };
+        let from = match given.get(name) {
+            Some((next, layer)) => format!(
+                "{from}; from its next start on {} counts, which says {}",
+                said(layer),
+                shown(name, Some(next))
+            ),
+            None => from,
         };
         found.insert(name, Variable { name: name.to_owned(), value, from, is_ours: false });
     }
     found.into_values().collect()
+}
+
+/// Who may have given a process what no file gives to it any more.
+fn since_its_start(name: &str, value: &str, layers: &[Cow<'_, Layer>]) -> String {
+    let says = |layer: &&Cow<'_, Layer>| layer.variables.get(name).is_some_and(|said| said == value);
+    match layers.iter().rev().find(says) {
+        Some(layer) => format!("its process, as {} says", said(layer)),
+        None => "its process; no file of the unit says so".to_owned(),
+    }
 }
 
 /// The files that give the unit variables. One of which only the sum is known counts as one file.
@@ -94,6 +111,23 @@ fn given<'a>(layers: impl Iterator<Item = &'a Layer>, unit: &ObservedUnit) -> Gi
     }
     given.retain(|name, _| !unit.unset.contains(*name));
     given
+}
+
+fn come_to(layers: &[Cow<'_, Layer>], unit: &ObservedUnit) -> BTreeMap<String, String> {
+    let given = given(layers.iter().map(AsRef::as_ref), unit);
+    given.into_iter().map(|(name, (value, _))| (name.to_owned(), value.to_owned())).collect()
+}
+
+/// What a process of `unit` would be started with now.
+pub(super) fn now(unit: &ObservedUnit) -> BTreeMap<String, String> {
+    come_to(&layers(unit), unit)
+}
+
+/// What a process of `unit` would be started with, were nothing of ours there.
+pub(super) fn without_ours(unit: &ObservedUnit) -> BTreeMap<String, String> {
+    let mut layers = layers(unit);
+    layers.retain(|layer| layer.path != unit.own.environment_path);
+    come_to(&layers, unit)
 }
 
 fn said(layer: &Layer) -> String {
@@ -135,7 +169,8 @@ impl Look<'_> {
         let own = &self.service.own;
         let mut layers = layers(self.service);
         layers.retain(|layer| layer.path != own.environment_path);
-        if self.spec.environment.is_empty() || self.spec.management == Management::Observe {
+        let is_none = self.spec.environment.is_empty() || self.spec.management == Management::Observe;
+        if is_none || self.void_in().is_some() {
             return layers;
         }
         let is_later = |layer: &Cow<'_, Layer>| {
@@ -153,18 +188,20 @@ impl Look<'_> {
         layers
     }
 
+    /// The file that comes after ours and makes void what ours names, with an empty `EnvironmentFile=`.
+    fn void_in(&self) -> Option<&str> {
+        let ObservedUnit { own, layers, fragment, files_void_in, .. } = self.service;
+        let by = files_void_in.as_deref().filter(|by| by != fragment && *by != own.drop_in_path)?;
+        // A unit's own file comes before all drop-ins.
+        let is_later = self.spec.own.is_some() || file_name(by) > file_name(&own.drop_in_path);
+        let is_named_again = layers.iter().any(|layer| layer.path == own.environment_path);
+        (is_later && !is_named_again).then_some(by)
+    }
+
     /// What its process will be started with once our files are as the file says.
     pub(super) fn environment_to_be(&self) -> BTreeMap<String, String> {
         let layers = self.layers_to_be();
-        let given = given(layers.iter().map(AsRef::as_ref), self.service);
-        given.into_iter().map(|(name, (value, _))| (name.to_owned(), value.to_owned())).collect()
-    }
-
-    /// What its process would be started with now.
-    pub(super) fn environment_now(&self) -> BTreeMap<String, String> {
-        let layers = layers(self.service);
-        let given = given(layers.iter().map(AsRef::as_ref), self.service);
-        given.into_iter().map(|(name, (value, _))| (name.to_owned(), value.to_owned())).collect()
+        come_to(&layers, self.service)
     }
 
     /// The variables of the file that somebody else sets otherwise, in his files.
@@ -183,9 +220,21 @@ impl Look<'_> {
             }
             let wins = !winners.get(name.as_str()).is_some_and(|(_, layer)| is_ours(layer));
             let others = self.service.layers.iter().filter(|layer| !is_ours(layer));
-            let (theirs, layer) =
-                others.filter_map(|layer| Some((layer.variables.get(name)?, layer))).next_back()?;
-            (theirs != ours).then(|| Contested { name, ours, theirs: Some(theirs), by: said(layer), wins })
+            let theirs = others.filter_map(|layer| Some((layer.variables.get(name)?, layer))).next_back();
+            let void = self.void_in().map(|by| format!("the empty `EnvironmentFile=` in {by}"));
+            let (theirs, by) = match (theirs, void) {
+                (Some((theirs, _)), Some(void)) => (Some(theirs), format!("after {void} somebody else")),
+                (Some((theirs, layer)), None) => (Some(theirs), said(layer)),
+                (None, Some(void)) => (None, format!("{void}, which makes aiplatd's void,")),
+                (None, None) => return None,
+            };
+            (theirs != Some(ours)).then(|| Contested {
+                name,
+                ours,
+                theirs: theirs.map(String::as_str),
+                by,
+                wins,
+            })
         });
         contested.collect()
     }
@@ -194,6 +243,20 @@ impl Look<'_> {
     pub(super) fn is_curable(&self, name: &str, to_be: &BTreeMap<String, String>) -> bool {
         let has = self.service.effective.as_ref().and_then(|effective| effective.get(name));
         to_be.get(name) != has
+    }
+
+    /// What aiplatd wrote for it in an earlier file, and may not touch any more.
+    pub(super) fn left_to_observe(&self) -> Option<String> {
+        let own = &self.service.own;
+        let is_left = self.spec.management == Management::Observe
+            && own.drop_in.as_ref().is_some_and(|text| text.starts_with(WRITTEN_BY));
+        is_left.then(|| {
+            format!(
+                "{} stays, and {} is given the variables in {} on, for `management: observe` lets aiplatd change nothing: remove \
+                 it by hand, and `systemctl daemon-reload`",
+                own.drop_in_path, self.spec.unit, own.environment_path
+            )
+        })
     }
 
     /// Whether somebody else has the last word, told by the files alone.
@@ -216,5 +279,6 @@ pub(in crate::plan) fn notes(world: &World<'_>, id: &crate::ResourceId) -> Vec<S
     };
     let is_news = look.files_to_write().is_some();
     let contested = look.contested();
-    contested.iter().filter(|it| it.wins || is_news).map(Contested::sentence).collect()
+    let contested = contested.iter().filter(|it| it.wins || is_news).map(Contested::sentence);
+    look.left_to_observe().into_iter().chain(contested).collect()
 }

@@ -3,8 +3,13 @@
 
 use std::collections::BTreeMap;
 
-use super::Look;
-use crate::{ResourceId, observed::FolderFacts, plan::World, spec::Management};
+use super::{Look, environment, leaving};
+use crate::{
+    ResourceId,
+    observed::{FolderFacts, ObservedUnit},
+    plan::World,
+    spec::Management,
+};
 
 /// A variable that names a folder in which a program keeps what it cannot make again by itself.
 struct DataFolder {
@@ -42,19 +47,21 @@ static FOLDERS: [DataFolder; 1] = [DataFolder {
 struct Move {
     folder: &'static DataFolder,
     from: String,
-    to: String,
+    /// What it is set to instead, where that depends on the folder that the program is started in.
+    to: Result<String, String>,
 }
 
 /// The folders of the machine that have to be looked at before anything is done to the unit `id`.
 #[must_use]
 pub fn folders_in_doubt(world: &World<'_>, id: &ResourceId) -> Vec<String> {
-    let Some(look) = world.desired.units.get(id).and_then(|spec| Look::of(world, id, spec)) else {
-        return Vec::new();
+    let mut moves = match world.desired.units.get(id) {
+        Some(spec) => Look::of(world, id, spec).map(|look| look.moves()).unwrap_or_default(),
+        None => Vec::new(),
     };
-    let moves = look.moves();
+    moves.extend(leaving::let_go(world, id).into_iter().flat_map(moves_without_ours));
     let paths = moves.iter().flat_map(|it| {
-        let both = it.folder.parts.iter().flat_map(|part| [path(&it.from, part), path(&it.to, part)]);
-        both.collect::<Vec<_>>()
+        let both = it.to.as_ref().into_iter().flat_map(|to| [&it.from, to]);
+        both.flat_map(|folder| it.folder.parts.iter().map(|part| path(folder, part))).collect::<Vec<_>>()
     });
     paths.collect()
 }
@@ -62,62 +69,101 @@ pub fn folders_in_doubt(world: &World<'_>, id: &ResourceId) -> Vec<String> {
 impl Look<'_> {
     /// The sentence of what would be left behind, were the environment of the file carried out.
     pub(super) fn left_behind(&self) -> Option<String> {
-        self.moves().iter().find_map(|it| self.missing_there(it))
+        self.moves().iter().find_map(|it| missing_there(self.world, it, &self.spec.unit, self.service))
     }
 
     fn moves(&self) -> Vec<Move> {
         if self.spec.management == Management::Observe {
             return Vec::new();
         }
-        // What does not run would be started with what its files say now.
-        let runs = self.service.effective.as_ref().filter(|_| self.service.active.is_alive());
-        let now = runs.cloned().unwrap_or_else(|| self.environment_now());
-        let to_be = self.environment_to_be();
-        let moves = FOLDERS.iter().filter_map(|folder| {
-            let home = now.get("HOME").or(self.service.home.as_ref()).map(String::as_str);
-            let (from, to) = (place(folder, &now, home)?, place(folder, &to_be, home)?);
-            (from != to).then_some(Move { folder, from, to })
-        });
-        moves.collect()
+        moves(self.service, &self.environment_to_be())
     }
+}
 
-    fn missing_there(&self, it: &Move) -> Option<String> {
-        let Move { folder, from, to } = it;
-        let DataFolder { variable, below_home: _, parts, of, drop } = folder;
-        let facts = |path: String| self.world.observed.folders.get(&path);
-        let mut missing = 0;
-        let mut example = None;
-        for part in *parts {
-            let (Some(old), Some(new)) = (facts(path(from, part)), facts(path(to, part))) else {
-                return Some(format!(
-                    "{variable} is to be {to} and is {from}: whether its {of} are there could not be found out yet; nothing is \
-                     changed before"
-                ));
-            };
-            let left = lacking(part, old, new);
-            missing += left.len();
-            example = example.or_else(|| left.first().map(|file| format!("{}/{file}", part.name)));
+/// The sentence of what the unit `name` would leave behind at its next start, were what we wrote for it removed.
+pub(super) fn left_behind_without_ours(world: &World<'_>, name: &str, unit: &ObservedUnit) -> Option<String> {
+    moves_without_ours(unit).iter().find_map(|it| missing_there(world, it, name, unit))
+}
+
+fn moves_without_ours(unit: &ObservedUnit) -> Vec<Move> {
+    moves(unit, &environment::without_ours(unit))
+}
+
+/// What changes its place when `unit` is next started, with the environment `to_be`.
+fn moves(unit: &ObservedUnit, to_be: &BTreeMap<String, String>) -> Vec<Move> {
+    let by_files = environment::now(unit);
+    // What does not run would be started with what its files say now.
+    let runs = unit.effective.as_ref().filter(|_| unit.active.is_alive());
+    let now = runs.unwrap_or(&by_files);
+    let home = now.get("HOME").or(unit.home.as_ref());
+    // One that no file sets is what systemd gives to the unit's user, and goes on giving.
+    let otherwise = if by_files.contains_key("HOME") { unit.home.as_ref() } else { home };
+    let home_to_be = to_be.get("HOME").or(otherwise);
+    let moves = FOLDERS.iter().filter_map(|folder| {
+        let from = place(folder, now, home.map(String::as_str));
+        if let Some(odd) = odd(folder, to_be).filter(|_| odd(folder, now) != odd(folder, to_be)) {
+            // Where it is now may not be known either: then nothing is there to be compared.
+            return Some(Move { folder, from: from.unwrap_or_default(), to: Err(odd.to_owned()) });
         }
-        let example = example?;
-        let (old, new) = (quoted(from), quoted(to));
-        let user = if self.service.user.is_empty() { "root" } else { &self.service.user };
-        let files = if missing == 1 { "file".to_owned() } else { format!("{missing} files") };
-        Some(format!(
-            "{variable} is to be {to}, which lacks {of} that {} has in {from} ({files}, {example} among them): copy them with \
-             `mkdir -p {new} && cp -a {old}/. {new}/ && chown -R {user}: {new}`, and it goes on by itself; what is not wanted any \
-             more is removed with `{drop}` first",
-            self.spec.unit
-        ))
+        let (from, to) = (from?, place(folder, to_be, home_to_be.map(String::as_str))?);
+        (from != to).then_some(Move { folder, from, to: Ok(to) })
+    });
+    moves.collect()
+}
+
+fn missing_there(world: &World<'_>, it: &Move, name: &str, unit: &ObservedUnit) -> Option<String> {
+    let Move { folder, from, to } = it;
+    let DataFolder { variable, below_home, parts, of, drop } = folder;
+    let to = match to {
+        Ok(to) => to,
+        Err(odd) => {
+            return Some(format!(
+                "{variable} is to be `{odd}`, which is no absolute path: neither systemd nor the program expands `~` or a variable \
+                 in it, so that {name} would start without its {of}; write the folder as it is, from `/` on"
+            ));
+        }
+    };
+    let facts = |path: String| world.observed.folders.get(&path);
+    let mut missing = 0;
+    let mut example = None;
+    let what = format!("the folder of its {of} ({variable}, or {below_home} below HOME)");
+    for part in *parts {
+        let (Some(old), Some(new)) = (facts(path(from, part)), facts(path(to, part))) else {
+            return Some(format!(
+                "{what} is to be {to} and is {from}: whether its {of} are there could not be found out yet; nothing is changed \
+                 before"
+            ));
+        };
+        let left = lacking(part, old, new);
+        missing += left.len();
+        example = example.or_else(|| left.first().map(|file| format!("{}/{file}", part.name)));
     }
+    let example = example?;
+    let (old, new) = (quoted(from), quoted(to));
+    let user = if unit.user.is_empty() { "root" } else { &unit.user };
+    let files = if missing == 1 {
+        format!("1 file, {example}")
+    } else {
+        format!("{missing} files, {example} among them")
+    };
+    Some(format!(
+        "{what} is to be {to}, which lacks {of} that {name} has in {from} ({files}): copy them with \
+         `mkdir -p {new} && cp -a {old}/. {new}/ && chown -R {user}: {new}`, and it goes on by itself; what is not wanted any \
+         more is removed with `{drop}` first"
+    ))
+}
+
+/// What `environment` sets it to, where that is a folder only together with the one that the program is started in.
+fn odd<'a>(folder: &DataFolder, environment: &'a BTreeMap<String, String>) -> Option<&'a str> {
+    let set = environment.get(folder.variable).map(String::as_str);
+    set.filter(|path| !path.is_empty() && !path.starts_with('/'))
 }
 
 /// Where the program keeps them with this environment; `None` where that cannot be told.
 fn place(folder: &DataFolder, environment: &BTreeMap<String, String>, home: Option<&str>) -> Option<String> {
     let set = environment.get(folder.variable).filter(|path| path.starts_with('/'));
-    // Set to nothing is as not set; a relative path depends on where the program is started.
-    let is_odd =
-        environment.get(folder.variable).is_some_and(|path| !path.is_empty() && !path.starts_with('/'));
-    if is_odd {
+    // Set to nothing is as not set.
+    if odd(folder, environment).is_some() {
         return None;
     }
     let whole = match set {

@@ -3,14 +3,15 @@
 
 use std::time::Duration;
 
-use super::{heirs, own};
+use super::{folders, heirs, own};
 use crate::{
     ResourceId,
     action::Action,
     condition::{Condition, ConditionType, Reason},
     ledger::UnitRecord,
+    observed::ObservedUnit,
     plan::{
-        Cause, Gate, Step, World,
+        Cause, Gate, Step, Verdict, World,
         container::{dependant, removal_gate},
         systemd,
     },
@@ -21,19 +22,20 @@ const HEIR: Duration = Duration::from_secs(1);
 
 pub(super) fn undesired(world: &World<'_>, id: &ResourceId) -> Step {
     let Some(record) = world.ledger.get(id).map(|record| &record.unit) else { return Step::converged() };
-    // What another entry is now stays as it is.
-    let is_nobodys = |name: &&str| heirs::heir(world, id, name).is_none();
-    let names: Vec<&str> = record.owned.keys().map(String::as_str).filter(is_nobodys).collect();
-    let files_of = record.files_of.as_deref().filter(is_nobodys);
-    let step = if names.is_empty() { None } else { retiring(world, id, &names) };
-    let step = step.or_else(|| bare(world, files_of?));
-    let Some(step) = step else {
+    let (names, files_of) = left(world, id, record);
+    let Some(step) = removing(world, id, &names, files_of) else {
         let left = record.owned.keys().map(String::as_str).chain(record.files_of.as_deref());
-        let waits_for_heir =
-            left.filter(|name| !is_nobodys(name)).any(|name| !heirs::is_handed_over(world, id, name));
+        let mut inherited = left.filter(|name| heirs::heir(world, id, name).is_some());
+        let waits_for_heir = inherited.any(|name| !heirs::is_handed_over(world, id, name));
         return if waits_for_heir { Step::again(HEIR) } else { Step::converged() };
     };
     let message = match (files_of, names.as_slice()) {
+        (Some(name), []) if matches!(step.verdict, Verdict::Held { .. }) => {
+            format!(
+                "it is no longer in the file, and what aiplatd wrote for {name} stays for now: {}",
+                held(&step)
+            )
+        }
         (Some(name), []) => {
             let is_alive = world.observed.units.get(name).is_some_and(|unit| unit.active.is_alive());
             let stays = if is_alive { "runs on" } else { "stays as it is" };
@@ -71,10 +73,47 @@ fn bare(world: &World<'_>, name: &str) -> Option<Step> {
         return Some(Step::blocked(world, vec![gate]));
     }
     if is_written {
+        if let Some(message) = folders::left_behind_without_ours(world, name, unit) {
+            return Some(Step::held(Reason::DataLeftBehind, message));
+        }
         let cause = Cause::UnitNotInFile { unit: name.to_owned() };
         return Some(Step::act(Action::RemoveUnitFiles { unit: name.to_owned() }, cause));
     }
     own.loaded.then(|| Step::blocked(world, vec![own::unread_gate("let go of its drop-in")]))
+}
+
+/// Whether something of the service `id`, which left the file, is about to be removed: systemd is told once of all that goes.
+pub(super) fn has_pending_removals(world: &World<'_>, id: &ResourceId) -> bool {
+    let Some(record) = world.ledger.get(id).filter(|record| record.failure.is_none()) else { return false };
+    let (names, files_of) = left(world, id, &record.unit);
+    let is_under_way = |step: Step| step.action.is_some() || matches!(step.verdict, Verdict::Progressing);
+    world.ledger.suspension(id, world.now).is_none()
+        && removing(world, id, &names, files_of).is_some_and(is_under_way)
+}
+
+/// The unit that is about to lose our drop-in: the service `id` has left the file, or is another unit now.
+pub(super) fn let_go<'a>(world: &World<'a>, id: &ResourceId) -> Option<&'a ObservedUnit> {
+    let (_, files_of) = left(world, id, &world.ledger.get(id)?.unit);
+    let name = files_of?;
+    let is_kept = world.desired.units.get(id).is_some_and(|spec| spec.unit == name);
+    world.observed.units.get(name).filter(|unit| !is_kept && unit.own.environment.is_some())
+}
+
+fn held(step: &Step) -> &str {
+    if let Verdict::Held { message, .. } = &step.verdict { message } else { "" }
+}
+
+/// What is ours of the service `id`, and nobody's from now on: units, and the one with a drop-in. What another entry is now stays as
+/// it is.
+fn left<'a>(world: &World<'_>, id: &ResourceId, record: &'a UnitRecord) -> (Vec<&'a str>, Option<&'a str>) {
+    let is_nobodys = |name: &&str| heirs::heir(world, id, name).is_none();
+    let names = record.owned.keys().map(String::as_str).filter(is_nobodys).collect();
+    (names, record.files_of.as_deref().filter(is_nobodys))
+}
+
+fn removing(world: &World<'_>, id: &ResourceId, names: &[&str], files_of: Option<&str>) -> Option<Step> {
+    let step = if names.is_empty() { None } else { retiring(world, id, names) };
+    step.or_else(|| bare(world, files_of?))
 }
 
 /// Whether `record` has something of ours, and none of that is left.

@@ -151,7 +151,7 @@ impl Look<'_> {
         retire(self.world, &names, Some(&self.spec.unit)).is_none() && names.iter().any(is_unread)
     }
 
-    fn unwanted<'a>(&self, owned: &'a BTreeMap<String, String>) -> Vec<&'a str> {
+    pub(super) fn unwanted<'a>(&self, owned: &'a BTreeMap<String, String>) -> Vec<&'a str> {
         let wanted = self.wanted();
         let names = owned.keys().map(String::as_str).filter(|name| !wanted.contains(name));
         names.filter(|name| heirs::heir(self.world, self.id, name).is_none()).collect()

@@ -9,6 +9,9 @@ use crate::{
     spec::{Management, Role},
 };
 
+/// Where Ollama listens.
+const OLLAMA_HOST: &str = "OLLAMA_HOST";
+
 impl Look<'_> {
     /// `Active`, `Listening`, `Reachable`, `Healthy`, as far as there is something to ask.
     pub(super) fn stages(&self) -> Vec<Condition> {
@@ -161,10 +164,20 @@ impl Look<'_> {
         let names: Vec<&str> = consumers.iter().map(|consumer| consumer.id.key()).collect();
         let cure = if unit.contains("ollama") {
             let host = if port == 11434 { "0.0.0.0".to_owned() } else { format!("0.0.0.0:{port}") };
-            format!("`OLLAMA_HOST: {host}`")
+            format!("`{OLLAMA_HOST}: {host}`")
         } else {
             "its variable for the address to listen on, 0.0.0.0,".to_owned()
         };
+        if let Some(host) = self.spec.environment.get(OLLAMA_HOST).filter(|_| unit.contains("ollama")) {
+            let overruled = self.overruled();
+            let why = Some(overruled.message).filter(|why| !why.is_empty()).or_else(|| self.overridden());
+            let why = why.unwrap_or_else(|| "its process has not been started with that".to_owned());
+            return format!(
+                "{unit} listens on port {port} at 127.0.0.1 only, where {} cannot reach it, though `environment:` of `{service}` has \
+                 `{OLLAMA_HOST}: {host}`: {why}",
+                names.join(", ")
+            );
+        }
         let place = match self.spec.management {
             Management::Observe => "into its own configuration".to_owned(),
             Management::Configure | Management::Full => format!("into `environment:` of `{service}`"),
