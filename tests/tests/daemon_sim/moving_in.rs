@@ -117,24 +117,6 @@ fn the_first_diff_names_each_variable_that_others_set_and_who_wins() {
 }
 
 #[test]
-fn the_first_diff_takes_a_unit_that_runs_to_be_ready() {
-    simulate(async {
-        let mut lab = Lab::new(&sketch([service("web")]), 1);
-        lab.systemd.install(UNIT, Unit::default());
-        lab.systemd.start_by_hand(UNIT);
-        lab.write_yaml("apiVersion: aiplat/v1\nname: test\nservices: {}\n");
-        lab.boot();
-        lab.pass(ENOUGH).await;
-        let wanted = Some((Some(compiled_yaml(&file(""))), String::new()));
-        let preview = aiplatd::spec::diff(lab.shared(), wanted).await.expect("a plan").preview;
-        assert_eq!(preview.blocked, []);
-        let actions: Vec<String> =
-            preview.waves.iter().flat_map(|wave| &wave.actions).map(|it| it.action.clone()).collect();
-        assert!(actions.iter().any(|it| it.contains("start")), "{actions:?}");
-    });
-}
-
-#[test]
 fn what_somebody_else_decides_is_no_reason_to_restart_a_unit_that_runs() {
     simulate(async {
         let unit =

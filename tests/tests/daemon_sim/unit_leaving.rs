@@ -1,4 +1,5 @@
-//! What a unit leaves: its entry, its name, the folder of its data. Nothing that runs is given up for what cannot take its place.
+//! What a unit leaves: its entry, its name, the folder of its data. Nothing that runs is given up for what cannot take its place, and
+//! `diff` knows of it beforehand.
 
 use std::time::Duration;
 
@@ -85,6 +86,13 @@ fn what_runs_is_not_stopped_for_a_name_that_cannot_be_used() {
             assert_eq!(lab.systemd.calls(), calls);
             assert_eq!(lab.systemd.unit("noct.service").invocation, run);
         }
+        // Nobody else waits for that.
+        lab.systemd.install("late.service", Unit::default());
+        let late = "  late:\n    provider: {type: systemd, options: {unit: late.service}}\n    environment: {A: \"1\"}\n";
+        lab.write_yaml(&(units(&[("noct", "unit: ghost.service", false)]) + late));
+        lab.pass(ENOUGH).await;
+        assert_eq!(said_of(&lab, "late").0, Word::Ready, "{:?}", said_of(&lab, "late"));
+        assert_eq!(lab.systemd.unit("noct.service").invocation, run);
         // The name becomes free, and the service moves.
         lab.systemd.install("ghost.service", Unit::default());
         lab.pass(Duration::from_secs(90)).await;
@@ -233,5 +241,23 @@ fn what_serves_is_degraded_and_no_less_while_its_edit_cannot_be_written() {
         assert_eq!(summary(&lab).0, Word::Degraded, "{:?}", summary(&lab));
         lab.disk.fill(false);
         becomes(&lab, Word::Ready).await;
+    });
+}
+
+#[test]
+fn the_first_diff_takes_a_unit_that_runs_to_be_ready() {
+    simulate(async {
+        let mut lab = Lab::new(&sketch([service("web")]), 1);
+        lab.systemd.install(UNIT, Unit::default());
+        lab.systemd.start_by_hand(UNIT);
+        lab.write_yaml("apiVersion: aiplat/v1\nname: test\nservices: {}\n");
+        lab.boot();
+        lab.pass(ENOUGH).await;
+        let wanted = Some((Some(compiled_yaml(&file(""))), String::new()));
+        let preview = aiplatd::spec::diff(lab.shared(), wanted).await.expect("a plan").preview;
+        assert_eq!(preview.blocked, []);
+        let actions: Vec<String> =
+            preview.waves.iter().flat_map(|wave| &wave.actions).map(|it| it.action.clone()).collect();
+        assert!(actions.iter().any(|it| it.contains("start")), "{actions:?}");
     });
 }

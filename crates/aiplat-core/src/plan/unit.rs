@@ -95,7 +95,9 @@ pub(super) fn has_pending_writes(world: &World<'_>, id: &ResourceId) -> bool {
         spec.management == Management::Observe || world.ledger.suspension(id, world.now).is_some();
     let failed = world.ledger.get(id).is_some_and(|record| record.failure.is_some());
     let look_has = look.trouble().is_none() && look.files_to_write().is_some() && !look.is_letting_go();
-    !hands_off && !failed && ((look_has && look.left_behind().is_none()) || look.is_giving_up())
+    // What stays until somebody else mends something is waited for by nobody.
+    let goes = look.is_giving_up() && in_the_way_of(&look).is_none();
+    !hands_off && !failed && ((look_has && look.left_behind().is_none()) || goes)
 }
 
 /// One service and its unit.
