@@ -78,6 +78,7 @@ fn a_unit_that_is_done_at_once_runs_once_and_again_when_it_is_told_to() {
     simulate(async {
         let mut lab = machine("", Unit::default());
         lab.systemd.package(UNIT, Some("[Service]\nType=oneshot\nExecStart=/bin/true\n"));
+        lab.systemd.reload_by_hand();
         lab.systemd.program("/bin/true", Program::Ends(Duration::from_millis(20), 0, ""));
         lab.boot();
         lab.pass(ENOUGH).await;

@@ -23,7 +23,7 @@ impl Look<'_> {
         let wanted = self.spec.unit_files(&self.service.own.environment_path);
         let masked = self.parts().into_iter().find(|(_, seen)| seen.load == LoadState::Masked);
         if let Some((name, seen)) = masked {
-            return life::unloaded(name, &self.spec.service, seen);
+            return life::unloaded(name, self.spec, seen);
         }
         if let Some(path) = wanted.iter().find_map(|(name, text)| self.holder(name, text)) {
             return Some((Reason::NameTaken, self.name_taken(path)));
@@ -77,7 +77,7 @@ impl Look<'_> {
                 | LoadState::Error
                 | LoadState::Other(_),
                 _,
-            ) => life::unloaded(name, &self.spec.service, seen),
+            ) => life::unloaded(name, self.spec, seen),
         }
     }
 
