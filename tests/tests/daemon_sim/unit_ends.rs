@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use aiplat_core::{
     condition::{ConditionType, Status, Word},
+    observed::ActiveState,
     plan::Command,
 };
 use aiplat_tests::{
@@ -90,6 +91,54 @@ fn a_unit_that_is_done_at_once_runs_once_and_again_when_it_is_told_to() {
         order(&lab, Command::Start);
         lab.pass(Duration::from_secs(300)).await;
         assert_eq!((starts(&lab), summary(&lab).0), (2, Word::Stopped), "{:?}", lab.systemd.calls());
+    });
+}
+
+#[test]
+fn a_stop_by_somebody_else_counts_also_of_what_is_being_started() {
+    simulate(async {
+        for is_ours_to_begin in [true, false] {
+            let mut lab = machine("", Unit::default());
+            if !is_ours_to_begin {
+                lab.systemd.start_by_hand(UNIT);
+            }
+            lab.boot();
+            lab.pass(ENOUGH).await;
+            becomes(&lab, Word::Ready).await;
+            lab.systemd.by_hand(UNIT, |unit| unit.activates_for = Duration::from_secs(80));
+            lab.systemd.restart_by_hand(UNIT);
+            lab.pass(Duration::from_secs(2)).await;
+            assert_eq!(lab.systemd.unit(UNIT).active, ActiveState::Activating);
+            let calls = lab.systemd.calls().len();
+            lab.systemd.stop_by_hand(UNIT);
+            becomes(&lab, Word::Stopped).await;
+            lab.pass(Duration::from_secs(300)).await;
+            assert_eq!(lab.systemd.calls().len(), calls, "{:?}", lab.systemd.calls());
+            order(&lab, Command::Start);
+            becomes(&lab, Word::Ready).await;
+            lab.kill();
+        }
+    });
+}
+
+#[test]
+fn a_stop_by_somebody_else_counts_also_of_what_systemd_is_about_to_restart() {
+    simulate(async {
+        let mut lab = machine("", Unit::default());
+        let text = "[Service]\nExecStart=/bin/fails\nRestart=always\nRestartSec=30s\n";
+        lab.systemd.package(UNIT, Some(text));
+        lab.systemd.reload_by_hand();
+        // So soon that nobody sees it active.
+        lab.systemd.program("/bin/fails", Program::Ends(Duration::ZERO, 1, "panic: no such host"));
+        lab.systemd.reload_by_hand();
+        lab.boot();
+        lab.pass(ENOUGH).await;
+        assert_eq!(lab.systemd.unit(UNIT).sub, "auto-restart");
+        let calls = lab.systemd.calls().len();
+        lab.systemd.stop_by_hand(UNIT);
+        becomes(&lab, Word::Stopped).await;
+        lab.pass(Duration::from_secs(300)).await;
+        assert_eq!(lab.systemd.calls().len(), calls, "{:?}", lab.systemd.calls());
     });
 }
 

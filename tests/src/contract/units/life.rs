@@ -194,6 +194,13 @@ pub(super) async fn slow_start(host: &dyn Host) {
     let starting = ask.until(&unit, "being started", |seen| seen.main_pid != 0).await;
     assert_eq!((starting.active, starting.sub.as_str()), (ActiveState::Activating, "start"));
     assert_eq!(starting.job.as_deref(), Some("start"));
+    // A stop is one, whatever it was about to become.
+    let stopped = ask.stopped(&unit).await;
+    assert_eq!((stopped.active, &stopped.invocation), (ActiveState::Inactive, &starting.invocation));
+    assert_eq!((stopped.result.as_str(), stopped.exit_status, stopped.killed), ("success", 15, true));
+    ask.tell(UnitVerb::Start, &unit).await;
+    let again = |seen: &ObservedUnit| seen.main_pid != 0 && seen.invocation != stopped.invocation;
+    let starting = ask.until(&unit, "being started again", again).await;
     let late = ask.until(&unit, "too late", has_failed).await;
     assert_eq!((late.result.as_str(), &late.invocation), ("timeout", &starting.invocation));
     ask.tell(UnitVerb::ResetFailed, &unit).await;

@@ -44,6 +44,9 @@ struct Attempts {
 /// `DefaultTimeoutStartSec` of systemd.
 const START: Duration = Duration::from_secs(90);
 
+/// SIGHUP, SIGINT, SIGPIPE and SIGTERM: systemd calls it a success when one of them ends a program that it was told to stop.
+const GENTLE: [i32; 4] = [1, 2, 13, 15];
+
 /// Its mask is gone from disk, and systemd has not read that yet: it does not by itself while it has the unit in memory, for it
 /// runs, has failed, or another unit wants it. To take the mask away once more would change nothing.
 pub(in crate::plan) fn waits_for_unmasking(unit: &ObservedUnit) -> bool {
@@ -185,7 +188,7 @@ impl Look<'_> {
             | ActiveState::Deactivating
             | ActiveState::Other(_) => {
                 let was_active = run.is_some() && run == remembered.active.as_ref();
-                self.after_stop(was_active || self.has_run_for_us())
+                self.after_stop(was_active || self.has_run_its_course(forgotten))
             }
         }
     }
@@ -224,13 +227,25 @@ impl Look<'_> {
         Next::Stays { reason, message }
     }
 
-    /// Its last run is one that a start of ours has led to. Whoever is done at once is never seen active.
-    fn has_run_for_us(&self) -> bool {
+    /// Its last run began after aiplatd had started it, or had seen it run, and is over for good, though nobody may have seen it
+    /// active: it was done at once, or was stopped while it was being started.
+    fn has_run_its_course(&self, active: Option<&Incarnation>) -> bool {
         let UnitRecord { applied, replacing, .. } = self.remembered();
         let run = &self.unit.invocation;
-        // `systemctl reset-failed` lets a failed run count as a success, and its exit status stand.
-        let is_done = self.unit.result == "success" && self.unit.exit_status == 0 && !self.unit.killed;
-        applied.is_some() && run.is_some() && replacing != *run && is_done
+        let is_known = applied.is_some() || active.is_some();
+        is_known && run.is_some() && replacing != *run && self.has_ended_for_good()
+    }
+
+    /// Of one that is inactive: it has done its work, or somebody has stopped it. `systemctl reset-failed` lets a failed run count
+    /// as a success as well, and its exit status stand.
+    fn has_ended_for_good(&self) -> bool {
+        let ObservedUnit { result, exit_status, killed, .. } = self.unit;
+        match (result.as_str(), killed) {
+            ("success" | "", true) => GENTLE.contains(exit_status),
+            ("success" | "", false) => *exit_status == 0,
+            // What has a fault and has not failed was stopped while systemd waited with its restart.
+            (_, _) => true,
+        }
     }
 
     /// It is inactive, and nothing went wrong: it has not been started since the machine was, or somebody has stopped it.
