@@ -9,7 +9,7 @@ use aiplat_core::{
     ResourceId,
     condition::{ConditionType, Reason, Status, Word},
     observed::{Instance, InstanceOwner, LoadState},
-    plan,
+    plan::{self, Command},
 };
 use aiplat_tests::{
     build::{service, sketch},
@@ -17,7 +17,7 @@ use aiplat_tests::{
     sim::{human::Foreign, systemd::Unit},
 };
 
-use super::units::{ENOUGH, HOST, UNIT, becomes, booted, condition, file, summary};
+use super::units::{ENOUGH, HOST, UNIT, becomes, booted, condition, file, order, summary};
 
 const LATE: &str = "/etc/systemd/system/ollama.service.d/90-local.conf";
 const EARLY: &str = "/etc/systemd/system/ollama.service.d/10-early.conf";

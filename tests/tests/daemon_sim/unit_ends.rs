@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use aiplat_core::{
-    condition::{ConditionType, Status, Word},
+    condition::{ConditionType, Reason, Status, Word},
     observed::ActiveState,
     plan::Command,
 };
@@ -158,6 +158,56 @@ fn a_bad_configuration_is_held_with_its_line_and_an_edit_is_tried_at_once() {
         assert_eq!(starts(&lab), 2);
         lab.write_yaml(&file("    environment: {OLLAMA_HOST: 127.0.0.1}\n"));
         becomes(&lab, Word::Ready).await;
+    });
+}
+
+#[test]
+fn what_cannot_be_set_up_is_held_with_its_reason_also_where_systemd_tries_five_times_first() {
+    simulate(async {
+        for (status, cure) in [(217, "its `User=` does not exist"), (203, "`ExecStart=`")] {
+            let program = Program::Ends(Duration::from_millis(5), status, "");
+            let lab = booted("", Unit { program, restarts: Restarts::Always, ..Unit::default() }).await;
+            becomes(&lab, Word::Held).await;
+            let (_, message) = summary(&lab);
+            assert!(message.contains(&format!("exit {status}")) && message.contains(cure), "{message}");
+            let calls = lab.systemd.calls();
+            assert_eq!(
+                calls,
+                ["start ollama.service", "reset-failed ollama.service", "start ollama.service"]
+            );
+            lab.pass(Duration::from_secs(600)).await;
+            assert_eq!(lab.systemd.calls().len(), 3, "{:?}", lab.systemd.calls());
+        }
+    });
+}
+
+#[test]
+fn while_it_waits_to_be_forgiven_a_unit_says_that_systemd_has_given_up_and_how_it_ended() {
+    simulate(async {
+        let program = Program::Ends(Duration::from_millis(50), 1, "panic: no such host");
+        let lab = booted("", Unit { restarts: Restarts::Always, program, ..Unit::default() }).await;
+        let deadline = tokio::time::Instant::now() + Duration::from_secs(60);
+        while condition(&lab, ConditionType::Active).1 != Reason::StartLimitHit {
+            assert!(tokio::time::Instant::now() < deadline, "{:?}", summary(&lab));
+            lab.pass(Duration::from_millis(50)).await;
+        }
+        let (_, message) = summary(&lab);
+        assert!(message.contains("exit 1 (systemd has given up), restart"), "{message}");
+    });
+}
+
+#[test]
+fn who_only_observes_a_unit_at_its_start_limit_is_told_to_reset_it_first() {
+    simulate(async {
+        let program = Program::Ends(Duration::from_millis(50), 1, "panic: no such host");
+        let unit = Unit { restarts: Restarts::Always, program, ..Unit::default() };
+        let lab = booted("    management: observe\n", unit).await;
+        lab.systemd.start_by_hand(UNIT);
+        lab.pass(ENOUGH).await;
+        assert_eq!(condition(&lab, ConditionType::Active).1, Reason::StartLimitHit);
+        let (_, message) = summary(&lab);
+        let cure = "`systemctl reset-failed ollama.service` has systemd forget that, and then `systemctl start ollama.service`";
+        assert!(message.contains(cure), "{message}");
     });
 }
 

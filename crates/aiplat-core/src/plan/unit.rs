@@ -11,6 +11,7 @@ mod folders;
 mod heirs;
 mod leaving;
 mod life;
+mod loading;
 mod own;
 mod reach;
 mod record;
@@ -32,7 +33,7 @@ pub use diagnosis::{Diagnosing, add_evidence, diagnosing};
 pub(super) use environment::notes;
 pub use environment::{Variable, variables};
 pub use folders::folders_in_doubt;
-pub(super) use life::waits_for_unmasking;
+pub(super) use loading::waits_for_unmasking;
 pub use reach::{HOST_NAME, ReachCheck, reaches};
 pub(super) use record::entries;
 
@@ -178,7 +179,7 @@ impl Look<'_> {
         let masked = self.parts().into_iter().find(|(_, seen)| seen.load == LoadState::Masked);
         if let Some((name, seen)) = masked.filter(|_| self.spec.management == Management::Full) {
             // systemd does not look at the files of a unit that runs before it is told to.
-            if life::waits_for_unmasking(seen) {
+            if loading::waits_for_unmasking(seen) {
                 let gate = own::unread_gate("seen that it is not masked any more");
                 return Some(Step::blocked(self.world, vec![gate]));
             }

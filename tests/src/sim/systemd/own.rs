@@ -165,6 +165,7 @@ pub(super) fn forget(unit: &mut Unit) {
         main_pid: 0,
         exit_status: 0,
         killed: false,
+        given_up: false,
         restarts: 0,
         job: None,
         effective: None,

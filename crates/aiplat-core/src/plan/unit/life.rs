@@ -9,9 +9,9 @@ use crate::{
     classify::{Diagnosis, End, classify},
     condition::{Reason, Status},
     ledger::{Restart, RestartWindow, UnitRecord},
-    observed::{ActiveState, Incarnation, LoadState, ObservedUnit, Sighting},
+    observed::{ActiveState, Incarnation, ObservedUnit, Sighting},
     plan::{Cause, Gate, Readiness, Step, ended, gate, running},
-    spec::{DependencyCondition, Management, OnExhausted, ProbeSpec, RestartMode, Role, UnitSpec},
+    spec::{DependencyCondition, Management, OnExhausted, ProbeSpec, RestartMode, Role},
     time::human,
 };
 
@@ -22,7 +22,7 @@ pub(super) enum Next {
     /// systemd refuses to start it until its failures are forgotten.
     Forgive(Cause),
     /// Not before `until`.
-    BackOff { until: Timestamp, message: String },
+    BackOff { until: Timestamp, reason: Reason, message: String },
     /// It stays as it is, and this is why.
     Stays { reason: Reason, message: String },
     /// No further attempt.
@@ -46,70 +46,6 @@ const START: Duration = Duration::from_secs(90);
 
 /// SIGHUP, SIGINT, SIGPIPE and SIGTERM: systemd calls it a success when one of them ends a program that it was told to stop.
 const GENTLE: [i32; 4] = [1, 2, 13, 15];
-
-/// Its mask is gone from disk, and systemd has not read that yet: it does not by itself while it has the unit in memory, for it
-/// runs, has failed, or another unit wants it. To take the mask away once more would change nothing.
-pub(in crate::plan) fn waits_for_unmasking(unit: &ObservedUnit) -> bool {
-    let is_masked = unit.file_state.is_empty() || unit.file_state.starts_with("masked");
-    unit.load == LoadState::Masked && !is_masked
-}
-
-/// Why a unit cannot be started at all, with the cure. One that runs already runs on.
-pub(super) fn unusable(spec: &UnitSpec, unit: &ObservedUnit) -> Option<(Reason, String)> {
-    let (reason, message) = unloaded(&spec.unit, spec, unit)?;
-    // Under its own name nothing is wrong with it.
-    if !unit.active.is_alive() || reason == Reason::UnitAlias {
-        return Some((reason, message));
-    }
-    let runs_on = "it runs on, and once it ends it does not come back";
-    Some((reason, format!("{message}; {runs_on}")))
-}
-
-/// Why the unit `name` of the entry `spec` cannot be started.
-pub(super) fn unloaded(name: &str, spec: &UnitSpec, unit: &ObservedUnit) -> Option<(Reason, String)> {
-    let service = &spec.service;
-    let why = if unit.load_error.is_empty() { String::new() } else { format!(" ({})", unit.load_error) };
-    match &unit.load {
-        // What is done under one name is known under the other: two services could have the same unit.
-        LoadState::Loaded if !unit.name.is_empty() && unit.name != name => Some((
-            Reason::UnitAlias,
-            format!("{name} is another name of {}: write `unit: {}` for `{service}`", unit.name, unit.name),
-        )),
-        LoadState::Loaded => None,
-        LoadState::NotFound => Some((
-            Reason::UnitNotFound,
-            format!(
-                "systemd has no unit {name}: install the program that brings it, or correct `unit:` of `{service}`; \
-                 `systemctl list-unit-files` lists those that there are"
-            ),
-        )),
-        LoadState::Masked if spec.management == Management::Full => Some((
-            Reason::UnitMasked,
-            format!(
-                "{name} is masked, which forbids its start: `management: full` has aiplatd take that away, and systemd read \
-                 its files anew where it does not see it by itself"
-            ),
-        )),
-        LoadState::Masked => Some((
-            Reason::UnitMasked,
-            format!(
-                "{name} is masked, which forbids its start: `systemctl unmask {name}` allows it, or `management: full` \
-                 lets aiplatd do so"
-            ),
-        )),
-        LoadState::BadSetting | LoadState::Error => Some((
-            Reason::UnitInvalid,
-            format!(
-                "systemd cannot use the file of {name}{why}: `systemd-analyze verify {name}` shows the line; then \
-                 `systemctl daemon-reload`"
-            ),
-        )),
-        LoadState::Other(word) => Some((
-            Reason::NotObserved,
-            format!("systemd reports the load state `{word}` of {name}, which this version does not know"),
-        )),
-    }
-}
 
 impl Look<'_> {
     /// How its last run ended, in a few words.
@@ -204,12 +140,20 @@ impl Look<'_> {
     /// It does not run, and nothing is done about it.
     fn left_alone(&self, ran: bool) -> Next {
         let name = &self.spec.unit;
-        let cure = format!("`management: observe` leaves it so: `systemctl start {name}` starts it");
+        let left = "`management: observe` leaves it so";
+        let cure = format!("{left}: `systemctl start {name}` starts it");
         let (reason, message) = match (&self.unit.active, ran) {
             (ActiveState::Failed, _) => {
-                let limit = self.unit.result == "start-limit-hit";
-                let reason = if limit { Reason::StartLimitHit } else { Reason::UnitFailed };
-                (reason, format!("it failed with {}{}, and {cure}", self.ending(), self.evidence()))
+                let ending = self.ending();
+                let cure = if self.has_hit_limit() {
+                    format!(
+                        "{left}: `systemctl reset-failed {name}` has systemd forget that, and then `systemctl start {name}` \
+                         starts it"
+                    )
+                } else {
+                    cure
+                };
+                (self.failed_as(), format!("it failed with {ending}{}, and {cure}", self.evidence()))
             }
             (_, true) => {
                 let message = format!("{name} was stopped by somebody else, or has ended by itself; {cure}");
@@ -264,8 +208,7 @@ impl Look<'_> {
     fn after_failure(&self) -> Next {
         let how = self.ending();
         let evidence = self.evidence();
-        let limit = self.unit.result == "start-limit-hit";
-        let reason = if limit { Reason::StartLimitHit } else { Reason::UnitFailed };
+        let reason = self.failed_as();
         if self.spec.restart == RestartMode::No {
             let message = format!(
                 "it failed with {how}{evidence}, and `restart: no` leaves it so: {}",
@@ -290,11 +233,21 @@ impl Look<'_> {
         }
         if let Some(until) = due {
             let wait = human(self.world.now.until(until));
-            let message = format!("it failed with {how}, restart {} in {wait}{evidence}", attempt + 1);
-            return Next::BackOff { until, message };
+            let limit = if self.has_hit_limit() { " (systemd has given up)" } else { "" };
+            let message = format!("it failed with {how}{limit}, restart {} in {wait}{evidence}", attempt + 1);
+            return Next::BackOff { until, reason, message };
         }
         let cause = Cause::Ended { how, attempt };
-        if limit { Next::Forgive(cause) } else { Next::Start(cause) }
+        if self.has_hit_limit() { Next::Forgive(cause) } else { Next::Start(cause) }
+    }
+
+    /// systemd starts it no more by itself, nor for anybody, until its failures are forgotten.
+    fn has_hit_limit(&self) -> bool {
+        self.unit.given_up || self.unit.result == "start-limit-hit"
+    }
+
+    fn failed_as(&self) -> Reason {
+        if self.has_hit_limit() { Reason::StartLimitHit } else { Reason::UnitFailed }
     }
 
     /// A start of ours was to follow its last run, and none has: systemd refuses it for its start limit, and `Result` goes
@@ -346,7 +299,7 @@ impl Look<'_> {
         let (verb, cause) = match self.next() {
             Next::Start(cause) => (UnitVerb::Start, cause),
             Next::Forgive(cause) => (UnitVerb::ResetFailed, cause),
-            Next::BackOff { until, message } => {
+            Next::BackOff { until, reason: _, message } => {
                 return Step::blocked(self.world, vec![Gate::BackOff { until, message }]);
             }
             Next::Stays { reason, message } => return Step::unsatisfied(reason, message),
