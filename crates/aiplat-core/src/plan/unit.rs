@@ -218,9 +218,21 @@ impl Look<'_> {
                 ),
             });
         }
-        let is_up = matches!(self.unit.active, ActiveState::Active | ActiveState::Reloading);
-        (self.is_restart_ordered() && is_up && self.unit.job.is_none())
-            .then(|| self.disrupt(Cause::RestartOrdered))
+        (self.is_restart_ordered() && self.can_be_restarted()).then(|| self.disrupt(Cause::RestartOrdered))
+    }
+
+    /// Whether systemd makes another run of the present one at once. A start that is under way is given up for it: it may never
+    /// come to an end.
+    fn can_be_restarted(&self) -> bool {
+        let job = self.unit.job.as_deref();
+        match &self.unit.active {
+            ActiveState::Active | ActiveState::Reloading => job.is_none(),
+            ActiveState::Activating => self.unit.sub != "auto-restart" && matches!(job, None | Some("start")),
+            ActiveState::Deactivating
+            | ActiveState::Inactive
+            | ActiveState::Failed
+            | ActiveState::Other(_) => false,
+        }
     }
 
     /// A person wants another run than the present one.
