@@ -79,8 +79,8 @@ fn a_unit_that_is_done_at_once_runs_once_and_again_when_it_is_told_to() {
     simulate(async {
         let mut lab = machine("", Unit::default());
         lab.systemd.package(UNIT, Some("[Service]\nType=oneshot\nExecStart=/bin/true\n"));
-        lab.systemd.reload_by_hand();
         lab.systemd.program("/bin/true", Program::Ends(Duration::from_millis(20), 0, ""));
+        lab.systemd.reload_by_hand();
         lab.boot();
         lab.pass(ENOUGH).await;
         becomes(&lab, Word::Stopped).await;
@@ -127,7 +127,6 @@ fn a_stop_by_somebody_else_counts_also_of_what_systemd_is_about_to_restart() {
         let mut lab = machine("", Unit::default());
         let text = "[Service]\nExecStart=/bin/fails\nRestart=always\nRestartSec=30s\n";
         lab.systemd.package(UNIT, Some(text));
-        lab.systemd.reload_by_hand();
         // So soon that nobody sees it active.
         lab.systemd.program("/bin/fails", Program::Ends(Duration::ZERO, 1, "panic: no such host"));
         lab.systemd.reload_by_hand();
@@ -177,6 +176,41 @@ fn what_cannot_be_set_up_is_held_with_its_reason_also_where_systemd_tries_five_t
             );
             lab.pass(Duration::from_secs(600)).await;
             assert_eq!(lab.systemd.calls().len(), 3, "{:?}", lab.systemd.calls());
+        }
+    });
+}
+
+#[test]
+fn what_is_held_is_tried_again_once_its_own_file_is_mended_and_read() {
+    simulate(async {
+        for restart in ["no", "always"] {
+            let text = |program: &str| format!("[Service]\nExecStart={program}\nRestart={restart}\n");
+            let mut lab = machine("", Unit::default());
+            lab.systemd.program("/bin/missing", Program::Ends(Duration::from_millis(5), 203, ""));
+            lab.systemd.package(UNIT, Some(&text("/bin/missing")));
+            lab.systemd.reload_by_hand();
+            lab.boot();
+            lab.pass(ENOUGH).await;
+            becomes(&lab, Word::Held).await;
+            let said = "or /usr/lib/systemd/system/ollama.service is and systemd has read that";
+            assert!(summary(&lab).1.contains(said), "{:?}", summary(&lab));
+            // Another file that is no better is held again, and not tried for ever.
+            lab.systemd.program("/bin/missing too", Program::Ends(Duration::from_millis(5), 203, ""));
+            lab.systemd.package(UNIT, Some(&text("/bin/missing too")));
+            lab.systemd.reload_by_hand();
+            lab.pass(Duration::from_secs(600)).await;
+            becomes(&lab, Word::Held).await;
+            let calls = lab.systemd.calls().len();
+            lab.systemd.package(UNIT, Some(&text("/bin/there")));
+            lab.pass(Duration::from_secs(300)).await;
+            assert_eq!(
+                (summary(&lab).0, lab.systemd.calls().len()),
+                (Word::Held, calls),
+                "nobody has read it"
+            );
+            lab.systemd.reload_by_hand();
+            becomes(&lab, Word::Ready).await;
+            lab.kill();
         }
     });
 }

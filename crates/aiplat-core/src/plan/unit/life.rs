@@ -1,6 +1,6 @@
 //! Whether a unit runs and is well; and if it does not run, why, and what follows.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use super::Look;
 use crate::{
@@ -8,8 +8,8 @@ use crate::{
     action::UnitVerb,
     classify::{Diagnosis, End, classify},
     condition::{Reason, Status},
-    ledger::{Restart, RestartWindow, UnitRecord},
-    observed::{ActiveState, Incarnation, ObservedUnit, Sighting},
+    ledger::{Basis, Restart, RestartWindow, UnitRecord},
+    observed::{ActiveState, FileStamp, Incarnation, ObservedUnit, Sighting},
     plan::{Cause, Gate, Readiness, Step, ended, gate, running},
     spec::{DependencyCondition, Management, OnExhausted, ProbeSpec, RestartMode, Role},
     time::human,
@@ -219,12 +219,16 @@ impl Look<'_> {
         let Attempts { attempt, counted, exhausted, due } = self.attempts();
         let before = self.record().and_then(|record| record.restarts.recent.last());
         if !counted && (exhausted || self.is_hopeless(attempt, before)) {
+            if let Some(what) = self.mended() {
+                return self.tried_again(Cause::Released { how, what });
+            }
             let Diagnosis { class, advice, .. } = self.diagnose();
             let advice = if advice.is_empty() { String::new() } else { format!("; {advice}") };
             let message = format!(
                 "it failed {} times in a row, last with {how}{evidence}{advice}; it is tried again when its entry in the \
-                 file is edited, or with `aiplatctl reset-failed {}`",
+                 file is edited, or {} is and systemd has read that, or with `aiplatctl reset-failed {}`",
                 attempt + 1,
+                self.what_may_be_mended(),
                 self.id.key()
             );
             let known = if class.is_permanent() { class.reason() } else { reason };
@@ -237,8 +241,36 @@ impl Look<'_> {
             let message = format!("it failed with {how}{limit}, restart {} in {wait}{evidence}", attempt + 1);
             return Next::BackOff { until, reason, message };
         }
-        let cause = Cause::Ended { how, attempt };
+        self.tried_again(Cause::Ended { how, attempt })
+    }
+
+    fn tried_again(&self, cause: Cause) -> Next {
         if self.has_hit_limit() { Next::Forgive(cause) } else { Next::Start(cause) }
+    }
+
+    /// Somebody has edited what it is started from since its last failure, and systemd has read that: worth another try.
+    fn mended(&self) -> Option<String> {
+        let change = self.record()?.restarts.basis.change(&self.basis())?;
+        (!self.unit.needs_reload).then_some(change)
+    }
+
+    /// What a start now would be made on, besides the entry, as far as systemd tells.
+    pub(super) fn basis(&self) -> Basis {
+        let ObservedUnit { fragment, fragment_stamp, drop_ins, user, own, .. } = self.service;
+        let name = &self.spec.unit;
+        let others: Vec<&str> =
+            drop_ins.iter().map(String::as_str).filter(|path| *path != own.drop_in_path).collect();
+        let mut files = BTreeMap::from([
+            (format!("the list of drop-ins of {name}"), FileStamp(others.join(" "))),
+            (format!("`User=` of {name}"), FileStamp(user.clone())),
+        ]);
+        files.extend(fragment_stamp.clone().map(|stamp| (fragment.clone(), stamp)));
+        Basis { files, ..Basis::default() }
+    }
+
+    fn what_may_be_mended(&self) -> &str {
+        let fragment = &self.service.fragment;
+        if fragment.is_empty() { "the unit's own file" } else { fragment }
     }
 
     /// systemd starts it no more by itself, nor for anybody, until its failures are forgotten.
