@@ -7,6 +7,7 @@
 mod conditions;
 mod diagnosis;
 mod environment;
+mod exits;
 mod folders;
 mod heirs;
 mod leaving;

@@ -2,7 +2,10 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use super::Look;
+use super::{
+    Look,
+    exits::{set_up, signal_name},
+};
 use crate::{
     Timestamp,
     action::UnitVerb,
@@ -482,36 +485,4 @@ impl Look<'_> {
 pub(super) fn is_starting(look: &Look<'_>) -> bool {
     let facts = running::facts(look.world, look.id, look.unit.invocation.as_ref(), Role::Startup);
     look.spec.probe_for(Role::Startup).is_some() && facts.is_none_or(|facts| facts.healthy.is_none())
-}
-
-/// What systemd itself exits with, in place of the program, when it cannot set up what the unit's file asks for and another
-/// try would not change that: man 5 `systemd.exec`, "Process Exit Codes".
-fn set_up(status: i32) -> Option<&'static str> {
-    match status {
-        200 => Some("its `WorkingDirectory=` is missing"),
-        203 => Some("its program is missing or cannot be run: see `ExecStart=`"),
-        216 => Some("its `Group=` does not exist"),
-        217 => Some("its `User=` does not exist"),
-        226 => Some("its file system view cannot be set up: a path of its sandboxing is missing"),
-        _ => None,
-    }
-}
-
-/// Names of the signals that end programs, on Linux of every architecture that systemd runs on.
-fn signal_name(number: i32) -> String {
-    let name = match number {
-        1 => "SIGHUP",
-        2 => "SIGINT",
-        3 => "SIGQUIT",
-        4 => "SIGILL",
-        6 => "SIGABRT",
-        7 => "SIGBUS",
-        8 => "SIGFPE",
-        9 => "SIGKILL",
-        11 => "SIGSEGV",
-        13 => "SIGPIPE",
-        15 => "SIGTERM",
-        other => return other.to_string(),
-    };
-    name.to_owned()
 }
