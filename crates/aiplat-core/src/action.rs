@@ -451,7 +451,7 @@ impl fmt::Display for Action {
             }
             Self::Disconnect { id, network } => write!(f, "{verb} container {id} from network {network}"),
             Self::HandBack { id } => write!(f, "{verb} container {id} to the engine"),
-            Self::UpdateLimits { id, .. } => write!(f, "{verb} limits of container {id}"),
+            Self::UpdateLimits { id, .. } => write!(f, "{verb} limits and restart policy of container {id}"),
             Self::WriteFile(write) => write!(f, "{verb} file {}", write.spec.path),
             Self::RemoveFile { path, .. } => write!(f, "{verb} file {path}"),
             Self::WriteUnitFiles(files) => f.write_str(&files.touched.describe("drop-in", &files.unit)),

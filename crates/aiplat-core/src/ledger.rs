@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    ResourceId, Timestamp,
+    Kind, ResourceId, Timestamp,
     classify::FailureClass,
     condition::{ConditionType, ErrorClass, Reason, Status},
     fingerprint::{FieldHashes, Fingerprint},
@@ -321,6 +321,13 @@ impl Ledger {
             record.failure = None;
             record.reverts.clear();
         }
+        let units = self.records.iter_mut().filter(|(id, _)| id.kind == Kind::Unit);
+        for (_, record) in units {
+            // Nothing has run on over the boot. Containers are seen to have ended; a unit may run again before anybody looks.
+            for kind in OF_ONE_RUN {
+                record.transitions.remove(&kind);
+            }
+        }
     }
 
     /// After a boot, what ends at a moment of the wall clock ends then still.
@@ -355,6 +362,15 @@ impl Ledger {
         forgiven
     }
 }
+
+/// What of a unit is told of its present run, and of no earlier one.
+const OF_ONE_RUN: [ConditionType; 5] = [
+    ConditionType::Active,
+    ConditionType::Listening,
+    ConditionType::Reachable,
+    ConditionType::Healthy,
+    ConditionType::Ready,
+];
 
 /// Reverts kept in `Record::reverts`: more than make a fight, of several things.
 pub(crate) const REVERTS_KEPT: usize = 32;

@@ -197,7 +197,7 @@ pub(crate) enum Verb {
     Stop(OperateArgs),
     /// Restart services, and wait until they are Ready again; what depends on them with `restart: true` follows
     Restart(OperateArgs),
-    /// Forget failures, back-off and taken-back edits, and try at once
+    /// Forget failures, back-off and taken-back edits, try at once, and wait until what is tried is Ready
     ResetFailed(OperateArgs),
     /// Ask the registry whether tags mean other images now than what runs; changes no container
     Pull(ServicesArgs),

@@ -80,6 +80,9 @@ pub const CLAUSES: &[(&str, Clause)] = &[
     ("a mask is gone from what has failed with a reload", |host| {
         loads::mask_of_what_failed(host).boxed_local()
     }),
+    ("a mask is gone from what others want with a reload", |host| {
+        loads::mask_of_what_is_wanted(host).boxed_local()
+    }),
     ("a unit is enabled and disabled without a reload, and started all the same", |host| {
         loads::enabled(host).boxed_local()
     }),

@@ -144,6 +144,8 @@ fn unit(name: &str, texts: Texts) -> impl Strategy<Value = ObservedUnit> + use<>
             load,
             active,
             sub: sub.to_owned(),
+            // Any of the faults above may be that of a unit that systemd has restarted before.
+            given_up: killed && restarts > 0,
             file_state: file_state.to_owned(),
             layers: layers.unwrap_or_default(),
             files_void_in: (is_unset && killed).then(|| "/etc/systemd/system/x.d/90-other.conf".to_owned()),

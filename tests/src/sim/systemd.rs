@@ -101,6 +101,8 @@ pub struct Inside {
     read: Read,
     /// Somebody on the bus asks systemd not to forget it.
     kept: bool,
+    /// It was enabled when systemd last read its files: a target that is up wants it.
+    is_wanted: bool,
     limit: Limit,
     /// How long systemd waits for its start, and before a restart; that it has done its work when it ends.
     start_timeout: Option<Duration>,
@@ -119,7 +121,10 @@ impl Unit {
     /// What systemd does not forget by itself.
     fn is_in_memory(&self) -> bool {
         let ObservedUnit { active, job, .. } = &self.seen;
-        self.inside.kept || active.is_alive() || *active == ActiveState::Failed || job.is_some()
+        let is_busy = active.is_alive() || *active == ActiveState::Failed || job.is_some();
+        // What was not found is looked for again whenever somebody asks.
+        let is_wanted = self.inside.is_wanted && self.seen.load != LoadState::NotFound;
+        self.inside.kept || is_wanted || is_busy
     }
 }
 
@@ -195,6 +200,7 @@ impl Systemd {
         if unit.seen.file_state.is_empty() {
             unit.seen.file_state = "enabled".to_owned();
         }
+        unit.inside.is_wanted = unit.seen.file_state == "enabled";
         unit.seen.fragment = files::packaged(name);
         unit.seen.own = files::paths(name);
         self.lock().units.insert(name.to_owned(), unit);

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use aiplat_core::{ResourceId, condition::Word};
+use aiplat_core::{
+    ResourceId,
+    condition::{ConditionType, Word},
+};
 use aiplat_tests::{
     lab::{Lab, simulate},
     scene::Restart,
@@ -107,13 +110,22 @@ fn a_unit_is_started_after_a_boot_where_the_machine_does_not_start_it() {
             units::becomes(&lab, Word::Ready).await;
             lab.systemd.by_hand(units::UNIT, |unit| state.clone_into(&mut unit.seen.file_state));
             let before = lab.systemd.calls().len();
+            let ready_since = |lab: &Lab| {
+                let state = lab.shared().lock();
+                let record = state.ledger.get(&ResourceId::unit("ollama")).expect("it is known");
+                record.transitions.get(&ConditionType::Ready).expect("it was ready").wall_ms
+            };
+            let earlier = ready_since(&lab);
             lab.kill();
             lab.systemd.reboot();
             lab.disk.reboot();
+            // It may run again before anybody looks.
+            lab.pass(Duration::from_secs(1)).await;
             lab.boot();
             lab.pass(units::ENOUGH).await;
             units::becomes(&lab, Word::Ready).await;
             assert_eq!(lab.systemd.calls().len() > before, started_by_us, "{:?}", lab.systemd.calls());
+            assert!(ready_since(&lab) > earlier, "nothing has been ready over a boot");
         });
     }
 }

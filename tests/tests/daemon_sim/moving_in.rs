@@ -9,7 +9,7 @@ use aiplat_core::{
     ResourceId,
     condition::{ConditionType, Reason, Status, Word},
     observed::{Instance, InstanceOwner, LoadState},
-    plan,
+    plan::{self, Command},
 };
 use aiplat_tests::{
     build::{service, sketch},
@@ -17,7 +17,7 @@ use aiplat_tests::{
     sim::{human::Foreign, systemd::Unit},
 };
 
-use super::units::{ENOUGH, HOST, UNIT, becomes, booted, condition, file, summary};
+use super::units::{ENOUGH, HOST, UNIT, becomes, booted, condition, file, order, summary};
 
 const LATE: &str = "/etc/systemd/system/ollama.service.d/90-local.conf";
 const EARLY: &str = "/etc/systemd/system/ollama.service.d/10-early.conf";
@@ -358,6 +358,31 @@ fn full_management_takes_the_mask_from_a_unit_that_has_failed() {
             ],
             "systemd does not look at the mask of what has failed before a reload"
         );
+    });
+}
+
+#[test]
+fn full_management_takes_the_mask_from_a_unit_that_was_stopped_and_that_others_keep_in_memory() {
+    simulate(async {
+        let lab = booted("    management: full\n", Unit::default()).await;
+        becomes(&lab, Word::Ready).await;
+        // `systemctl mask --now`. It is enabled: a target wants it, and systemd does not forget it.
+        lab.systemd.mask_by_hand(UNIT);
+        lab.systemd.stop_by_hand(UNIT);
+        becomes(&lab, Word::Stopped).await;
+        assert_eq!(lab.systemd.unit(UNIT).load, LoadState::Loaded);
+        assert_eq!(
+            lab.systemd.calls(),
+            ["start ollama.service", "unmask ollama.service", "reload systemd (daemon-reload)"]
+        );
+        order(&lab, Command::Start);
+        becomes(&lab, Word::Ready).await;
+        order(&lab, Command::Stop);
+        becomes(&lab, Word::Stopped).await;
+        lab.systemd.mask_by_hand(UNIT);
+        lab.pass(ENOUGH).await;
+        assert_eq!(lab.systemd.unit(UNIT).load, LoadState::Loaded, "{:?}", lab.systemd.calls());
+        assert_eq!(lab.systemd.reloads(), 2);
     });
 }
 

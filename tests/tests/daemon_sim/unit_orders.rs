@@ -1,8 +1,11 @@
 //! Orders to units that cannot be carried out, and what is advised instead.
 
+use std::time::Duration;
+
 use aiplat_core::{
     ResourceId,
     condition::{ConditionType, Reason, Status, Word},
+    observed::ActiveState,
     plan::{self, Command},
 };
 use aiplat_tests::{
@@ -60,6 +63,25 @@ fn an_order_to_a_unit_whose_drop_in_is_somebody_elses_is_refused_with_the_cure_a
         lab.systemd.kill(UNIT);
         lab.pass(ENOUGH).await;
         assert_eq!(refused(&lab, Command::Start), None);
+    });
+}
+
+#[test]
+fn a_restart_is_carried_out_at_once_of_a_unit_that_is_being_started() {
+    simulate(async {
+        let slow = Unit { activates_for: Duration::from_secs(3_600), ..Unit::default() };
+        let lab = booted("", slow).await;
+        let run = lab.systemd.unit(UNIT).invocation;
+        assert_eq!(lab.systemd.unit(UNIT).active, ActiveState::Activating);
+        // Its `Type=` is corrected.
+        lab.systemd.by_hand_unseen(UNIT, |unit| unit.activates_for = Duration::ZERO);
+        order(&lab, Command::Restart);
+        lab.pass(Duration::from_secs(2)).await;
+        becomes(&lab, Word::Ready).await;
+        assert_ne!(lab.systemd.unit(UNIT).invocation, run);
+        assert_eq!(lab.systemd.calls(), ["start ollama.service", "restart ollama.service"]);
+        lab.pass(Duration::from_secs(300)).await;
+        assert_eq!(lab.systemd.calls().len(), 2, "once");
     });
 }
 

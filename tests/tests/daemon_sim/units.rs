@@ -311,6 +311,12 @@ fn what_somebody_else_has_stopped_stays_stopped_until_it_is_started() {
         assert_eq!(condition(&lab, ConditionType::Active).1, Reason::StoppedByAdministrator);
         order(&lab, Command::Start);
         becomes(&lab, Word::Ready).await;
+        let said = "start ollama.service: another run was ordered";
+        let events = lab.shared().lock().events.newest(100);
+        assert!(
+            events.iter().any(|event| event.message == said),
+            "it was not aiplatd that stopped it: {events:?}"
+        );
         // Started by somebody else it is as good.
         lab.systemd.stop_by_hand(UNIT);
         lab.pass(ENOUGH).await;

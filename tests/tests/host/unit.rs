@@ -69,7 +69,7 @@ fn under_it_the_holder_of_a_port_is_found_and_a_missing_folder_is_made() {
     });
     host.ok(&["systemctl", "stop", "squatter"]);
     // It would be tried again by itself, later than a test wants to wait.
-    host.ok(&["aiplatctl", "reset-failed", "web"]);
+    host.ok(&["aiplatctl", "reset-failed", "--no-wait", "web"]);
     host.wait_ready();
 
     let mounting = |path: &str| {
@@ -84,7 +84,7 @@ fn under_it_the_holder_of_a_port_is_found_and_a_missing_folder_is_made() {
         said.contains("mkdir -p '/var/lib/other/alone'") && said.contains("ReadWritePaths=/var/lib/other")
     });
     host.ok(&["mkdir", "-p", "/var/lib/other/alone"]);
-    host.ok(&["aiplatctl", "reset-failed", "alone"]);
+    host.ok(&["aiplatctl", "reset-failed", "--no-wait", "alone"]);
     host.wait_ready();
 }
 

@@ -203,12 +203,12 @@ fn a_start_limit_is_forgiven_in_our_own_time_and_a_bad_configuration_is_held_wit
             .replace("ollama serve", &format!("ollama crash CRASH_AFTER=50 'LOG_LINE={line}'"))
             .replace("on-failure", "no"),
     );
-    host.ok(&["aiplatctl", "reset-failed", "ollama"]);
+    host.ok(&["aiplatctl", "reset-failed", "--no-wait", "ollama"]);
     word(&host, Word::Held);
     let message = host.service("ollama").message;
     assert!(message.contains(line), "{message}");
     unit(&host, UNIT);
-    host.ok(&["aiplatctl", "reset-failed", "ollama"]);
+    host.ok(&["aiplatctl", "reset-failed", "--no-wait", "ollama"]);
     host.wait_ready();
 }
 

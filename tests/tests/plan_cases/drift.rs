@@ -118,7 +118,7 @@ fn limits_are_changed_without_a_restart() {
     })]));
     scene.observe();
     assert_snapshot!(ladder(&mut scene, "web"), @r"
-    update limits of container <demo-web> because its limits differ from the file
+    update limits and restart policy of container <demo-web> because its limits differ from the file
     converged
     ");
 }
@@ -131,7 +131,7 @@ fn a_limit_that_is_lifted_takes_a_replacement() {
     scene.edit(&sketch([service("web")]));
     scene.observe();
     assert_snapshot!(ladder(&mut scene, "web"), @r"
-    update limits of container <demo-web> because its limits differ from the file
+    update limits and restart policy of container <demo-web> because its limits differ from the file
     converged
     ");
 }

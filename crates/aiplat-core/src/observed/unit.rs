@@ -92,6 +92,9 @@ pub struct ObservedUnit {
     /// `Result` of the last run: `success`, `exit-code`, `signal`, `core-dump`, `watchdog`, `timeout`, `oom-kill`,
     /// `start-limit-hit`, `resources`, ...
     pub result: String,
+    /// systemd would have restarted it after that, had it not done so too often: its start limit, which `Result` names only
+    /// where the last run itself had no fault.
+    pub given_up: bool,
     /// `MainPID`; 0 when there is none.
     pub main_pid: u32,
     /// `ExecMainStatus`: exit code or signal of the main process's last end.

@@ -112,13 +112,10 @@ pub fn order(
     match command {
         Command::Start => {
             let (alive, run) = present_run(world, id);
-            // A job that has failed for good is tried once more.
-            let restart = if is_failed(world, id) { run.clone() } else { present.restart.clone() };
-            let orders = Orders { stopped: None, restart, ..present };
-            let mut entries = vec![Entry::Orders(orders), Entry::Forget];
-            // Also one that somebody else has stopped.
-            entries.extend(run.filter(|_| id.kind == Kind::Unit && !alive).map(Entry::Stopping));
-            entries
+            // A job that has failed for good is tried once more, and so is a unit that somebody else has stopped.
+            let is_over = is_failed(world, id) || (id.kind == Kind::Unit && !alive);
+            let restart = if is_over { run } else { present.restart.clone() };
+            vec![Entry::Orders(Orders { stopped: None, restart, ..present }), Entry::Forget]
         }
         Command::Stop => vec![Entry::Orders(Orders { stopped: Some(order), restart: None, ..present })],
         Command::Update => match moved::image_now(world, id) {

@@ -7,10 +7,12 @@
 mod conditions;
 mod diagnosis;
 mod environment;
+mod exits;
 mod folders;
 mod heirs;
 mod leaving;
 mod life;
+mod loading;
 mod own;
 mod reach;
 mod record;
@@ -32,7 +34,7 @@ pub use diagnosis::{Diagnosing, add_evidence, diagnosing};
 pub(super) use environment::notes;
 pub use environment::{Variable, variables};
 pub use folders::folders_in_doubt;
-pub(super) use life::waits_for_unmasking;
+pub(super) use loading::waits_for_unmasking;
 pub use reach::{HOST_NAME, ReachCheck, reaches};
 pub(super) use record::entries;
 
@@ -206,7 +208,7 @@ impl Look<'_> {
         let masked = self.parts().into_iter().find(|(_, seen)| seen.load == LoadState::Masked);
         if let Some((name, seen)) = masked.filter(|_| self.spec.management == Management::Full) {
             // systemd does not look at the files of a unit that runs before it is told to.
-            if life::waits_for_unmasking(seen) {
+            if loading::waits_for_unmasking(seen) {
                 let gate = own::unread_gate("seen that it is not masked any more");
                 return Some(Step::blocked(self.world, vec![gate]));
             }
@@ -245,9 +247,21 @@ impl Look<'_> {
                 ),
             });
         }
-        let is_up = matches!(self.unit.active, ActiveState::Active | ActiveState::Reloading);
-        (self.is_restart_ordered() && is_up && self.unit.job.is_none())
-            .then(|| self.disrupt(Cause::RestartOrdered))
+        (self.is_restart_ordered() && self.can_be_restarted()).then(|| self.disrupt(Cause::RestartOrdered))
+    }
+
+    /// Whether systemd makes another run of the present one at once. A start that is under way is given up for it: it may never
+    /// come to an end.
+    fn can_be_restarted(&self) -> bool {
+        let job = self.unit.job.as_deref();
+        match &self.unit.active {
+            ActiveState::Active | ActiveState::Reloading => job.is_none(),
+            ActiveState::Activating => self.unit.sub != "auto-restart" && matches!(job, None | Some("start")),
+            ActiveState::Deactivating
+            | ActiveState::Inactive
+            | ActiveState::Failed
+            | ActiveState::Other(_) => false,
+        }
     }
 
     /// A person wants another run than the present one.

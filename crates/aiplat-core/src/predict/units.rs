@@ -94,6 +94,7 @@ fn queued(
             unit.active = ActiveState::Active;
             unit.sub = "running".to_owned();
             unit.result = "success".to_owned();
+            unit.given_up = false;
             // A timer has no process.
             unit.effective = environment;
             return Some(run);
@@ -102,6 +103,7 @@ fn queued(
         UnitVerb::ResetFailed => {
             unit.active = ActiveState::Inactive;
             unit.result = "success".to_owned();
+            unit.given_up = false;
         }
         // systemd sees it at once where nothing runs, and otherwise when it is told to reload.
         UnitVerb::Unmask if unit.active.is_alive() => unit.file_state = "enabled".to_owned(),

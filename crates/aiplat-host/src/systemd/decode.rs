@@ -13,8 +13,6 @@ const KILLED: [i32; 2] = [2, 3];
 /// Path, arguments, whether its failure is ignored, and of its last run: four times, pid, code, status.
 type Command = (String, Vec<String>, bool, u64, u64, u64, u64, u32, i32, i32);
 
-const START_LIMIT_HIT: &str = "start-limit-hit";
-
 /// All properties of one object. One that is missing, or of another type than ours, reads as its default: a unit that
 /// runs no process has no `MainPID`.
 pub(super) struct Properties(pub(super) BTreeMap<String, OwnedVariant>);
@@ -67,7 +65,7 @@ impl Properties {
     pub(super) fn unit(&self) -> ObservedUnit {
         let since: u64 = self.get("StateChangeTimestamp").unwrap_or_default();
         let (active, result) = (active_state(&self.text("ActiveState")), self.text("Result"));
-        let is_given_up = active == ActiveState::Failed && self.would_restart(&result);
+        let given_up = active == ActiveState::Failed && self.would_restart(&result);
         ObservedUnit {
             name: self.id(),
             load: load_state(&self.text("LoadState")),
@@ -79,7 +77,8 @@ impl Properties {
             drop_ins: self.get("DropInPaths").unwrap_or_default(),
             needs_reload: self.get("NeedDaemonReload").unwrap_or_default(),
             invocation: self.invocation(),
-            result: if is_given_up { START_LIMIT_HIT.to_owned() } else { result },
+            given_up,
+            result,
             main_pid: self.get("MainPID").unwrap_or_default(),
             exit_status: self.get("ExecMainStatus").unwrap_or_default(),
             killed: self.is_killed(),
@@ -289,16 +288,21 @@ mod tests {
                 ("RestartPreventExitStatus", Variant::new(prevented)),
             ])
             .unit()
-            .result
         };
-        assert_eq!(unit("failed", "always", "signal", 5), "start-limit-hit");
-        assert_eq!(unit("failed", "on-abort", "signal", 5), "start-limit-hit");
-        assert_eq!(unit("failed", "always", "start-limit-hit", 5), "start-limit-hit");
-        assert_eq!(unit("failed", "always", "exit-code", 5), "exit-code", "it is not restarted after 23");
-        assert_eq!(unit("failed", "no", "signal", 0), "signal");
-        assert_eq!(unit("failed", "on-watchdog", "signal", 5), "signal");
-        assert_eq!(unit("failed", "always", "signal", 0), "signal", "it was never restarted");
-        assert_eq!(unit("activating", "always", "signal", 5), "signal", "it waits for its restart");
+        let given_up = |active, policy, result, restarts| unit(active, policy, result, restarts).given_up;
+        assert!(given_up("failed", "always", "signal", 5));
+        assert!(given_up("failed", "on-abort", "signal", 5));
+        assert!(given_up("failed", "always", "start-limit-hit", 5));
+        assert!(!given_up("failed", "always", "exit-code", 5), "it is not restarted after 23");
+        assert!(!given_up("failed", "no", "signal", 0));
+        assert!(!given_up("failed", "on-watchdog", "signal", 5));
+        assert!(!given_up("failed", "always", "signal", 0), "it was never restarted");
+        assert!(!given_up("activating", "always", "signal", 5), "it waits for its restart");
+        assert_eq!(
+            unit("failed", "always", "signal", 5).result,
+            "signal",
+            "how its last run ended is not lost"
+        );
     }
 
     #[test]

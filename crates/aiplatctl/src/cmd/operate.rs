@@ -6,7 +6,10 @@ use aiplat_api::{
     client::{Client, ClientError},
     v1::{ServiceStatus, StatusDoc},
 };
-use aiplat_core::{condition::Word, plan::Command};
+use aiplat_core::{
+    condition::{ConditionType, Reason, Word},
+    plan::Command,
+};
 use tokio::time::{Instant, timeout_at};
 
 use super::{
@@ -35,12 +38,15 @@ pub(super) async fn run(globals: &Globals, args: &OperateArgs, command: Command)
         return Ok(Code::Done);
     }
     let given = give(&client, &names, command).await?;
+    let mut awaited = given.clone();
     if command == Command::ResetFailed {
         for name in &given {
             console::line(&reset(name, service(&before, name)))?;
         }
-    } else if !args.no_wait {
-        wait(globals, args, command, &before, &given).await?;
+        awaited.retain(|name| service(&before, name).is_some_and(is_tried));
+    }
+    if !args.no_wait && !awaited.is_empty() {
+        wait(globals, args, command, &before, &awaited).await?;
     }
     Ok(if given.len() < names.len() { Code::Failed } else { Code::Done })
 }
@@ -118,6 +124,23 @@ fn is_moving(doc: &StatusDoc, name: &str) -> bool {
     doc.resources.iter().any(|it| it.id.is_service() && it.id.key() == name && it.moving)
 }
 
+/// Whether there is something to wait for once the failures of a service are forgotten, that was like this before.
+fn is_tried(before: &ServiceStatus) -> bool {
+    match before.status {
+        Word::Held | Word::CrashLoop | Word::BackOff | Word::Starting => true,
+        Word::Suspended
+        | Word::Unknown
+        | Word::Pulling
+        | Word::Pending
+        | Word::NotReady
+        | Word::Degraded
+        | Word::Stopped
+        | Word::Completed
+        | Word::Failed
+        | Word::Ready => false,
+    }
+}
+
 /// What `reset-failed` has come to, of a service that was like this before.
 fn reset(name: &str, before: Option<&ServiceStatus>) -> String {
     match before {
@@ -174,6 +197,8 @@ fn progress(command: Command, before: Option<&ServiceStatus>, now: &ServiceStatu
     let is_other_run = before.is_none_or(|before| before.detail.run != now.detail.run);
     let is_up = matches!(now.status, Word::Ready | Word::Completed | Word::Degraded);
     let is_over = matches!(now.status, Word::Held | Word::Failed | Word::CrashLoop);
+    // A unit that has done its work is not told from one that somebody has stopped; it has run.
+    let has_run = now.status == Word::Stopped && is_other_run && has_ended_by_itself(now);
     let done = match command {
         Command::Stop => now.status == Word::Stopped,
         // The others are given by verbs of their own, which wait for something else.
@@ -182,8 +207,8 @@ fn progress(command: Command, before: Option<&ServiceStatus>, now: &ServiceStatu
         | Command::Update
         | Command::Suspend
         | Command::Resume
-        | Command::Release => is_up,
-        Command::Restart => is_up && is_other_run,
+        | Command::Release => is_up || has_run,
+        Command::Restart => (is_up && is_other_run) || has_run,
     };
     if done {
         Progress::Done
@@ -194,6 +219,11 @@ fn progress(command: Command, before: Option<&ServiceStatus>, now: &ServiceStatu
     } else {
         Progress::Underway
     }
+}
+
+fn has_ended_by_itself(now: &ServiceStatus) -> bool {
+    let mut of_unit = now.conditions.iter().map(|it| &it.condition);
+    of_unit.any(|it| it.kind == ConditionType::Active && it.reason == Reason::StoppedByAdministrator)
 }
 
 fn time_is_up(doc: &StatusDoc, waiting: &[&str], limit: Duration) -> Failure {

@@ -1,10 +1,14 @@
 //! The verbs that change how a service is kept: hands off, updates, the way back; and the graph.
 
-use aiplat_api::v1::{ApplyReply, PruneRequest, PullReply, RevisionInfo, RevisionText, RollbackRequest};
+use std::time::{Duration, Instant};
+
+use aiplat_api::v1::{
+    ApplyReply, PruneRequest, PullReply, RevisionInfo, RevisionText, RollbackRequest, StatusDoc,
+};
 use aiplat_core::condition::{Condition, ConditionType, Reason, Status, Word};
 
 use crate::{
-    support::{docs, server::Server},
+    support::{docs, server::Server, tool::Run},
     verbs::check,
 };
 
@@ -255,7 +259,7 @@ fn what_has_no_image_and_no_engine_is_left_out_of_all_with_a_word() {
 #[test]
 fn reset_failed_says_what_it_has_come_to() {
     let server = Server::new(docs::broken());
-    let held = server.run(&["reset-failed", "litellm", "redis"]);
+    let held = server.run(&["reset-failed", "litellm", "redis", "--no-wait"]);
     let out = ["litellm: what has failed is forgotten", "redis: there is nothing to reset, it is Ready"];
     check(&held, 0, &out, &[]);
     server.change(|doc| {
@@ -265,6 +269,50 @@ fn reset_failed_says_what_it_has_come_to() {
     });
     let stopped = "redis: there is nothing to reset, it is stopped: uid 0 stopped it; `aiplatctl start redis` starts it";
     check(&server.run(&["reset-failed", "redis"]), 0, &[stopped], &[]);
+}
+
+/// Runs `args`, and changes the document once the order of `args` has been given.
+fn after_the_order(server: &Server, args: &[&str], change: impl FnOnce(&mut StatusDoc)) -> Run {
+    let asked = server.state().asked.len();
+    std::thread::scope(|scope| {
+        let run = scope.spawn(|| server.run(args));
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while !server.state().asked[asked..].iter().any(|(what, _)| what.starts_with("POST /v1/services/")) {
+            assert!(Instant::now() < deadline, "no order was given");
+            std::thread::yield_now();
+        }
+        server.change(change);
+        run.join().expect("it has run")
+    })
+}
+
+#[test]
+fn reset_failed_waits_for_what_is_tried_again() {
+    let server = Server::new(docs::broken());
+    let run = after_the_order(&server, &["reset-failed", "litellm", "--timeout", "30s"], |doc| {
+        let it = doc.services.iter_mut().find(|it| it.name == "litellm").expect("it is there");
+        (it.status, it.detail.run) = (Word::Ready, Some("another".to_owned()));
+    });
+    check(&run, 0, &["litellm: what has failed is forgotten", "litellm Ready"], &[]);
+    let server = Server::new(docs::broken());
+    let late = server.run(&["reset-failed", "litellm", "--timeout", "1s"]);
+    check(&late, 3, &["what has failed is forgotten"], &["not within 1s"]);
+}
+
+#[test]
+fn a_start_of_a_unit_that_is_done_at_once_is_done() {
+    let server = Server::new(docs::well());
+    let stopped = |run: &str, doc: &mut StatusDoc| {
+        let it = doc.services.iter_mut().find(|it| it.name == "postgres").expect("it is there");
+        let (kind, reason) = (ConditionType::Active, Reason::StoppedByAdministrator);
+        it.conditions.push(docs::condition(kind, Status::False, reason, "it has ended by itself", 1));
+        (it.status, it.detail.run) = (Word::Stopped, Some(run.to_owned()));
+    };
+    server.change(|doc| stopped("one", doc));
+    let args = ["start", "postgres", "--timeout", "1s"];
+    check(&server.run(&args), 3, &[], &["not within 1s"]);
+    let run = after_the_order(&server, &["start", "postgres", "--timeout", "30s"], |doc| stopped("two", doc));
+    check(&run, 0, &["postgres Stopped"], &[]);
 }
 
 #[test]

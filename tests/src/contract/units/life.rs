@@ -147,9 +147,9 @@ pub(super) async fn stopped_in_between(host: &dyn Host) {
 pub(super) async fn start_limit(host: &dyn Host) {
     let (ask, unit) = packaged(host, "loops", &service(FAILS, "Restart=always\n")).await;
     ask.tell(UnitVerb::Start, &unit).await;
-    let hit =
-        |seen: &ObservedUnit| has_failed(seen) && seen.result == "start-limit-hit" && !seen.tail.is_empty();
+    let hit = |seen: &ObservedUnit| has_failed(seen) && seen.given_up && !seen.tail.is_empty();
     let limit = ask.until(&unit, "the start limit", hit).await;
+    assert_eq!(limit.result, "exit-code", "the fault of its last run is not lost");
     assert_eq!(
         (limit.exit_status, limit.restarts, limit.tail.as_slice()),
         (2, 5, &[LAST_WORDS.to_owned()][..])
@@ -158,12 +158,12 @@ pub(super) async fn start_limit(host: &dyn Host) {
         ask.tell(verb, &unit).await;
         let still = ask.settled(&unit).await;
         assert_eq!((&still.active, &still.invocation), (&ActiveState::Failed, &limit.invocation));
-        assert_eq!(still.result, "start-limit-hit");
+        assert!(still.given_up);
     }
     ask.tell(UnitVerb::ResetFailed, &unit).await;
     let forgiven = ask.look(&unit).await;
     assert_eq!((&forgiven.active, forgiven.result.as_str()), (&ActiveState::Inactive, "success"));
-    assert_eq!(forgiven.restarts, 0);
+    assert_eq!((forgiven.restarts, forgiven.given_up), (0, false));
     host.package(&unit, Some(&service(SERVES, "Restart=always\n")));
     ask.reload().await;
     ask.started(&unit).await;
@@ -194,6 +194,13 @@ pub(super) async fn slow_start(host: &dyn Host) {
     let starting = ask.until(&unit, "being started", |seen| seen.main_pid != 0).await;
     assert_eq!((starting.active, starting.sub.as_str()), (ActiveState::Activating, "start"));
     assert_eq!(starting.job.as_deref(), Some("start"));
+    // A stop is one, whatever it was about to become.
+    let stopped = ask.stopped(&unit).await;
+    assert_eq!((stopped.active, &stopped.invocation), (ActiveState::Inactive, &starting.invocation));
+    assert_eq!((stopped.result.as_str(), stopped.exit_status, stopped.killed), ("success", 15, true));
+    ask.tell(UnitVerb::Start, &unit).await;
+    let again = |seen: &ObservedUnit| seen.main_pid != 0 && seen.invocation != stopped.invocation;
+    let starting = ask.until(&unit, "being started again", again).await;
     let late = ask.until(&unit, "too late", has_failed).await;
     assert_eq!((late.result.as_str(), &late.invocation), ("timeout", &starting.invocation));
     ask.tell(UnitVerb::ResetFailed, &unit).await;

@@ -92,6 +92,25 @@ pub(super) async fn mask_of_what_failed(host: &dyn Host) {
     ask.tell(UnitVerb::ResetFailed, &unit).await;
 }
 
+pub(super) async fn mask_of_what_is_wanted(host: &dyn Host) {
+    let text = service(SERVES, "[Install]\nWantedBy=multi-user.target\n");
+    let (ask, unit) = packaged(host, "masked-wanted", &text).await;
+    ask.tell(UnitVerb::Enable, &unit).await;
+    ask.reload().await;
+    ask.started(&unit).await;
+    host.systemctl(Hand::Mask, &unit);
+    ask.until(&unit, "masked", is_masked).await;
+    ask.stopped(&unit).await;
+    ask.tell(UnitVerb::Unmask, &unit).await;
+    // A target that is up wants it: systemd keeps what it knows of it.
+    let still = ask.look(&unit).await;
+    assert_eq!((&still.load, &still.active), (&LoadState::Masked, &ActiveState::Inactive));
+    assert_eq!(still.file_state, "enabled");
+    ask.reload().await;
+    ask.until(&unit, "unmasked", is_loaded).await;
+    ask.tell(UnitVerb::Disable, &unit).await;
+}
+
 pub(super) async fn enabled(host: &dyn Host) {
     let text = service(SERVES, "[Install]\nWantedBy=multi-user.target\n");
     let (ask, unit) = packaged(host, "boots", &text).await;

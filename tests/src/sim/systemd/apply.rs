@@ -117,7 +117,7 @@ impl Inner {
                 unit.seen.sub = "dead".to_owned();
             }
             unit.seen.result = "success".to_owned();
-            unit.seen.restarts = 0;
+            (unit.seen.restarts, unit.seen.given_up) = (0, false);
             unit.seen.tail.clear();
             unit.inside.limit = Limit::default();
             return Ok(After::Nothing);

@@ -88,7 +88,7 @@ impl Unit {
         seen.active = if is_slow { ActiveState::Activating } else { ActiveState::Active };
         seen.sub = if is_slow { "start" } else { "running" }.to_owned();
         seen.result = "success".to_owned();
-        (seen.exit_status, seen.killed) = (0, false);
+        (seen.exit_status, seen.killed, seen.given_up) = (0, false, false);
         // What it said is in the journal of its last run; this one has said nothing yet.
         seen.tail.clear();
         seen.invocation = Some(Incarnation(format!("{run:032x}")));
@@ -192,7 +192,8 @@ impl Systemd {
         if !unit.inside.limit.allows_one_more() {
             // As systemd: the fault of the last run, if it had one, stays in `Result`.
             let earlier = Some(unit.seen.result.clone());
-            let earlier = earlier.filter(|it| by == By::Job && !matches!(it.as_str(), "" | "success"));
+            let earlier = earlier.filter(|it| !matches!(it.as_str(), "" | "success"));
+            unit.seen.given_up |= by == By::Itself;
             unit.fail(earlier.as_deref().unwrap_or("start-limit-hit"));
             unit.seen.job = None;
             return;

@@ -83,6 +83,7 @@ pub(super) fn read(unit: &mut Unit, name: &str, programs: &BTreeMap<String, Prog
         has_folder: has_drop_in || !unit.others.is_empty(),
     };
     unit.seen.own.loaded = has_drop_in;
+    unit.inside.is_wanted = unit.inside.mask.as_ref().unwrap_or(&unit.seen.file_state) == "enabled";
     if unit.inside.mask.is_some() {
         unit.seen.load = LoadState::Masked;
         unit.seen.file_state = "masked".to_owned();
@@ -164,6 +165,7 @@ pub(super) fn forget(unit: &mut Unit) {
         main_pid: 0,
         exit_status: 0,
         killed: false,
+        given_up: false,
         restarts: 0,
         job: None,
         effective: None,

@@ -125,7 +125,7 @@ impl Look<'_> {
                     life::Next::Forgive(cause) => {
                         (Reason::StartLimitHit, format!("{cause}{}", self.evidence()))
                     }
-                    life::Next::BackOff { message, .. } => (Reason::UnitFailed, message),
+                    life::Next::BackOff { until: _, reason, message } => (reason, message),
                     life::Next::Stays { reason, message } | life::Next::Held { reason, message } => {
                         (reason, message)
                     }

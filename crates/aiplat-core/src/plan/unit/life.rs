@@ -1,17 +1,20 @@
 //! Whether a unit runs and is well; and if it does not run, why, and what follows.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
-use super::Look;
+use super::{
+    Look,
+    exits::{set_up, signal_name},
+};
 use crate::{
     Timestamp,
     action::UnitVerb,
     classify::{Diagnosis, End, classify},
     condition::{Reason, Status},
-    ledger::{Restart, RestartWindow, UnitRecord},
-    observed::{ActiveState, Incarnation, LoadState, ObservedUnit, Sighting},
+    ledger::{Basis, Restart, RestartWindow, UnitRecord},
+    observed::{ActiveState, FileStamp, Incarnation, ObservedUnit, Sighting},
     plan::{Cause, Gate, Readiness, Step, ended, gate, running},
-    spec::{DependencyCondition, Management, OnExhausted, ProbeSpec, RestartMode, Role, UnitSpec},
+    spec::{DependencyCondition, Management, OnExhausted, ProbeSpec, RestartMode, Role},
     time::human,
 };
 
@@ -22,7 +25,7 @@ pub(super) enum Next {
     /// systemd refuses to start it until its failures are forgotten.
     Forgive(Cause),
     /// Not before `until`.
-    BackOff { until: Timestamp, message: String },
+    BackOff { until: Timestamp, reason: Reason, message: String },
     /// It stays as it is, and this is why.
     Stays { reason: Reason, message: String },
     /// No further attempt.
@@ -44,61 +47,8 @@ struct Attempts {
 /// `DefaultTimeoutStartSec` of systemd.
 const START: Duration = Duration::from_secs(90);
 
-/// Its mask is gone from disk, and systemd has not read that yet: it does not by itself while the unit runs, or has failed.
-pub(in crate::plan) fn waits_for_unmasking(unit: &ObservedUnit) -> bool {
-    let is_masked = unit.file_state.is_empty() || unit.file_state.starts_with("masked");
-    let is_kept = unit.active.is_alive() || unit.active == ActiveState::Failed;
-    unit.load == LoadState::Masked && is_kept && !is_masked
-}
-
-/// Why a unit cannot be started at all, with the cure. One that runs already runs on.
-pub(super) fn unusable(spec: &UnitSpec, unit: &ObservedUnit) -> Option<(Reason, String)> {
-    let (reason, message) = unloaded(&spec.unit, &spec.service, unit)?;
-    // Under its own name nothing is wrong with it.
-    if !unit.active.is_alive() || reason == Reason::UnitAlias {
-        return Some((reason, message));
-    }
-    let runs_on = "it runs on, and once it ends it does not come back";
-    Some((reason, format!("{message}; {runs_on}")))
-}
-
-/// Why the unit `name` of the entry `service` cannot be started.
-pub(super) fn unloaded(name: &str, service: &str, unit: &ObservedUnit) -> Option<(Reason, String)> {
-    let why = if unit.load_error.is_empty() { String::new() } else { format!(" ({})", unit.load_error) };
-    match &unit.load {
-        // What is done under one name is known under the other: two services could have the same unit.
-        LoadState::Loaded if !unit.name.is_empty() && unit.name != name => Some((
-            Reason::UnitAlias,
-            format!("{name} is another name of {}: write `unit: {}` for `{service}`", unit.name, unit.name),
-        )),
-        LoadState::Loaded => None,
-        LoadState::NotFound => Some((
-            Reason::UnitNotFound,
-            format!(
-                "systemd has no unit {name}: install the program that brings it, or correct `unit:` of `{service}`; \
-                 `systemctl list-unit-files` lists those that there are"
-            ),
-        )),
-        LoadState::Masked => Some((
-            Reason::UnitMasked,
-            format!(
-                "{name} is masked, which forbids its start: `systemctl unmask {name}` allows it, or `management: full` \
-                 lets aiplatd do so"
-            ),
-        )),
-        LoadState::BadSetting | LoadState::Error => Some((
-            Reason::UnitInvalid,
-            format!(
-                "systemd cannot use the file of {name}{why}: `systemd-analyze verify {name}` shows the line; then \
-                 `systemctl daemon-reload`"
-            ),
-        )),
-        LoadState::Other(word) => Some((
-            Reason::NotObserved,
-            format!("systemd reports the load state `{word}` of {name}, which this version does not know"),
-        )),
-    }
-}
+/// SIGHUP, SIGINT, SIGPIPE and SIGTERM: systemd calls it a success when one of them ends a program that it was told to stop.
+const GENTLE: [i32; 4] = [1, 2, 13, 15];
 
 impl Look<'_> {
     /// How its last run ended, in a few words.
@@ -177,7 +127,7 @@ impl Look<'_> {
             | ActiveState::Deactivating
             | ActiveState::Other(_) => {
                 let was_active = run.is_some() && run == remembered.active.as_ref();
-                self.after_stop(was_active || self.has_run_for_us())
+                self.after_stop(was_active || self.has_run_its_course(forgotten))
             }
         }
     }
@@ -193,12 +143,20 @@ impl Look<'_> {
     /// It does not run, and nothing is done about it.
     fn left_alone(&self, ran: bool) -> Next {
         let name = &self.spec.unit;
-        let cure = format!("`management: observe` leaves it so: `systemctl start {name}` starts it");
+        let left = "`management: observe` leaves it so";
+        let cure = format!("{left}: `systemctl start {name}` starts it");
         let (reason, message) = match (&self.unit.active, ran) {
             (ActiveState::Failed, _) => {
-                let limit = self.unit.result == "start-limit-hit";
-                let reason = if limit { Reason::StartLimitHit } else { Reason::UnitFailed };
-                (reason, format!("it failed with {}{}, and {cure}", self.ending(), self.evidence()))
+                let ending = self.ending();
+                let cure = if self.has_hit_limit() {
+                    format!(
+                        "{left}: `systemctl reset-failed {name}` has systemd forget that, and then `systemctl start {name}` \
+                         starts it"
+                    )
+                } else {
+                    cure
+                };
+                (self.failed_as(), format!("it failed with {ending}{}, and {cure}", self.evidence()))
             }
             (_, true) => {
                 let message = format!("{name} was stopped by somebody else, or has ended by itself; {cure}");
@@ -216,13 +174,25 @@ impl Look<'_> {
         Next::Stays { reason, message }
     }
 
-    /// Its last run is one that a start of ours has led to. Whoever is done at once is never seen active.
-    fn has_run_for_us(&self) -> bool {
+    /// Its last run began after aiplatd had started it, or had seen it run, and is over for good, though nobody may have seen it
+    /// active: it was done at once, or was stopped while it was being started.
+    fn has_run_its_course(&self, active: Option<&Incarnation>) -> bool {
         let UnitRecord { applied, replacing, .. } = self.remembered();
         let run = &self.unit.invocation;
-        // `systemctl reset-failed` lets a failed run count as a success, and its exit status stand.
-        let is_done = self.unit.result == "success" && self.unit.exit_status == 0 && !self.unit.killed;
-        applied.is_some() && run.is_some() && replacing != *run && is_done
+        let is_known = applied.is_some() || active.is_some();
+        is_known && run.is_some() && replacing != *run && self.has_ended_for_good()
+    }
+
+    /// Of one that is inactive: it has done its work, or somebody has stopped it. `systemctl reset-failed` lets a failed run count
+    /// as a success as well, and its exit status stand.
+    fn has_ended_for_good(&self) -> bool {
+        let ObservedUnit { result, exit_status, killed, .. } = self.unit;
+        match (result.as_str(), killed) {
+            ("success" | "", true) => GENTLE.contains(exit_status),
+            ("success" | "", false) => *exit_status == 0,
+            // What has a fault and has not failed was stopped while systemd waited with its restart.
+            (_, _) => true,
+        }
     }
 
     /// It is inactive, and nothing went wrong: it has not been started since the machine was, or somebody has stopped it.
@@ -241,8 +211,7 @@ impl Look<'_> {
     fn after_failure(&self) -> Next {
         let how = self.ending();
         let evidence = self.evidence();
-        let limit = self.unit.result == "start-limit-hit";
-        let reason = if limit { Reason::StartLimitHit } else { Reason::UnitFailed };
+        let reason = self.failed_as();
         if self.spec.restart == RestartMode::No {
             let message = format!(
                 "it failed with {how}{evidence}, and `restart: no` leaves it so: {}",
@@ -253,12 +222,16 @@ impl Look<'_> {
         let Attempts { attempt, counted, exhausted, due } = self.attempts();
         let before = self.record().and_then(|record| record.restarts.recent.last());
         if !counted && (exhausted || self.is_hopeless(attempt, before)) {
+            if let Some(what) = self.mended() {
+                return self.tried_again(Cause::Released { how, what });
+            }
             let Diagnosis { class, advice, .. } = self.diagnose();
             let advice = if advice.is_empty() { String::new() } else { format!("; {advice}") };
             let message = format!(
                 "it failed {} times in a row, last with {how}{evidence}{advice}; it is tried again when its entry in the \
-                 file is edited, or with `aiplatctl reset-failed {}`",
+                 file is edited, or {} is and systemd has read that, or with `aiplatctl reset-failed {}`",
                 attempt + 1,
+                self.what_may_be_mended(),
                 self.id.key()
             );
             let known = if class.is_permanent() { class.reason() } else { reason };
@@ -267,11 +240,49 @@ impl Look<'_> {
         }
         if let Some(until) = due {
             let wait = human(self.world.now.until(until));
-            let message = format!("it failed with {how}, restart {} in {wait}{evidence}", attempt + 1);
-            return Next::BackOff { until, message };
+            let limit = if self.has_hit_limit() { " (systemd has given up)" } else { "" };
+            let message = format!("it failed with {how}{limit}, restart {} in {wait}{evidence}", attempt + 1);
+            return Next::BackOff { until, reason, message };
         }
-        let cause = Cause::Ended { how, attempt };
-        if limit { Next::Forgive(cause) } else { Next::Start(cause) }
+        self.tried_again(Cause::Ended { how, attempt })
+    }
+
+    fn tried_again(&self, cause: Cause) -> Next {
+        if self.has_hit_limit() { Next::Forgive(cause) } else { Next::Start(cause) }
+    }
+
+    /// Somebody has edited what it is started from since its last failure, and systemd has read that: worth another try.
+    fn mended(&self) -> Option<String> {
+        let change = self.record()?.restarts.basis.change(&self.basis())?;
+        (!self.unit.needs_reload).then_some(change)
+    }
+
+    /// What a start now would be made on, besides the entry, as far as systemd tells.
+    pub(super) fn basis(&self) -> Basis {
+        let ObservedUnit { fragment, fragment_stamp, drop_ins, user, own, .. } = self.service;
+        let name = &self.spec.unit;
+        let others: Vec<&str> =
+            drop_ins.iter().map(String::as_str).filter(|path| *path != own.drop_in_path).collect();
+        let mut files = BTreeMap::from([
+            (format!("the list of drop-ins of {name}"), FileStamp(others.join(" "))),
+            (format!("`User=` of {name}"), FileStamp(user.clone())),
+        ]);
+        files.extend(fragment_stamp.clone().map(|stamp| (fragment.clone(), stamp)));
+        Basis { files, ..Basis::default() }
+    }
+
+    fn what_may_be_mended(&self) -> &str {
+        let fragment = &self.service.fragment;
+        if fragment.is_empty() { "the unit's own file" } else { fragment }
+    }
+
+    /// systemd starts it no more by itself, nor for anybody, until its failures are forgotten.
+    fn has_hit_limit(&self) -> bool {
+        self.unit.given_up || self.unit.result == "start-limit-hit"
+    }
+
+    fn failed_as(&self) -> Reason {
+        if self.has_hit_limit() { Reason::StartLimitHit } else { Reason::UnitFailed }
     }
 
     /// A start of ours was to follow its last run, and none has: systemd refuses it for its start limit, and `Result` goes
@@ -323,7 +334,7 @@ impl Look<'_> {
         let (verb, cause) = match self.next() {
             Next::Start(cause) => (UnitVerb::Start, cause),
             Next::Forgive(cause) => (UnitVerb::ResetFailed, cause),
-            Next::BackOff { until, message } => {
+            Next::BackOff { until, reason: _, message } => {
                 return Step::blocked(self.world, vec![Gate::BackOff { until, message }]);
             }
             Next::Stays { reason, message } => return Step::unsatisfied(reason, message),
@@ -474,36 +485,4 @@ impl Look<'_> {
 pub(super) fn is_starting(look: &Look<'_>) -> bool {
     let facts = running::facts(look.world, look.id, look.unit.invocation.as_ref(), Role::Startup);
     look.spec.probe_for(Role::Startup).is_some() && facts.is_none_or(|facts| facts.healthy.is_none())
-}
-
-/// What systemd itself exits with, in place of the program, when it cannot set up what the unit's file asks for and another
-/// try would not change that: man 5 `systemd.exec`, "Process Exit Codes".
-fn set_up(status: i32) -> Option<&'static str> {
-    match status {
-        200 => Some("its `WorkingDirectory=` is missing"),
-        203 => Some("its program is missing or cannot be run: see `ExecStart=`"),
-        216 => Some("its `Group=` does not exist"),
-        217 => Some("its `User=` does not exist"),
-        226 => Some("its file system view cannot be set up: a path of its sandboxing is missing"),
-        _ => None,
-    }
-}
-
-/// Names of the signals that end programs, on Linux of every architecture that systemd runs on.
-fn signal_name(number: i32) -> String {
-    let name = match number {
-        1 => "SIGHUP",
-        2 => "SIGINT",
-        3 => "SIGQUIT",
-        4 => "SIGILL",
-        6 => "SIGABRT",
-        7 => "SIGBUS",
-        8 => "SIGFPE",
-        9 => "SIGKILL",
-        11 => "SIGSEGV",
-        13 => "SIGPIPE",
-        15 => "SIGTERM",
-        other => return other.to_string(),
-    };
-    name.to_owned()
 }

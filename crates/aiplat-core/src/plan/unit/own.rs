@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Look, heirs, life};
+use super::{Look, heirs, loading};
 use crate::{
     action::{Action, UnitFile, UnitVerb},
     condition::Reason,
@@ -18,12 +18,12 @@ impl Look<'_> {
     /// Why it cannot be started at all, with the cure.
     pub(super) fn trouble(&self) -> Option<(Reason, String)> {
         if self.spec.own.is_none() {
-            return self.foreign_drop_in().or_else(|| life::unusable(self.spec, self.unit));
+            return self.foreign_drop_in().or_else(|| loading::unusable(self.spec, self.unit));
         }
         let wanted = self.spec.unit_files(&self.service.own.environment_path);
         let masked = self.parts().into_iter().find(|(_, seen)| seen.load == LoadState::Masked);
         if let Some((name, seen)) = masked {
-            return life::unloaded(name, &self.spec.service, seen);
+            return loading::unloaded(name, self.spec, seen);
         }
         if let Some(path) = wanted.iter().find_map(|(name, text)| self.holder(name, text)) {
             return Some((Reason::NameTaken, self.name_taken(path)));
@@ -77,7 +77,7 @@ impl Look<'_> {
                 | LoadState::Error
                 | LoadState::Other(_),
                 _,
-            ) => life::unloaded(name, &self.spec.service, seen),
+            ) => loading::unloaded(name, self.spec, seen),
         }
     }
 

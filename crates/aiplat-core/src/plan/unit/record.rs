@@ -6,7 +6,7 @@ use crate::{
     action::{Action, UnitFiles, UnitVerb},
     classify::FailureClass,
     fingerprint,
-    ledger::{Basis, Restart, UnitRecord},
+    ledger::{Restart, UnitRecord},
     observed::ActiveState,
     plan::{Cause, Entry, Planned, Step, World, fight, record, systemd},
 };
@@ -106,7 +106,7 @@ impl Look<'_> {
             | UnitVerb::Enable
             | UnitVerb::Disable => {}
         }
-        let counted = if let Cause::Ended { how, .. } = cause {
+        let counted = if let Cause::Ended { how, .. } | Cause::Released { how, .. } = cause {
             Some((how.clone(), self.diagnose().class))
         } else if let Cause::Unresponsive { why, .. } = cause {
             Some((format!("no answer ({why})"), FailureClass::Unresponsive))
@@ -119,7 +119,7 @@ impl Look<'_> {
         if let Some((ending, class)) = counted.filter(|_| !known) {
             let restart =
                 Restart { of: run.clone(), at: self.world.now, ran: self.run_length(), ending, class };
-            entries.push(Entry::Restart { restart, fingerprint: self.print(), basis: Basis::default() });
+            entries.push(Entry::Restart { restart, fingerprint: self.print(), basis: self.basis() });
         }
         if matches!(verb, UnitVerb::Stop | UnitVerb::Restart | UnitVerb::ResetFailed) {
             entries.extend(run.map(Entry::Stopping));
