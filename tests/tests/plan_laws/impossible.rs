@@ -42,7 +42,7 @@ fn worlds() -> impl Strategy<Value = (Sketch, (ObservedState, Ledger))> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 1_500, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(crate::laws(1_500, 4_000))]
 
     #[test]
     fn every_world_gives_the_same_harmless_step_twice((sketch, (observed, ledger)) in worlds(), now in 0_u64..9_000) {
@@ -69,7 +69,7 @@ proptest! {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 300, max_shrink_iters: 40, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(crate::laws(300, 40))]
 
     #[test]
     fn every_preview_ends((sketch, (observed, ledger)) in worlds()) {

@@ -80,7 +80,7 @@ pub(crate) fn waiting_for(sketch: &Sketch, mut stuck: BTreeSet<String>) -> BTree
 const FOREIGN: &str = "[Service]\nExecStart=/bin/other\n";
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 48, max_shrink_iters: 4_000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(crate::laws(48, 4_000))]
 
     #[test]
     fn a_file_of_somebody_elses_in_the_way_of_a_unit_is_left_alone_and_the_rest_converges(

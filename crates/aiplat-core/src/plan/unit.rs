@@ -254,6 +254,10 @@ impl Look<'_> {
     /// come to an end.
     fn can_be_restarted(&self) -> bool {
         let job = self.unit.job.as_deref();
+        // One that systemd cannot read is ended by a restart, and nothing follows: its file is mended first, if it is ours.
+        if self.unit.load != LoadState::Loaded {
+            return false;
+        }
         match &self.unit.active {
             ActiveState::Active | ActiveState::Reloading => job.is_none(),
             ActiveState::Activating => self.unit.sub != "auto-restart" && matches!(job, None | Some("start")),
