@@ -219,7 +219,9 @@ fn harmless_verb(
             };
             prop_assert!(!is_stopped(world, id), "{id} was ordered stopped");
             prop_assert!(seen.load == LoadState::Loaded, "{verb:?} of what is {:?}", seen.load);
-            prop_assert!(seen.job.is_none(), "{verb:?} beside a job");
+            // A start that is under way is given up for a restart that somebody has ordered: it may never end.
+            let gives_up = verb == UnitVerb::Restart && seen.job.as_deref() == Some("start");
+            prop_assert!(seen.job.is_none() || gives_up, "{verb:?} beside a job");
             // What does not answer is restarted whatever the others do, once it is not to blame on them.
             if verb == UnitVerb::Start {
                 let required = spec.dependencies.iter().filter(|(_, edge)| edge.required);

@@ -130,7 +130,9 @@ impl Look<'_> {
         if self.spec.management == Management::Observe {
             return self.only_observed();
         }
-        if let Some(step) = self.ordered().or_else(|| self.files()).or_else(|| self.enable()) {
+        // A restart takes the environment that is written: one run for both.
+        let set_up = || self.files().or_else(|| self.enable());
+        if let Some(step) = self.kept_stopped().or_else(set_up).or_else(|| self.restart_ordered()) {
             return step;
         }
         if let Some(step) = self.activating() {
@@ -230,23 +232,22 @@ impl Look<'_> {
     }
 
     /// What a person has ordered comes before what the file says of running.
-    fn ordered(&self) -> Option<Step> {
-        let orders = &self.record()?.orders;
-        if let Some(order) = &orders.stopped {
-            // Its timer first, and what that has started after it.
-            let alive = self.parts().into_iter().find(|(_, seen)| seen.active.is_alive());
-            return Some(match alive {
-                Some((_, seen)) if seen.active == ActiveState::Deactivating => Step::progressing(),
-                Some((name, _)) => Step::act(
-                    Action::Unit { unit: name.to_owned(), verb: UnitVerb::Stop },
-                    Cause::StopOrdered,
-                ),
-                None => Step::unsatisfied(
-                    Reason::StoppedByHand,
-                    running::stopped_by_hand(self.world, self.id, order),
-                ),
-            });
-        }
+    fn kept_stopped(&self) -> Option<Step> {
+        let order = self.record()?.orders.stopped.as_ref()?;
+        // Its timer first, and what that has started after it.
+        let alive = self.parts().into_iter().find(|(_, seen)| seen.active.is_alive());
+        Some(match alive {
+            Some((_, seen)) if seen.active == ActiveState::Deactivating => Step::progressing(),
+            Some((name, _)) => {
+                Step::act(Action::Unit { unit: name.to_owned(), verb: UnitVerb::Stop }, Cause::StopOrdered)
+            }
+            None => {
+                Step::unsatisfied(Reason::StoppedByHand, running::stopped_by_hand(self.world, self.id, order))
+            }
+        })
+    }
+
+    fn restart_ordered(&self) -> Option<Step> {
         (self.is_restart_ordered() && self.can_be_restarted()).then(|| self.disrupt(Cause::RestartOrdered))
     }
 
