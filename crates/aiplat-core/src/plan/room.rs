@@ -41,11 +41,8 @@ impl std::fmt::Display for Short<'_> {
         let verb = if *grade == Grade::Full { "is full" } else { "is short of room" };
         write!(f, "the file system {mount} ({kind} on {source}) {verb}: ")?;
         if scarce_inodes {
-            write!(
-                f,
-                "{} of {} inodes are free, so that it can hold no more files",
-                room.inodes_free, room.inodes
-            )
+            // However much room there is in bytes: each file takes one.
+            write!(f, "{} of {} inodes are free", room.inodes_free, room.inodes)
         } else {
             write!(f, "{} of {} are free", bytes(room.free), bytes(room.total))
         }
