@@ -1,6 +1,7 @@
 //! Platforms in a few words: `sketch([service("db").probe(), service("web").after("db", healthy())])`.
 
 mod debug;
+mod gpus;
 mod units;
 
 use std::{collections::BTreeMap, net::IpAddr, time::Duration};
@@ -9,12 +10,15 @@ use aiplat_core::{
     ResourceId, Timestamp,
     spec::{
         Attachment, ContainerLive, ContainerPolicy, ContainerRuntime, ContainerSpec, Content, Dependency,
-        DependencyCondition, FailureAction, FileSpec, HostSpec, ImageSpec, InstanceId, Limits, Mount,
-        MountOptions, MountSource, NetworkSpec, OnChange, Platform, PortBinding, ProbeKind, ProbeSpec,
-        Protocol, PullPolicy, Removals, RestartMode, Settings, UpdateOrder, UpdatePolicy, Via, VolumeSpec,
+        DependencyCondition, FailureAction, FileSpec, GpuRequest, HostSpec, ImageSpec, InstanceId, Limits,
+        Mount, MountOptions, MountSource, NetworkSpec, OnChange, Options, Platform, PortBinding, ProbeKind,
+        ProbeSpec, Protocol, PullPolicy, Removals, RestartMode, Settings, UpdateOrder, UpdatePolicy, Via,
+        VolumeSpec,
     },
 };
 
+pub(crate) use gpus::yaml as gpus_yaml;
+pub use gpus::{all_gpus, gpus, gpus_named};
 pub use units::{RUN, UnitService, unit};
 
 use crate::sim::App;
@@ -93,6 +97,8 @@ pub struct Service {
     pub on_failure: Option<FailureAction>,
     /// `deploy.update_config.order: start-first`.
     pub start_first: bool,
+    /// `gpus`.
+    pub gpus: Vec<GpuRequest>,
     /// How its program behaves.
     pub app: App,
 }
@@ -138,6 +144,7 @@ pub fn service(name: &str) -> Service {
         grace: Duration::from_secs(10),
         on_failure: None,
         start_first: false,
+        gpus: Vec::new(),
         app: App::default(),
     }
 }
@@ -255,6 +262,13 @@ impl Service {
         self
     }
 
+    /// Asks for GPUs: see [`gpus`].
+    #[must_use]
+    pub fn gpu(mut self, request: GpuRequest) -> Self {
+        self.gpus.push(request);
+        self
+    }
+
     /// Its program behaves so.
     #[must_use]
     pub fn app(mut self, app: App) -> Self {
@@ -298,6 +312,7 @@ impl Service {
             grace,
             on_failure,
             start_first,
+            gpus,
             app: _,
         } = self;
         let volume = |(key, target): &(String, String)| Mount {
@@ -349,6 +364,7 @@ impl Service {
                 ports: ports.iter().map(|port| binding(*port)).collect(),
                 mounts,
                 engine_health_off: probe.is_some() || startup.is_some() || liveness.is_some(),
+                options: Options { hardware: gpus::hardware(gpus), ..Options::default() },
                 ..ContainerRuntime::default()
             },
             live: ContainerLive { networks: networks.iter().map(attach).collect(), limits: limits.clone() },
@@ -365,6 +381,7 @@ impl Service {
                     order: if *start_first { UpdateOrder::StartFirst } else { UpdateOrder::StopFirst },
                     ..UpdatePolicy::default()
                 },
+                gpus: gpus.clone(),
             },
         }
     }

@@ -87,6 +87,8 @@ enum ConditionType {
     StorageReady,
     /// The host ports are free, or ours.
     PortsFree,
+    /// It has the GPUs that it asks for; said only of a service that asks for some.
+    GPUAllocated,
     /// What it depends on is ready.
     DependenciesReady,
     /// Its process runs, or has done its work.
@@ -145,6 +147,7 @@ impl ConditionType {
             | Self::ConfigRendered
             | Self::StorageReady
             | Self::PortsFree
+            | Self::GPUAllocated
             | Self::DependenciesReady
             | Self::Started
             | Self::Healthy
@@ -366,6 +369,18 @@ reasons! {
     GPUHung,
     /// The driver answers with an error.
     GPUUnknown,
+    /// No GPU of this machine is as the service asks.
+    GPUMissing,
+    /// The GPU that the service has is not in this machine any more.
+    GPUGone,
+    /// The driver asks for a reset of the GPU, or for a restart of the machine.
+    GPUUnhealthy,
+    /// Too little of the GPU's memory is left.
+    GPUMemoryTaken,
+    /// The engine cannot hand out GPUs: NVIDIA's container toolkit is missing, or not set up.
+    GPURuntimeMissing,
+    /// The specification of the Container Device Interface was made for another driver, or cannot be read.
+    CDISpecStale,
     /// A mistake of ours; please report it.
     InternalError,
     /// The file in force is the one on disk.

@@ -19,8 +19,8 @@ use serde::{Deserialize, Serialize};
 pub use diagnosis::{UnitDiagnosis, UnitEvidence};
 pub use file::ObservedFile;
 pub use gpu::{
-    Driver, GpuEvent, GpuEventKind, GpuFacts, GpuId, GpuMemory, GpuProcess, Mismatch, ObservedGpu, Recovery,
-    Vendor,
+    Driver, Given, GivenGpus, GpuEvent, GpuEventKind, GpuFacts, GpuId, GpuMemory, GpuProcess, Mismatch,
+    ObservedGpu, Recovery, Sight, Sighted, Vendor,
 };
 pub use host::{
     CdiSpec, Cpu, EngineSettings, FileSystem, Firewall, HostFacts, Memory, NvidiaTools, Room, Route,
@@ -108,6 +108,8 @@ pub struct ObservedState {
     pub listening: BTreeMap<ResourceId, Listening>,
     /// Whether a unit, the first, was reached from inside a container, the second. Absent: not tried.
     pub reached: BTreeMap<(ResourceId, ResourceId), Reached>,
+    /// Whether a container reaches the GPUs that it was given, by service. Absent: not looked.
+    pub sights: BTreeMap<ResourceId, Sighted>,
     /// What was found out when a unit last failed, or lost a stage of its readiness.
     pub diagnoses: BTreeMap<ResourceId, UnitDiagnosis>,
 }
@@ -209,6 +211,8 @@ pub struct Ownership {
     pub fingerprint: Option<Fingerprint>,
     /// `io.aiplat.depends-on`: container resources, for a removal in reverse order.
     pub depends_on: Vec<ResourceId>,
+    /// `io.aiplat.gpus`: what it was given when it was made; absent where it asked for none.
+    pub gpus: Option<GivenGpus>,
 }
 
 /// Which Compose project made an object.

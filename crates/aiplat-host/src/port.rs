@@ -15,7 +15,7 @@ use aiplat_core::{
     observed::{
         ContainerId, EngineSettings, FileStamp, FolderFacts, GpuEvent, GpuFacts, HeldPort, HostFacts,
         Instance, Listener, Listing, Observed, ObservedContainer, ObservedFile, ObservedUnit, PullProgress,
-        Reach, UnitEvidence,
+        Reach, Sight, UnitEvidence,
     },
     spec::{InstanceId, ProbeKind, Protocol},
 };
@@ -172,6 +172,9 @@ pub trait Backend: Send + Sync + 'static {
         port: u16,
         timeout: Duration,
     ) -> BoxFuture<'a, Reach>;
+
+    /// Whether a running container reaches the GPUs that it was given: NVIDIA's library is asked inside it.
+    fn sight<'a>(&'a self, container: &'a ContainerId, timeout: Duration) -> BoxFuture<'a, Sight>;
 
     /// A container's log.
     fn logs<'a>(

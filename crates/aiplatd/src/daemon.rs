@@ -22,6 +22,7 @@ use crate::{
     server,
     shared::Shared,
     shutdown::stop_services,
+    sight,
     spec::{self, Intent},
     status, status_file, surroundings,
 };
@@ -164,6 +165,7 @@ impl Daemon {
         tasks.spawn(hints::follow_units(Arc::clone(&shared)));
         tasks.spawn(surroundings::follow_instances(Arc::clone(&shared)));
         tasks.spawn(machine::follow(Arc::clone(&shared)));
+        tasks.spawn(sight::follow(Arc::clone(&shared)));
         let files = Arc::clone(&shared);
         tasks.spawn(async move { files.follow_files().await });
         let unit_files = Arc::clone(&shared);

@@ -13,6 +13,7 @@ use aiplat_core::{
 use futures_util::StreamExt;
 
 use crate::{
+    inventory,
     shared::Shared,
     spec::{self, Intent},
 };
@@ -24,6 +25,8 @@ const ENGINE_PATIENCE: Duration = Duration::from_secs(2);
 /// A GPU that sleeps takes seconds to wake up, and a driver that hangs says so by itself after half a minute: neither keeps the
 /// rest from being looked at.
 const GPU_PATIENCE: Duration = Duration::from_secs(5);
+/// Who has begun with a GPU, or ended, has taken its memory or given it back so soon.
+const SETTLED: Duration = Duration::from_secs(1);
 /// The engine's settings change only with a restart of it: they are asked for again after so many looks.
 const ASK_ENGINE_AT: u32 = 20;
 
@@ -37,6 +40,8 @@ pub(crate) async fn follow(shared: Arc<Shared>) {
         tokio::select! {
             // Cancel-safe: a sleep that is begun anew.
             () = tokio::time::sleep(EVERY) => {}
+            // Cancel-safe: a permit that is not taken stays.
+            () = shared.gpus_used.notified() => tokio::time::sleep(SETTLED).await,
             // Cancel-safe: an event that is not taken stays in the stream.
             Some(event) = told.next() => shared.note_gpu_event(&event),
         }
@@ -60,21 +65,27 @@ impl Shared {
         let paths = self.places();
         let gpus = tokio::time::timeout(GPU_PATIENCE, self.gpus.observe());
         let (facts, gpus) = tokio::join!(self.machine.facts(paths), gpus);
-        let judgement = {
+        let (judgement, inventory) = {
             let mut state = self.lock();
             let before = self.said(&state);
+            let gpus_before = state.observed.gpus.clone();
             state.observed.machine.take_in(facts);
             if let Ok(gpus) = gpus {
                 state.observed.gpus.take_in(gpus);
             }
+            let inventory = inventory::take(&mut state, self.now(), self.clock.wall_ms());
             let known = state.ledger.get(&ResourceId::local()).and_then(|record| record.judged.capacity);
             let capacity = plan::capacity(&state.observed, known);
             let judgement = state.ledger.entry(&ResourceId::local()).judged.take(capacity);
-            if before == self.said(&state) && judgement == Judgement::Same {
+            let is_same = before == self.said(&state) && gpus_before == state.observed.gpus && !inventory;
+            if is_same && judgement == Judgement::Same {
                 return;
             }
-            judgement
+            (judgement, inventory)
         };
+        if inventory {
+            self.commit(&[ResourceId::local()]).await;
+        }
         self.judge(judgement).await;
         // Who waits for room, and what says how much there is.
         let due: BTreeSet<ResourceId> = {

@@ -106,6 +106,10 @@ impl Passes {
         };
         if changed || !wake.is_empty() {
             self.shared.changed();
+            let spec = state.desired.as_deref().and_then(|desired| desired.service(id));
+            if spec.is_some_and(|spec| !spec.gpus().is_empty()) {
+                self.shared.gpus_used.notify_one();
+            }
         }
         wake
     }

@@ -20,7 +20,7 @@ use aiplat_core::{
 };
 use aiplat_host::{Backend, FileHost, Gpus, HostError, HostErrorKind, Machine, Progress, Units};
 use aiplat_runtime::Handle;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -55,6 +55,8 @@ pub struct Shared {
     state: Mutex<State>,
     version: watch::Sender<u64>,
     machine_goes_down: AtomicBool,
+    /// A service that has a GPU has begun, or ended.
+    pub(crate) gpus_used: Notify,
 }
 
 /// How often the mounted files of services that wait are looked at.
@@ -89,6 +91,7 @@ impl Shared {
             state: Mutex::new(state),
             version: watch::Sender::new(1),
             machine_goes_down: AtomicBool::new(false),
+            gpus_used: Notify::new(),
         }
     }
 
@@ -272,6 +275,7 @@ impl Shared {
     pub fn relist_units(&self) {
         let ids = {
             let mut state = self.lock();
+            state.observed.systemd.reloaded_at = Some(self.now());
             let ids = state.of_systemd();
             for id in &ids {
                 state.mark_stale(id);

@@ -49,6 +49,8 @@ pub struct State {
     seen: BTreeMap<ResourceId, Seen>,
     /// Resources whose last step was blocked or unsatisfied: looked at again when any container changes.
     pub waiting: BTreeSet<ResourceId>,
+    /// The GPUs that there are were compared with those that there were.
+    pub inventoried: bool,
     /// Records that have changed since they were last written and may wait a second: transition times.
     pub unsaved: BTreeSet<ResourceId>,
     /// The file in force, and those before it, could not be written: the next start would know an older one.
@@ -117,6 +119,14 @@ impl State {
     #[must_use]
     pub fn of_systemd(&self) -> Vec<ResourceId> {
         self.ids().into_iter().filter(|id| id.kind == Kind::Unit || *id == ResourceId::systemd()).collect()
+    }
+
+    /// Whether anything is to be heard from systemd: a unit, or that a reload takes the GPU from containers.
+    #[must_use]
+    pub fn follows_systemd(&self) -> bool {
+        let gpus =
+            self.desired.as_deref().is_some_and(|it| it.services().any(|(_, spec)| !spec.gpus().is_empty()));
+        gpus || !self.of_systemd().is_empty()
     }
 
     /// The units to look at for `id`: the one that it is, and the one that it was; all of them for systemd itself.

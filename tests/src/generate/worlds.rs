@@ -53,7 +53,7 @@ fn owners(kind: Kind, fingerprints: Vec<String>) -> impl Strategy<Value = Option
     let depends = vec(select(vec!["api", "db", "gone"]).prop_map(ResourceId::container), 0..3);
     let whole =
         (instances(), resource, print, depends).prop_map(|(instance, resource, fingerprint, depends_on)| {
-            Ownership { instance, resource, fingerprint, depends_on }
+            Ownership { instance, resource, fingerprint, depends_on, gpus: None }
         });
     option::weighted(0.8, whole)
 }

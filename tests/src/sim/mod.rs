@@ -16,6 +16,7 @@ pub mod objects;
 pub mod operations;
 pub mod ports;
 pub mod rng;
+mod sight;
 pub mod systemd;
 
 pub use app::{App, Ending, Hang};
@@ -25,4 +26,5 @@ pub use host::SimHost;
 pub use human::Foreign;
 pub use machine::SimMachine;
 pub use rng::Rng;
+pub use sight::Blind;
 pub use systemd::Systemd;

@@ -5,6 +5,7 @@ mod configs;
 mod converge;
 mod crash_points;
 mod engine;
+mod gpus;
 mod holds;
 mod machine;
 mod moving_in;

@@ -149,6 +149,7 @@ fn unit(scene: &Scene<'_>, name: &str, service: &ServiceDraft, draft: &UnitDraft
         liveness,
         stop_grace: _,
         update: _,
+        gpus,
     } = policy(scene, service);
     UnitSpec {
         service: name.to_owned(),
@@ -161,6 +162,7 @@ fn unit(scene: &Scene<'_>, name: &str, service: &ServiceDraft, draft: &UnitDraft
         probe,
         startup,
         liveness,
+        gpus,
     }
 }
 
@@ -327,6 +329,7 @@ fn policy(scene: &Scene<'_>, service: &ServiceDraft) -> ContainerPolicy {
         liveness: liveness.clone(),
         stop_grace: service.stop_grace,
         update: service.update,
+        gpus: service.gpus.clone(),
     }
 }
 

@@ -10,8 +10,9 @@ use super::{
     tree::{Place, Span, Spanned},
 };
 use crate::spec::{
-    Content, DependencyCondition, EngineCheck, Hardening, HostSpec, Limits, Management, MountOptions,
-    OnChange, Options, PortBinding, ProbeSpec, PullPolicy, RestartMode, Settings, Subnet, UpdatePolicy,
+    Content, DependencyCondition, EngineCheck, GpuRequest, Hardening, HostSpec, Limits, Management,
+    MountOptions, OnChange, Options, PortBinding, ProbeSpec, PullPolicy, RestartMode, Settings, Subnet,
+    UpdatePolicy,
 };
 use crate::tier::Capacity;
 
@@ -61,6 +62,7 @@ pub(super) struct ServiceDraft {
     pub(super) limits: Limits,
     pub(super) update: UpdatePolicy,
     pub(super) options: Options,
+    pub(super) gpus: Vec<GpuRequest>,
     /// It is a unit of systemd, and no container.
     pub(super) unit: Option<UnitDraft>,
     /// Where its keys are written.

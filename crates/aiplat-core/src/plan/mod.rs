@@ -6,6 +6,7 @@ mod ended;
 mod fight;
 mod file;
 mod gate;
+mod gpu;
 mod image;
 mod instances;
 mod machine;
@@ -29,6 +30,7 @@ use std::{fmt, time::Duration};
 pub use ended::paths_in_doubt;
 pub use file::file_path;
 pub use gate::{Gate, ports_in_doubt};
+pub use gpu::{SightCheck, sight_due};
 pub use instances::programs;
 pub use machine::{capacity, is_known as machine_is_known};
 pub use members::Members;
@@ -154,6 +156,11 @@ pub enum Cause {
     Moved {
         /// The reference.
         image: String,
+    },
+    /// It does not reach its GPU any more, and gets it anew with another run.
+    GpuLost {
+        /// What it said.
+        said: String,
     },
     /// A network makes way for its replacement; these fields differ.
     Outdated {
@@ -375,6 +382,7 @@ impl fmt::Display for Cause {
             Self::Outdated { changed } => {
                 write!(f, "{}, and no container is connected: it is made anew", Self::fields(changed))
             }
+            Self::GpuLost { said } => write!(f, "it does not reach its GPU any more ({said})"),
             Self::TakenBack { why } => write!(f, "{why}; what served before is brought back"),
             Self::NotStarted => f.write_str("it is not started and all it needs is ready"),
             Self::Ended { how, attempt } => {

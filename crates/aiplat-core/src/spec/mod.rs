@@ -2,6 +2,7 @@
 
 mod container;
 mod file;
+mod gpu;
 mod host;
 mod options;
 mod probe;
@@ -17,6 +18,7 @@ pub use container::{
     PortBinding, Protocol, Recursive, RestartMode, UpdateOrder, UpdatePolicy,
 };
 pub use file::{Content, ContentHash, FileSpec, OnChange};
+pub use gpu::{CDI_KIND, DriverVersion, GpuNeeds, GpuRequest, WantedGpus, WrittenGpus, cdi_gpu};
 pub use host::{DiskPressure, HostSpec};
 pub use options::{
     Blkio, Confinement, Device, DeviceRequest, Hardware, Identity, Logging, Namespace, Options, Process,
@@ -99,6 +101,15 @@ impl<'a> ServiceSpec<'a> {
         match self {
             Self::Container(spec) => &spec.policy.dependencies,
             Self::Unit(spec) => &spec.dependencies,
+        }
+    }
+
+    /// What it asks of the machine's GPUs.
+    #[must_use]
+    pub fn gpus(self) -> &'a [GpuRequest] {
+        match self {
+            Self::Container(spec) => &spec.policy.gpus,
+            Self::Unit(spec) => &spec.gpus,
         }
     }
 

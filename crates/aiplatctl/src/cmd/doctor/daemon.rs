@@ -52,6 +52,7 @@ fn platform(doc: Option<&StatusDoc>) -> Vec<Check> {
         | ConditionType::ConfigRendered
         | ConditionType::StorageReady
         | ConditionType::PortsFree
+        | ConditionType::GPUAllocated
         | ConditionType::DependenciesReady
         | ConditionType::Started
         | ConditionType::Healthy
