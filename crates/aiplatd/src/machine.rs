@@ -11,6 +11,7 @@ use aiplat_core::{
     tier::{Judged, Judgement, Tier},
 };
 use futures_util::StreamExt;
+use tokio::time::Instant;
 
 use crate::{
     shared::Shared,
@@ -19,6 +20,8 @@ use crate::{
 
 /// Disks fill within minutes, not within seconds.
 const EVERY: Duration = Duration::from_secs(30);
+/// A GPU that fails tells of it a hundred times in a second: one look at once, and then one in so long.
+const STORM_PAUSE: Duration = Duration::from_secs(1);
 /// An engine that has just come up may take a while; the machine is looked at without it meanwhile.
 const ENGINE_PATIENCE: Duration = Duration::from_secs(2);
 /// A GPU that sleeps takes seconds to wake up, and a driver that hangs says so by itself after half a minute: neither keeps the
@@ -33,15 +36,25 @@ pub(crate) async fn follow(shared: Arc<Shared>) {
     let mut looks = 0_u32;
     // Where the services write to is known only now.
     shared.look_at_machine(false).await;
+    let mut last = Instant::now();
+    let mut due = last + EVERY;
     loop {
         tokio::select! {
-            // Cancel-safe: a sleep that is begun anew.
-            () = tokio::time::sleep(EVERY) => {}
+            // The look first: events that come one after another must not keep it from being made.
+            biased;
+            // Cancel-safe: a moment that does not move.
+            () = tokio::time::sleep_until(due) => {
+                looks = looks.wrapping_add(1);
+                shared.look_at_machine(looks.is_multiple_of(ASK_ENGINE_AT)).await;
+                last = Instant::now();
+                due = last + EVERY;
+            }
             // Cancel-safe: an event that is not taken stays in the stream.
-            Some(event) = told.next() => shared.note_gpu_event(&event),
+            Some(event) = told.next() => {
+                shared.note_gpu_event(&event);
+                due = due.min(last + STORM_PAUSE);
+            }
         }
-        looks = looks.wrapping_add(1);
-        shared.look_at_machine(looks.is_multiple_of(ASK_ENGINE_AT)).await;
     }
 }
 

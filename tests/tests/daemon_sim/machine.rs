@@ -177,3 +177,30 @@ fn what_the_driver_tells_of_is_an_event_and_is_looked_at_at_once() {
         assert_eq!(ready.status, aiplat_core::condition::Status::False);
     });
 }
+
+#[test]
+fn a_storm_of_events_is_looked_at_at_once_and_then_once_a_second() {
+    simulate(async {
+        let mut lab = Lab::new(&sketch([service("db")]), 1);
+        strong(&lab);
+        lab.boot();
+        lab.converged_within(60 * SECOND).await;
+        let xid = || GpuEvent { gpu: Some(GpuId("GPU-1".to_owned())), kind: GpuEventKind::Xid(48) };
+        lab.pass(2 * SECOND).await;
+        let before = lab.machine.looks();
+        lab.machine.tell(xid());
+        lab.pass(Duration::from_millis(1)).await;
+        assert_eq!(lab.machine.looks(), before + 1, "at once");
+        // A hundred in a second, for ten seconds.
+        for _ in 0..1_000 {
+            lab.machine.tell(xid());
+            lab.pass(Duration::from_millis(10)).await;
+        }
+        let looks = lab.machine.looks() - before;
+        assert!((10..=12).contains(&looks), "{looks} looks");
+        lab.machine.tell(xid());
+        lab.pass(2 * SECOND).await;
+        assert_eq!(lab.machine.looks() - before, looks + 1, "and once after the last of them");
+        assert_eq!(events(&lab, "GPUXid").len(), 1, "the same again is one event with a count");
+    });
+}

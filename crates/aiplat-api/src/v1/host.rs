@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, net::IpAddr};
 
+use aiplat_core::plan::Pressure;
 use serde::{Deserialize, Serialize};
 
 use super::StatusCondition;
@@ -140,6 +141,9 @@ pub struct FileSystemStatus {
     pub medium: Option<String>,
     /// It may not be written.
     pub read_only: bool,
+    /// How short of room it is; absent: it is not, or that is not known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pressure: Option<Pressure>,
     /// What of the platform lives there.
     pub used_by: Vec<String>,
 }

@@ -2,21 +2,24 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde::{Deserialize, Serialize};
+
 use super::{Gate, Step, World};
 use crate::{
     Kind, ResourceId,
     action::Action,
     condition::{Condition, ConditionType, Reason, Status},
     observed::{FileSystem, Room},
-    spec::MountSource,
+    spec::{DiskPressure, MountSource},
 };
 
 /// Nobody can do anything with less: a file system with so little left is full.
 const FULL_BYTES: u64 = 32 << 20;
 
-/// How bad it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Grade {
+/// How short of room a file system is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Pressure {
     /// Less than `host.disk_pressure.warn` is free.
     Low,
     /// Less than `host.disk_pressure.stop_pulls` is free.
@@ -31,16 +34,35 @@ pub(super) struct Short<'a> {
     pub(super) mount: &'a str,
     file_system: &'a FileSystem,
     room: Room,
-    pub(super) grade: Grade,
+    pub(super) pressure: Pressure,
+}
+
+/// How short of room `file_system` is; `None`: it is not, or it is not known.
+#[must_use]
+pub fn pressure(file_system: &FileSystem, limits: DiskPressure) -> Option<Pressure> {
+    let room = file_system.room.filter(|room| room.total > 0)?;
+    // What cannot be written anyway (squashfs, a CD) is full by nature.
+    if file_system.read_only {
+        return None;
+    }
+    let free = room.free_permille();
+    if room.free < FULL_BYTES.min(room.total / 100) || (room.inodes > 0 && room.inodes_free == 0) {
+        Some(Pressure::Full)
+    } else if free < limits.stop_pulls {
+        Some(Pressure::StopsPulls)
+    } else if free < limits.warn {
+        Some(Pressure::Low)
+    } else {
+        None
+    }
 }
 
 impl std::fmt::Display for Short<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { mount, file_system: FileSystem { source, kind, .. }, room, grade } = self;
-        let scarce_inodes = Room { inodes: 0, ..*room }.free_permille() > room.free_permille();
-        let verb = if *grade == Grade::Full { "is full" } else { "is short of room" };
+        let Self { mount, file_system: FileSystem { source, kind, .. }, room, pressure } = self;
+        let verb = if *pressure == Pressure::Full { "is full" } else { "is short of room" };
         write!(f, "the file system {mount} ({kind} on {source}) {verb}: ")?;
-        if scarce_inodes {
+        if room.lacks_inodes_first() {
             // However much room there is in bytes: each file takes one.
             write!(f, "{} of {} inodes are free", room.inodes_free, room.inodes)
         } else {
@@ -97,24 +119,8 @@ fn places_of(world: &World<'_>, id: &ResourceId) -> BTreeSet<String> {
 
 fn short<'a>(world: &World<'a>, path: &str) -> Option<Short<'a>> {
     let (mount, file_system) = world.observed.machine.file_system_of(path)?;
-    let room = file_system.room.filter(|room| room.total > 0)?;
-    // What cannot be written anyway (squashfs, a CD) is full by nature.
-    if file_system.read_only {
-        return None;
-    }
-    let limits = world.desired.host.disk_pressure;
-    let free = room.free_permille();
-    let is_full = room.free < FULL_BYTES.min(room.total / 100) || (room.inodes > 0 && room.inodes_free == 0);
-    let grade = if is_full {
-        Grade::Full
-    } else if free < limits.stop_pulls {
-        Grade::StopsPulls
-    } else if free < limits.warn {
-        Grade::Low
-    } else {
-        return None;
-    };
-    Some(Short { mount, file_system, room, grade })
+    let pressure = pressure(file_system, world.desired.host.disk_pressure)?;
+    Some(Short { mount, file_system, room: file_system.room?, pressure })
 }
 
 /// All that are short of room, the worst first, each once: one that is mounted in several places by the first of them.
@@ -132,27 +138,35 @@ pub(super) fn all_short<'a>(world: &World<'a>) -> Vec<Short<'a>> {
         }
     }
     let mut found: Vec<Short<'a>> = found.into_values().collect();
-    found.sort_by_key(|short| std::cmp::Reverse(short.grade));
+    found.sort_by_key(|short| std::cmp::Reverse(short.pressure));
     found
 }
 
 /// Pulls wait while the engine's disk is short of room: half an image helps nobody, and takes the room of those who run.
 pub(super) fn no_pull(world: &World<'_>) -> Option<Gate> {
-    let short = short(world, engine_root(world)?).filter(|short| short.grade >= Grade::StopsPulls)?;
+    let short = short(world, engine_root(world)?).filter(|short| short.pressure >= Pressure::StopsPulls)?;
     let message = format!(
         "nothing is pulled, for {short}; `docker system df` shows what takes it, `docker image prune` frees images that nobody uses"
     );
     Some(Gate::DiskPressure { message })
 }
 
+/// A full file system that `id` writes to. As a rule none is full at all, and this is asked in every pass.
+fn full_place<'a>(world: &World<'a>, id: &ResourceId) -> Option<Short<'a>> {
+    let limits = world.desired.host.disk_pressure;
+    let is_full = |it: &FileSystem| pressure(it, limits) == Some(Pressure::Full);
+    if !world.observed.machine.file_systems.values().any(is_full) {
+        return None;
+    }
+    let places = places_of(world, id);
+    places.iter().filter_map(|path| short(world, path)).find(|short| short.pressure == Pressure::Full)
+}
+
 /// The step of a service that lives on a full disk says so, while it runs too: what it cannot write fails in ways of its own.
 pub(super) fn apply(world: &World<'_>, id: &ResourceId, mut step: Step) -> Step {
     match id.kind {
         Kind::Container => {
-            let places = places_of(world, id);
-            let full =
-                places.iter().filter_map(|path| short(world, path)).find(|short| short.grade == Grade::Full);
-            let Some(full) = full else { return step };
+            let Some(full) = full_place(world, id) else { return step };
             let message = format!("{full}; {} writes there", id.key());
             let condition = Condition::abnormal(ConditionType::StorageReady, Reason::StorageFull, message);
             match step.conditions.iter_mut().find(|it| it.kind == ConditionType::StorageReady) {
