@@ -195,6 +195,12 @@ pub trait Backend: Send + Sync + 'static {
         Box::pin(async { Ok(None) })
     }
 
+    /// Bytes that volumes take, by name; one that cannot be measured is left out. The engine walks all of them for the
+    /// answer, which may take minutes. `None`: it does not say.
+    fn volume_sizes(&self) -> BoxFuture<'_, Result<Option<BTreeMap<String, u64>>, HostError>> {
+        Box::pin(async { Ok(None) })
+    }
+
     /// Whose objects are ours.
     fn instance(&self) -> &InstanceId;
 

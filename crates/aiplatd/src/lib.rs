@@ -35,3 +35,4 @@ pub mod status_file;
 pub mod store;
 pub mod surroundings;
 mod unit_files;
+mod volumes;

@@ -195,6 +195,15 @@ impl Backend for SimPort {
         async { Ok(settings) }.boxed()
     }
 
+    fn volume_sizes(&self) -> BoxFuture<'_, Result<Option<BTreeMap<String, u64>>, HostError>> {
+        self.host.settle().measurements += 1;
+        let measure = |inner: &Inner| {
+            let volumes = inner.engine.volumes.values();
+            volumes.filter(|it| it.driver == "local").map(|it| (it.name.clone(), it.size)).collect()
+        };
+        self.unless_dead(async move { self.host.read(measure).await.map(Some) }).boxed()
+    }
+
     fn usage<'a>(&'a self, container: &'a ContainerId) -> BoxFuture<'a, Result<Usage, HostError>> {
         async move {
             let inner = self.host.settle();

@@ -54,6 +54,8 @@ pub struct Inner {
     pub looks: usize,
     /// Listings.
     pub listings: usize,
+    /// Measurements of the volumes.
+    pub measurements: usize,
     /// What the checkers found.
     pub violations: Vec<String>,
     /// The file in force, for the checkers.
@@ -114,6 +116,7 @@ impl SimHost {
             calls: Vec::new(),
             looks: 0,
             listings: 0,
+            measurements: 0,
             violations: Vec::new(),
             desired: None,
             orders: Orders::within(FORMER_TOLERANCE),

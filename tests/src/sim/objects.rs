@@ -138,6 +138,8 @@ pub struct Volume {
     pub labels: BTreeMap<String, String>,
     /// Driver.
     pub driver: String,
+    /// Bytes that it takes.
+    pub size: u64,
 }
 
 /// An image.

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, net::IpAddr};
 use aiplat_core::plan::Pressure;
 use serde::{Deserialize, Serialize};
 
-use super::StatusCondition;
+use super::{HostPathStatus, StatusCondition};
 
 /// The machine and its GPUs.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -64,6 +64,8 @@ pub struct HostStatus {
     pub engine: Option<EngineStatus>,
     /// File systems that the platform lives on.
     pub file_systems: Vec<FileSystemStatus>,
+    /// Paths of the machine that services write to.
+    pub host_paths: Vec<HostPathStatus>,
     /// NVIDIA's driver in a sentence; absent where there is nothing of NVIDIA's.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub driver: Option<String>,

@@ -10,7 +10,7 @@ use crate::{
     action::Action,
     condition::{Condition, ConditionType, Reason, Status},
     observed::{FileSystem, Room},
-    spec::{DiskPressure, MountSource},
+    spec::{DiskPressure, Mount, MountSource, VolumeSpec},
 };
 
 /// Nobody can do anything with less: a file system with so little left is full.
@@ -86,16 +86,25 @@ pub(super) fn bytes(bytes: u64) -> String {
 /// The paths that something of the platform lives at, and what: the engine, and services by name.
 #[must_use]
 pub fn places(world: &World<'_>) -> BTreeMap<String, BTreeSet<String>> {
-    let mut places: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    let mut places = host_paths(world);
     if let Some(root) = engine_root(world) {
-        places.entry(root.to_owned()).or_default().insert("the engine".to_owned());
-    }
-    for (id, _) in world.desired.services() {
-        for path in places_of(world, id) {
-            places.entry(path).or_default().insert(id.key().to_owned());
-        }
+        let users = places.entry(root.to_owned()).or_default();
+        users.insert("the engine".to_owned());
+        users.extend(world.desired.containers.keys().map(|id| id.key().to_owned()));
     }
     places
+}
+
+/// The paths of the machine that services write to, by the names of those: what is mounted as it is, or as a volume.
+#[must_use]
+pub fn host_paths(world: &World<'_>) -> BTreeMap<String, BTreeSet<String>> {
+    let mut paths: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for id in world.desired.containers.keys() {
+        for path in host_paths_of(world, id) {
+            paths.entry(path).or_default().insert(id.key().to_owned());
+        }
+    }
+    paths
 }
 
 fn engine_root<'a>(world: &World<'a>) -> Option<&'a str> {
@@ -105,16 +114,47 @@ fn engine_root<'a>(world: &World<'a>) -> Option<&'a str> {
 /// Where the data of a service are: the host's paths that it may write to, and the engine's folder for its volumes and its own
 /// layer. A unit writes where its own file says, which is not looked up.
 fn places_of(world: &World<'_>, id: &ResourceId) -> BTreeSet<String> {
+    if !world.desired.containers.contains_key(id) {
+        return BTreeSet::new();
+    }
+    host_paths_of(world, id).into_iter().chain(engine_root(world).map(str::to_owned)).collect()
+}
+
+fn host_paths_of(world: &World<'_>, id: &ResourceId) -> BTreeSet<String> {
     let Some(spec) = world.desired.containers.get(id) else { return BTreeSet::new() };
-    let paths =
-        spec.runtime.mounts.iter().filter(|mount| !mount.read_only).filter_map(|mount| match &mount.source {
-            MountSource::Bind { path, .. } => Some(path.clone()),
-            MountSource::Volume { .. }
-            | MountSource::File { .. }
-            | MountSource::Anonymous
-            | MountSource::Tmpfs { .. } => None,
-        });
-    paths.chain(engine_root(world).map(str::to_owned)).collect()
+    let written = spec.runtime.mounts.iter().filter(|mount| !mount.read_only);
+    let path = |mount: &Mount| match &mount.source {
+        MountSource::Bind { path, .. } => Some(path.clone()),
+        MountSource::Volume { volume, .. } => bound(world.desired.volumes.get(volume)?).map(str::to_owned),
+        MountSource::File { .. } | MountSource::Anonymous | MountSource::Tmpfs { .. } => None,
+    };
+    written.filter_map(path).collect()
+}
+
+/// The path of the machine that a volume stands for: the driver `local` with `o: bind`.
+fn bound(spec: &VolumeSpec) -> Option<&str> {
+    let option = |name: &str| spec.driver_opts.get(name).map(String::as_str);
+    let binds = option("o")?.split(',').any(|word| word.trim() == "bind");
+    option("device").filter(|_| binds && is_local(spec.driver.as_deref()))
+}
+
+fn is_local(driver: Option<&str>) -> bool {
+    driver.is_none_or(|driver| driver == "local")
+}
+
+/// Where the data of the volume that the engine calls `name` are on this machine; `None`: in memory, on another machine, or
+/// nobody can tell.
+#[must_use]
+pub fn volume_place(world: &World<'_>, name: &str) -> Option<String> {
+    let observed = world.observed.volumes.get(name).map(|volume| volume.driver.as_str());
+    let spec = world.desired.volumes.values().find(|spec| spec.host_name == name);
+    if !is_local(observed.or(spec.and_then(|spec| spec.driver.as_deref()))) {
+        return None;
+    }
+    match spec {
+        Some(spec) if !spec.driver_opts.is_empty() => bound(spec).map(str::to_owned),
+        Some(_) | None => engine_root(world).map(str::to_owned),
+    }
 }
 
 fn short<'a>(world: &World<'a>, path: &str) -> Option<Short<'a>> {

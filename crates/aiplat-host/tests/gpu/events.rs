@@ -164,7 +164,7 @@ async fn facts_and_events_give_a_dead_session_back_together() {
 #[tokio::test]
 async fn the_events_give_their_session_back_for_a_gpu_that_is_lost() {
     let mut machine = Machine::with_two_gpus();
-    let (gpus, mut events) = listened_to(&machine).await;
+    let (gpus, _events) = listened_to(&machine).await;
     machine.change(|scenario| scenario["gpus"][0]["lost"] = json!(15));
     let facts = until(&gpus, |facts| is_ready(facts) && machine.called("nvmlInit_v2") > 1).await;
     assert_eq!(the(&facts, SECOND).lost, None);
@@ -184,7 +184,7 @@ async fn a_change_of_power_state_wakes_nobody() {
 #[tokio::test]
 async fn the_thread_ends_with_the_stream() {
     let machine = Machine::with_one_gpu();
-    let (gpus, mut events) = listened_to(&machine).await;
+    let (gpus, events) = listened_to(&machine).await;
     drop(events);
     eventually("the release of the set", || machine.called("nvmlEventSetFree") == 1).await;
     // Nobody uses the session but the adapter itself, which has not looked yet and looks now.

@@ -135,14 +135,13 @@ pub fn images(doc: &StatusDoc, names: &[String]) -> Table {
     table
 }
 
-/// `get volumes`, `get networks` and `get files`.
+/// `get networks` and `get files`.
 #[must_use]
 pub fn named(doc: &StatusDoc, kind: Kind, names: &[String]) -> Table {
     let title = match kind {
-        Kind::Volume => "VOLUME",
         Kind::Host => "HOST",
         Kind::File => "PATH",
-        Kind::Network | Kind::Image | Kind::Container | Kind::Unit => "NETWORK",
+        Kind::Network | Kind::Volume | Kind::Image | Kind::Container | Kind::Unit => "NETWORK",
     };
     let columns = [
         column("NAME"),
@@ -204,7 +203,7 @@ pub fn endpoints<'a>(services: impl IntoIterator<Item = &'a ServiceStatus>) -> T
 }
 
 /// The resources of a kind, those named if any are.
-fn resources<'a>(
+pub(super) fn resources<'a>(
     doc: &'a StatusDoc,
     kind: Kind,
     names: &'a [String],
@@ -228,11 +227,11 @@ pub fn gate_word(status: Status) -> Word {
     }
 }
 
-fn word(word: Word) -> super::table::Cell {
+pub(super) fn word(word: Word) -> super::table::Cell {
     cell(style::word(word), &word.to_string())
 }
 
-fn resource_message(resource: &ResourceStatus) -> super::table::Cell {
+pub(super) fn resource_message(resource: &ResourceStatus) -> super::table::Cell {
     match (resource.desired, resource.message.is_empty()) {
         (true, _) => message(&resource.message),
         (false, true) => message("no longer in the file"),

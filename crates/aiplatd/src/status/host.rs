@@ -15,7 +15,7 @@ use aiplat_core::{
     tier::{Tier, default_models},
 };
 
-use super::with_times;
+use super::{volumes, with_times};
 use crate::state::State;
 
 /// Nothing before the first look.
@@ -67,6 +67,7 @@ fn status(world: &World<'_>, machine: &HostFacts, conditions: Vec<StatusConditio
             .iter()
             .map(|(at, it)| file_system(world, at, used_by(at), it))
             .collect(),
+        host_paths: volumes::host_paths(world),
         driver: driver_sentence(driver),
         driver_version: driver.version().map(str::to_owned),
         cdi_specs: cdi.map(|(path, spec)| (path.clone(), cdi_sentence(spec))).collect(),
