@@ -86,6 +86,8 @@ pub struct ObservedState {
     pub probes: BTreeMap<(ResourceId, Role), ProbeFacts>,
     /// Bytes of a pull in progress, by image resource.
     pub pulls: BTreeMap<ResourceId, PullProgress>,
+    /// Bytes that were free on the engine's disk when that pull began, where it was known.
+    pub room_before_pull: BTreeMap<ResourceId, u64>,
     /// When we saw each of our containers run, and end.
     pub sightings: BTreeMap<ContainerId, Sighting>,
     /// Paths of the host that troubled services mount. Absent: not looked at.

@@ -119,6 +119,8 @@ pub struct HostError {
     pub reason: Reason,
     /// The whole sentence, cause and next step included.
     pub message: String,
+    /// Bytes that must be free before it is worth another try.
+    pub needs_room: Option<u64>,
 }
 
 /// The port to the hosts. Real adapters and one simulator implement it, and pass the same contract suite.
@@ -333,7 +335,7 @@ pub struct SystemdOverview {
 impl HostError {
     /// An error with the sentence `message`.
     pub fn new(kind: HostErrorKind, class: ErrorClass, reason: Reason, message: impl Into<String>) -> Self {
-        Self { kind, class, reason, message: message.into() }
+        Self { kind, class, reason, message: message.into(), needs_room: None }
     }
 
     /// A host was asked for what another one does. `doing`: "start ollama.service".

@@ -23,6 +23,7 @@ pub mod notify;
 pub mod ports;
 pub mod probes;
 pub mod prune;
+mod pulls;
 mod reaching;
 pub mod reconcile;
 pub mod server;

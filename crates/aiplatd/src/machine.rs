@@ -4,7 +4,7 @@
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use aiplat_core::{
-    ResourceId,
+    Kind, ResourceId,
     condition::Condition,
     observed::{GpuEvent, GpuEventKind},
     plan,
@@ -20,6 +20,8 @@ use crate::{
 
 /// Disks fill within minutes, not within seconds.
 const EVERY: Duration = Duration::from_secs(30);
+/// A pull fills a disk within seconds.
+const WHILE_PULLING: Duration = Duration::from_secs(5);
 /// A GPU that fails tells of it a hundred times in a second: one look at once, and then one in so long.
 const STORM_PAUSE: Duration = Duration::from_secs(1);
 /// An engine that has just come up may take a while; the machine is looked at without it meanwhile.
@@ -47,8 +49,10 @@ pub(crate) async fn follow(shared: Arc<Shared>) {
                 looks = looks.wrapping_add(1);
                 shared.look_at_machine(looks.is_multiple_of(ASK_ENGINE_AT)).await;
                 last = Instant::now();
-                due = last + EVERY;
+                due = last + if shared.lock().pulls.is_empty() { EVERY } else { WHILE_PULLING };
             }
+            // Cancel-safe: a word that nobody has taken is kept.
+            () = shared.look_soon.notified() => due = due.min(last + WHILE_PULLING),
             // Cancel-safe: an event that is not taken stays in the stream.
             Some(event) = told.next() => {
                 shared.note_gpu_event(&event);
@@ -73,7 +77,7 @@ impl Shared {
         let paths = self.places();
         let gpus = tokio::time::timeout(GPU_PATIENCE, self.gpus.observe());
         let (facts, gpus) = tokio::join!(self.machine.facts(paths), gpus);
-        let judgement = {
+        let (judgement, is_news) = {
             let mut state = self.lock();
             let before = self.said(&state);
             state.observed.machine.take_in(facts);
@@ -83,11 +87,19 @@ impl Shared {
             let known = state.ledger.get(&ResourceId::local()).and_then(|record| record.judged.capacity);
             let capacity = plan::capacity(&state.observed, known);
             let judgement = state.ledger.entry(&ResourceId::local()).judged.take(capacity);
-            if before == self.said(&state) && judgement == Judgement::Same {
-                return;
-            }
-            judgement
+            let is_news = before != self.said(&state) || judgement != Judgement::Same;
+            (judgement, is_news)
         };
+        self.end_pull_without_room();
+        if !is_news {
+            // More room is no news of the machine's; it may be all that an image waits for.
+            let images: Vec<ResourceId> = {
+                let waiting = &self.lock().waiting;
+                waiting.iter().filter(|id| id.kind == Kind::Image).cloned().collect()
+            };
+            self.schedule(images);
+            return;
+        }
         self.judge(judgement).await;
         // Who waits for room, and what says how much there is.
         let due: BTreeSet<ResourceId> = {

@@ -16,7 +16,7 @@ use aiplat_core::{
 };
 use aiplat_host::Target;
 
-use crate::{events::Events, ports::Revision, spec::SpecStatus};
+use crate::{events::Events, ports::Revision, pulls::Pulls, spec::SpecStatus};
 
 /// Everything that changes.
 #[derive(Debug, Default)]
@@ -57,6 +57,8 @@ pub struct State {
     pub(crate) without_memory: bool,
     /// Where the rotation of inspects stands.
     pub(crate) rotation: Rotation,
+    /// Pulls under way.
+    pub(crate) pulls: Pulls,
 }
 
 /// Whose turn it is.

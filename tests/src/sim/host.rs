@@ -294,8 +294,9 @@ impl SimHost {
             }
             Fate::Ok | Fate::LostReply | Fate::HangAfter | Fate::CrashAfter(_) => {}
         }
-        if matches!(action, Action::PullImage { .. }) {
-            progress(PullProgress { done: 1 << 20, total: 4 << 20 });
+        if let Action::PullImage { reference } = action {
+            let size = self.settle().engine.registry.get(reference).map_or(0, |image| image.size);
+            progress(PullProgress { done: 1 << 20, total: size.max(4 << 20) });
         }
         self.settle().check(id, action);
         tokio::time::sleep(takes).await;

@@ -58,7 +58,8 @@ async fn on_a_strong_machine() -> Lab {
     strong(&lab);
     write(&lab, "performance");
     lab.boot();
-    lab.pass(40 * SECOND).await;
+    // While it pulls it is looked at more often: the last such look is five seconds after the start.
+    lab.pass(45 * SECOND).await;
     lab
 }
 
@@ -131,20 +132,57 @@ fn the_tier_is_the_same_after_a_restart_before_the_driver_answers() {
     });
 }
 
+/// The engine keeps its things on the root's file system.
+fn on_a_disk(lab: &Lab) {
+    let settings = EngineSettings { data_root: "/var/lib/docker".to_owned(), ..EngineSettings::default() };
+    lab.host.by_hand(|engine| engine.settings = Some(settings));
+}
+
+/// So much of 100 GiB is free there.
+fn with_room(lab: &Lab, free: u64) {
+    let room = Some(Room { total: 100 * GIB, free, inodes: 0, inodes_free: 0 });
+    lab.machine.change(|machine| {
+        machine.file_systems.insert("/".to_owned(), FileSystem { room, ..FileSystem::default() });
+    });
+}
+
+#[test]
+fn a_pull_that_does_not_fit_is_ended_and_begun_again_when_there_is_room() {
+    simulate(async {
+        let mut lab = Lab::new(&sketch([service("db")]), 1);
+        lab.host.by_hand(|engine| {
+            engine.images.clear();
+            engine.registry.values_mut().for_each(|image| image.size = 60 * GIB);
+        });
+        on_a_disk(&lab);
+        with_room(&lab, 50 * GIB);
+        lab.boot();
+        lab.pass(600 * SECOND).await;
+        assert!(running(&lab).is_empty());
+        let told = events(&lab, "DEPLOY_FAIL");
+        assert!(told[0].contains("at least 59.9 GiB of it are still to come"), "{told:?}");
+        assert!(told.len() == 2 && told[1].contains("it needs 60.0 GiB or more"), "{told:?}");
+        let pulls = |lab: &Lab| {
+            let inner = lab.host.settle();
+            inner.calls.iter().filter(|call| call.action.to_string().starts_with("pull")).count()
+        };
+        let before = pulls(&lab);
+        assert!(before <= 1, "it is not tried again and again: {before}");
+        with_room(&lab, 55 * GIB);
+        lab.pass(120 * SECOND).await;
+        assert_eq!(pulls(&lab), before, "five more are not enough");
+        with_room(&lab, 70 * GIB);
+        lab.converged_within(60 * SECOND).await;
+        assert_eq!(running(&lab), ["db"]);
+    });
+}
+
 #[test]
 fn what_waits_for_room_goes_on_by_itself_when_there_is_some() {
     simulate(async {
         let mut lab = Lab::new(&sketch([service("db")]), 1);
         lab.host.by_hand(|engine| engine.images.clear());
-        let with_room = |lab: &Lab, free: u64| {
-            let room = Some(Room { total: 100 * GIB, free, inodes: 0, inodes_free: 0 });
-            lab.machine.change(|machine| {
-                machine.file_systems.insert("/".to_owned(), FileSystem { room, ..FileSystem::default() });
-            });
-        };
-        let settings =
-            EngineSettings { data_root: "/var/lib/docker".to_owned(), ..EngineSettings::default() };
-        lab.host.by_hand(|engine| engine.settings = Some(settings));
+        on_a_disk(&lab);
         with_room(&lab, GIB);
         lab.boot();
         lab.pass(60 * SECOND).await;

@@ -9,7 +9,7 @@ use crate::{
     Kind, ResourceId,
     action::Action,
     condition::{Condition, ConditionType, Reason, Status},
-    observed::{FileSystem, Room},
+    observed::{FileSystem, PullProgress, Room},
     spec::{DiskPressure, Mount, MountSource, VolumeSpec},
 };
 
@@ -26,6 +26,11 @@ pub enum Pressure {
     StopsPulls,
     /// Nothing is.
     Full,
+}
+
+/// Bytes below which a file system of this size is full.
+fn full_below(room: Room) -> u64 {
+    FULL_BYTES.min(room.total / 100)
 }
 
 /// A file system that is short of room.
@@ -46,7 +51,7 @@ pub fn pressure(file_system: &FileSystem, limits: DiskPressure) -> Option<Pressu
         return None;
     }
     let free = room.free_permille();
-    if room.free < FULL_BYTES.min(room.total / 100) || (room.inodes > 0 && room.inodes_free == 0) {
+    if room.free < full_below(room) || (room.inodes > 0 && room.inodes_free == 0) {
         Some(Pressure::Full)
     } else if free < limits.stop_pulls {
         Some(Pressure::StopsPulls)
@@ -183,12 +188,90 @@ pub(super) fn all_short<'a>(world: &World<'a>) -> Vec<Short<'a>> {
 }
 
 /// Pulls wait while the engine's disk is short of room: half an image helps nobody, and takes the room of those who run.
-pub(super) fn no_pull(world: &World<'_>) -> Option<Gate> {
-    let short = short(world, engine_root(world)?).filter(|short| short.pressure >= Pressure::StopsPulls)?;
+/// So does one that was ended because its image does not fit.
+pub(super) fn no_pull(world: &World<'_>, image: &ResourceId) -> Option<Gate> {
+    let root = engine_root(world)?;
+    if let Some(short) = short(world, root).filter(|short| short.pressure >= Pressure::StopsPulls) {
+        let message = format!("nothing is pulled, for {short}; {FREES_IMAGES}");
+        return Some(Gate::DiskPressure { reason: Reason::DiskPressure, message });
+    }
+    let needed = world.ledger.get(image)?.failure.as_ref()?.room?;
+    let disk = Disk::of(world, root).filter(|disk| disk.usable() < needed)?;
     let message = format!(
-        "nothing is pulled, for {short}; `docker system df` shows what takes it, `docker image prune` frees images that nobody uses"
+        "it does not fit: it needs {} or more, and {disk}; it is pulled by itself when there is room; {FREES_IMAGES}",
+        bytes(needed)
     );
-    Some(Gate::DiskPressure { message })
+    Some(Gate::DiskPressure { reason: Reason::DiskFull, message })
+}
+
+/// What frees room where the engine keeps its images.
+const FREES_IMAGES: &str =
+    "`docker system df` shows what takes it, `docker image prune` frees images that nobody uses";
+
+/// A pull whose image does not fit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NoRoom {
+    /// Of which image.
+    pub image: ResourceId,
+    /// Bytes that must be free for another try.
+    pub needed: u64,
+    /// The sentence.
+    pub message: String,
+}
+
+/// The pull to end, if what is still to come of all that are under way does not fit on the engine's disk: the one with the most
+/// to come. Registries tell sizes compressed, and layer by layer: what fits by this may yet turn out not to.
+#[must_use]
+pub fn pull_without_room(world: &World<'_>) -> Option<NoRoom> {
+    let pulls = &world.observed.pulls;
+    if pulls.is_empty() {
+        return None;
+    }
+    let disk = Disk::of(world, engine_root(world)?)?;
+    let to_come = |pull: &PullProgress| pull.total.saturating_sub(pull.done);
+    let of_all = pulls.values().map(to_come).fold(0, u64::saturating_add);
+    if of_all <= disk.usable() {
+        return None;
+    }
+    let (image, pull) = pulls.iter().max_by_key(|(_, pull)| to_come(pull))?;
+    let others = if pulls.len() > 1 { " (others are being pulled there too)" } else { "" };
+    let message = format!(
+        "{} does not fit: at least {} of it are still to come, and more unpacked, for registries tell sizes compressed, and \
+         {disk}{others}; its pull is ended before it fills the disk; {FREES_IMAGES}",
+        image.key(),
+        bytes(to_come(pull))
+    );
+    // What it has taken beyond what was told is what it unpacks to. That others write there too must not make it huge.
+    let before = world.observed.room_before_pull.get(image).copied().unwrap_or(disk.room.free);
+    let unpacked = before.saturating_sub(disk.room.free).saturating_sub(pull.done).min(2 * pull.total);
+    Some(NoRoom { image: image.clone(), needed: pull.total.saturating_add(unpacked), message })
+}
+
+/// A file system that answers, for a sentence.
+struct Disk<'a> {
+    mount: &'a str,
+    file_system: &'a FileSystem,
+    room: Room,
+}
+
+impl<'a> Disk<'a> {
+    fn of(world: &World<'a>, path: &str) -> Option<Self> {
+        let (mount, file_system) = world.observed.machine.file_system_of(path)?;
+        let room = file_system.room.filter(|room| room.total > 0)?;
+        Some(Self { mount, file_system, room })
+    }
+
+    /// What can be written before it is full.
+    fn usable(&self) -> u64 {
+        self.room.free.saturating_sub(full_below(self.room))
+    }
+}
+
+impl std::fmt::Display for Disk<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { mount, file_system: FileSystem { source, kind, .. }, room } = self;
+        write!(f, "{} are free on the file system {mount} ({kind} on {source})", bytes(room.free))
+    }
 }
 
 /// A full file system that `id` writes to. As a rule none is full at all, and this is asked in every pass.
@@ -216,7 +299,7 @@ pub(super) fn apply(world: &World<'_>, id: &ResourceId, mut step: Step) -> Step 
             }
             step
         }
-        Kind::Image => match (&step.action, no_pull(world)) {
+        Kind::Image => match (&step.action, no_pull(world, id)) {
             (Some(planned), Some(gate)) if matches!(planned.action, Action::PullImage { .. }) => {
                 let conditions = std::mem::take(&mut step.conditions);
                 Step::blocked(world, vec![gate]).with(conditions)
