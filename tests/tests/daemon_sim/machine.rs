@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use aiplat_core::{
     ResourceId,
-    condition::ConditionType,
+    condition::{ConditionType, Reason},
     observed::{
         Cpu, Driver, EngineSettings, FileSystem, GpuEvent, GpuEventKind, GpuId, GpuMemory, Memory,
         ObservedGpu, Room, Vendor,
@@ -192,6 +192,33 @@ fn what_waits_for_room_goes_on_by_itself_when_there_is_some() {
         lab.converged_within(90 * SECOND).await;
         assert_eq!(running(&lab), ["db"]);
         assert_eq!(events(&lab, "RoomEnough").len(), 1);
+    });
+}
+
+#[test]
+fn a_disk_that_fills_up_under_a_service_stops_nobody_and_is_over_with_the_room() {
+    simulate(async {
+        let mut lab = Lab::new(&sketch([service("db")]), 1);
+        on_a_disk(&lab);
+        with_room(&lab, 50 * GIB);
+        lab.boot();
+        lab.converged_within(60 * SECOND).await;
+        let calls = lab.calls();
+        with_room(&lab, 1 << 20);
+        lab.pass(60 * SECOND).await;
+        let said = |lab: &Lab| {
+            let state = lab.shared().lock();
+            let transitions =
+                &state.ledger.get(&ResourceId::container("db")).expect("it has a record").transitions;
+            transitions[&ConditionType::StorageReady].reason
+        };
+        assert_eq!(said(&lab), Reason::StorageFull);
+        let told = events(&lab, "RECOVERY_NEEDED");
+        assert!(told.len() == 1 && told[0].ends_with("db writes there"), "{told:?}");
+        with_room(&lab, 50 * GIB);
+        lab.pass(60 * SECOND).await;
+        assert_ne!(said(&lab), Reason::StorageFull);
+        assert_eq!(lab.calls(), calls, "nothing was done to what runs");
     });
 }
 
