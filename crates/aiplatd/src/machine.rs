@@ -1,7 +1,12 @@
 //! The machine and its GPUs: looked at every half minute, and when the driver tells of something. Nothing is done to either; what
 //! they are decides what is pulled, and which tier's services the file has.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::{IpAddr, Ipv4Addr},
+    sync::Arc,
+    time::Duration,
+};
 
 use aiplat_core::{
     Kind, ResourceId,
@@ -16,6 +21,7 @@ use tokio::time::Instant;
 use crate::{
     shared::Shared,
     spec::{self, Intent},
+    state::State,
 };
 
 /// Disks fill within minutes, not within seconds.
@@ -31,6 +37,18 @@ const ENGINE_PATIENCE: Duration = Duration::from_secs(2);
 const GPU_PATIENCE: Duration = Duration::from_secs(5);
 /// The engine's settings change only with a restart of it: they are asked for again after so many looks.
 const ASK_ENGINE_AT: u32 = 20;
+
+/// Addresses by interface. Of IPv4: those of IPv6 that protect the privacy of who surfs change every day.
+fn ipv4(addresses: Option<&BTreeMap<String, Vec<IpAddr>>>) -> Option<BTreeSet<(String, Ipv4Addr)>> {
+    let of = |(interface, all): (&String, &Vec<IpAddr>)| {
+        let ipv4 = |address: &IpAddr| match address {
+            IpAddr::V4(address) => Some((interface.clone(), *address)),
+            IpAddr::V6(_) => None,
+        };
+        all.iter().filter_map(ipv4).collect::<Vec<_>>()
+    };
+    Some(addresses?.iter().flat_map(of).collect())
+}
 
 /// Looks again and again, for ever. The first look was made before the file was read.
 pub(crate) async fn follow(shared: Arc<Shared>) {
@@ -80,7 +98,9 @@ impl Shared {
         let (judgement, is_news) = {
             let mut state = self.lock();
             let before = self.said(&state);
+            let addresses = ipv4(state.observed.machine.addresses.as_ref());
             state.observed.machine.take_in(facts);
+            self.note_addresses(&mut state, addresses);
             if let Ok(gpus) = gpus {
                 state.observed.gpus.take_in(gpus);
             }
@@ -110,6 +130,31 @@ impl Shared {
         self.changed();
     }
 
+    /// A machine that has another address is another one to those who knew it by the old one.
+    fn note_addresses(&self, state: &mut State, before: Option<BTreeSet<(String, Ipv4Addr)>>) {
+        let after = ipv4(state.observed.machine.addresses.as_ref());
+        let (Some(before), Some(after)) = (before, after) else { return };
+        let told = |these: &[&(String, Ipv4Addr)]| {
+            these.iter().map(|(on, address)| format!("{address} on {on}")).collect::<Vec<_>>().join(", ")
+        };
+        let (came, went) =
+            (after.difference(&before).collect::<Vec<_>>(), before.difference(&after).collect::<Vec<_>>());
+        let said = match (came.is_empty(), went.is_empty()) {
+            (true, true) => return,
+            (false, true) => format!("the machine has {} too now", told(&came)),
+            (true, false) => format!("the machine no longer has {}", told(&went)),
+            (false, false) => format!("the machine has {} now, and no longer {}", told(&came), told(&went)),
+        };
+        let (wall, host) = (self.clock.wall_ms(), ResourceId::local().to_string());
+        if went.is_empty() {
+            state.events.note(wall, "AddressChanged", &host, said);
+        } else {
+            let said =
+                format!("{said}; `aiplatctl doctor` says what is still published at an address that is gone");
+            state.events.warn(wall, "AddressChanged", &host, said);
+        }
+    }
+
     /// Paths whose file systems matter: where the engine and we ourselves keep everything, and where services write to.
     fn places(&self) -> BTreeSet<String> {
         let state = self.lock();
@@ -130,7 +175,7 @@ impl Shared {
     }
 
     /// What is said of the machine: another text is worth a pass of everything.
-    fn said(&self, state: &crate::state::State) -> Vec<Condition> {
+    fn said(&self, state: &State) -> Vec<Condition> {
         let world = state.world(self.now());
         world.map(|world| plan::plan(&world, &ResourceId::local()).conditions).unwrap_or_default()
     }

@@ -223,6 +223,36 @@ fn a_disk_that_fills_up_under_a_service_stops_nobody_and_is_over_with_the_room()
 }
 
 #[test]
+fn an_address_that_changes_is_told_and_one_that_cannot_be_read_is_not() {
+    simulate(async {
+        let mut lab = Lab::new(&sketch([service("db")]), 1);
+        let has = |addresses: Option<Vec<std::net::IpAddr>>| {
+            lab.machine
+                .change(|machine| machine.addresses = addresses.map(|all| [("eth0".to_owned(), all)].into()));
+        };
+        let ip = |last| std::net::IpAddr::from([192, 168, 1, last]);
+        has(Some(vec![ip(5)]));
+        lab.boot();
+        lab.pass(45 * SECOND).await;
+        assert!(events(&lab, "AddressChanged").is_empty(), "the first look is no change");
+        let has = |addresses: Option<Vec<std::net::IpAddr>>| {
+            lab.machine
+                .change(|machine| machine.addresses = addresses.map(|all| [("eth0".to_owned(), all)].into()));
+        };
+        has(None);
+        lab.pass(45 * SECOND).await;
+        has(Some(vec![ip(5), "2001:db8::7".parse().expect("an address")]));
+        lab.pass(45 * SECOND).await;
+        assert!(events(&lab, "AddressChanged").is_empty(), "{:?}", events(&lab, "AddressChanged"));
+        has(Some(vec![ip(7)]));
+        lab.pass(45 * SECOND).await;
+        let told = events(&lab, "AddressChanged");
+        let words = "the machine has 192.168.1.7 on eth0 now, and no longer 192.168.1.5 on eth0";
+        assert!(told.len() == 1 && told[0].starts_with(words), "{told:?}");
+    });
+}
+
+#[test]
 fn what_the_driver_tells_of_is_an_event_and_is_looked_at_at_once() {
     simulate(async {
         let mut lab = Lab::new(&sketch([service("db")]), 1);

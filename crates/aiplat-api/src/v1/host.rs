@@ -74,6 +74,8 @@ pub struct HostStatus {
     pub driver_version: Option<String>,
     /// Specifications of the Container Device Interface, by path: what they are of.
     pub cdi_specs: BTreeMap<String, String>,
+    /// The driver's versions that they were made for, by path, where they name one.
+    pub cdi_drivers: BTreeMap<String, String>,
     /// The GPUs, of all vendors.
     pub gpus: Vec<GpuStatus>,
     /// The settings of `get host -o env`, by name.

@@ -7,6 +7,8 @@ mod engine;
 mod file;
 mod host;
 mod machine;
+mod network;
+mod services;
 mod systemd;
 
 use std::path::PathBuf;
@@ -31,7 +33,7 @@ use crate::{
 };
 
 /// The families, in the order in which they are shown: what the others stand on first.
-static FAMILIES: [fn(&Facts<'_>) -> Vec<Check>; 7] = [
+static FAMILIES: [fn(&Facts<'_>) -> Vec<Check>; 9] = [
     daemon::checks,
     engine::checks,
     file::checks,
@@ -39,6 +41,8 @@ static FAMILIES: [fn(&Facts<'_>) -> Vec<Check>; 7] = [
     disks::checks,
     machine::checks,
     host::checks,
+    network::checks,
+    services::checks,
 ];
 
 /// What the checks look at besides the machine.

@@ -254,7 +254,8 @@ fn short(id: &str) -> &str {
     id.get(..12).unwrap_or(id)
 }
 
-fn addresses(endpoint: &str) -> impl Iterator<Item = &str> {
+/// The addresses that a service is published at.
+pub(crate) fn addresses(endpoint: &str) -> impl Iterator<Item = &str> {
     endpoint
         .split(',')
         .map(|it| it.trim().trim_end_matches(" (LAN)"))
@@ -268,7 +269,8 @@ fn reach(endpoint: &str) -> String {
     marked.collect::<Vec<_>>().join(",")
 }
 
-fn is_local(address: &str) -> bool {
+/// Whether only this machine reaches it there.
+pub(crate) fn is_local(address: &str) -> bool {
     let host =
         address.split('/').next().unwrap_or_default().rsplit_once(':').map_or(address, |(host, _)| host);
     let host = host.trim_start_matches('[').trim_end_matches(']');

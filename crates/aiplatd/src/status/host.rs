@@ -70,6 +70,10 @@ fn status(world: &World<'_>, machine: &HostFacts, conditions: Vec<StatusConditio
         host_paths: volumes::host_paths(world),
         driver: driver_sentence(driver),
         driver_version: driver.version().map(str::to_owned),
+        cdi_drivers: cdi
+            .clone()
+            .filter_map(|(path, spec)| Some((path.clone(), spec.driver.clone()?)))
+            .collect(),
         cdi_specs: cdi.map(|(path, spec)| (path.clone(), cdi_sentence(spec))).collect(),
         gpus,
         environment: BTreeMap::new(),
