@@ -260,6 +260,7 @@ impl Scene {
             attempts,
             retry_at,
             fingerprint,
+            room: error.needs_room,
         });
     }
 

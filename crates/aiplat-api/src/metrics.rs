@@ -22,7 +22,7 @@ impl Metric {
 }
 
 /// Every metric.
-pub const METRICS: [Metric; 22] = [
+pub const METRICS: [Metric; 24] = [
     Metric {
         name: "service_status",
         help: "1 for the printed word of each service",
@@ -93,6 +93,18 @@ pub const METRICS: [Metric; 22] = [
         help: "Files that it can still hold; absent where there is no bound",
         is_counter: false,
         labels: &["mount"],
+    },
+    Metric {
+        name: "volume_size_bytes",
+        help: "What a volume takes on its disk, as of the last measurement",
+        is_counter: false,
+        labels: &["volume"],
+    },
+    Metric {
+        name: "volume_measured_seconds",
+        help: "How long ago that was",
+        is_counter: false,
+        labels: &["volume"],
     },
     Metric {
         name: "gpu_memory_bytes",

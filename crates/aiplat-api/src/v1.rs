@@ -23,6 +23,7 @@
 mod host;
 mod systemd;
 mod unit;
+mod volume;
 
 use aiplat_core::{
     ResourceId,
@@ -36,6 +37,7 @@ use serde::{Deserialize, Serialize};
 pub use host::{EngineStatus, FileSystemStatus, GpuProcessStatus, GpuStatus, HostStatus, TierStatus};
 pub use systemd::{FailedUnit, SystemdReport};
 pub use unit::{DiagnosisDetail, TimerDetail, UnitDetail, UnitVariable};
+pub use volume::{HostPathStatus, VolumeGrowth, VolumeUsage};
 
 /// The state of everything at one moment: what every read verb renders, and what `status.json` holds.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -217,6 +219,9 @@ pub struct ResourceStatus {
     pub used_by: Vec<String>,
     /// Bytes of a pull in progress.
     pub pull: Option<PullProgress>,
+    /// Of a volume: what it takes, and the room that there is for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub usage: Option<VolumeUsage>,
     /// It is on its way somewhere by itself: something is still done to it, or what it waits for is.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub moving: bool,

@@ -319,6 +319,9 @@ pub struct Failure {
     pub retry_at: Option<Timestamp>,
     /// The spec it happened under: another one is tried at once.
     pub fingerprint: Option<Fingerprint>,
+    /// Of a pull that was ended for want of room: bytes that must be free for another one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub room: Option<u64>,
 }
 
 /// Restarts kept in one window at most: more than any window counts.

@@ -7,6 +7,7 @@ mod host;
 mod listening;
 mod machine;
 mod unit;
+mod volumes;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -28,6 +29,7 @@ pub use host::{
 pub use listening::{ASKED_AT, Holder, Listener, Listening, Owner, Reach, Reached, elsewhere, stranger, who};
 pub use machine::{FolderFacts, HeldPort, Instance, InstanceOwner};
 pub use unit::{ActiveState, Layer, LoadState, ObservedUnit, OwnFiles, SystemdFacts};
+pub use volumes::{Growth, VolumeSize, VolumeSizes};
 
 use crate::{
     ResourceId, Timestamp,
@@ -76,12 +78,16 @@ pub struct ObservedState {
     pub networks_as_of: AsOf,
     /// Volumes by name.
     pub volumes: BTreeMap<String, ObservedVolume>,
+    /// What they take on their disks, as of the last measurement.
+    pub volume_sizes: VolumeSizes,
     /// Images by reference as written. Absent: not looked at yet.
     pub images: BTreeMap<String, ObservedImage>,
     /// What probes have found out, by container resource and by what they are for, of one incarnation each.
     pub probes: BTreeMap<(ResourceId, Role), ProbeFacts>,
     /// Bytes of a pull in progress, by image resource.
     pub pulls: BTreeMap<ResourceId, PullProgress>,
+    /// Bytes that were free on the engine's disk when that pull began, where it was known.
+    pub room_before_pull: BTreeMap<ResourceId, u64>,
     /// When we saw each of our containers run, and end.
     pub sightings: BTreeMap<ContainerId, Sighting>,
     /// Paths of the host that troubled services mount. Absent: not looked at.

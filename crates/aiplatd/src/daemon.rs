@@ -24,7 +24,7 @@ use crate::{
     shutdown::stop_services,
     sight,
     spec::{self, Intent},
-    status, status_file, surroundings,
+    status, status_file, surroundings, volumes,
 };
 
 /// The ports to everything outside.
@@ -172,6 +172,7 @@ impl Daemon {
         tasks.spawn(async move { unit_files.follow_unit_files().await });
         if !options.once {
             tasks.spawn(spec::follow(Arc::clone(&shared)));
+            tasks.spawn(volumes::follow(Arc::clone(&shared)));
             tasks.spawn(notify::follow_status(Arc::clone(&shared)));
             tasks.spawn(notify::feed_watchdog(Arc::clone(&shared)));
         }

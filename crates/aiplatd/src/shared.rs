@@ -54,6 +54,8 @@ pub struct Shared {
     handle: OnceLock<Handle<ResourceId>>,
     state: Mutex<State>,
     version: watch::Sender<u64>,
+    /// Somebody wants the machine to be looked at before its time.
+    pub(crate) look_soon: Notify,
     machine_goes_down: AtomicBool,
     /// A service that has a GPU has begun, or ended.
     pub(crate) gpus_used: Notify,
@@ -90,6 +92,7 @@ impl Shared {
             handle: OnceLock::new(),
             state: Mutex::new(state),
             version: watch::Sender::new(1),
+            look_soon: Notify::new(),
             machine_goes_down: AtomicBool::new(false),
             gpus_used: Notify::new(),
         }
@@ -299,7 +302,8 @@ impl Shared {
         match id.kind {
             Kind::Unit | Kind::Host => self.units.apply(action).await,
             Kind::File => self.files.apply(id, action).await,
-            Kind::Container | Kind::Network | Kind::Volume | Kind::Image => {
+            Kind::Image => self.pull(id, action, progress, cancel).await,
+            Kind::Container | Kind::Network | Kind::Volume => {
                 self.host.apply(id, action, progress, cancel).await
             }
         }

@@ -31,8 +31,8 @@ impl Shared {
     fn sights_due(&self) -> Vec<(ResourceId, SightCheck)> {
         let state = self.lock();
         let Some(world) = state.world(self.now()) else { return Vec::new() };
-        let asking = world.desired.services().filter(|(_, spec)| !spec.gpus().is_empty());
-        asking.filter_map(|(id, _)| Some((id.clone(), plan::sight_due(&world, id)?))).collect()
+        let asking = state.gpu_services().into_iter();
+        asking.filter_map(|id| plan::sight_due(&world, &id).map(|check| (id, check))).collect()
     }
 
     async fn look_from_inside(&self, id: ResourceId, SightCheck { container, run }: SightCheck) {

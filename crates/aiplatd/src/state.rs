@@ -16,7 +16,7 @@ use aiplat_core::{
 };
 use aiplat_host::Target;
 
-use crate::{events::Events, ports::Revision, spec::SpecStatus};
+use crate::{events::Events, ports::Revision, pulls::Pulls, spec::SpecStatus};
 
 /// Everything that changes.
 #[derive(Debug, Default)]
@@ -59,6 +59,8 @@ pub struct State {
     pub(crate) without_memory: bool,
     /// Where the rotation of inspects stands.
     pub(crate) rotation: Rotation,
+    /// Pulls under way.
+    pub(crate) pulls: Pulls,
 }
 
 /// Whose turn it is.
@@ -124,9 +126,14 @@ impl State {
     /// Whether anything is to be heard from systemd: a unit, or that a reload takes the GPU from containers.
     #[must_use]
     pub fn follows_systemd(&self) -> bool {
-        let gpus =
-            self.desired.as_deref().is_some_and(|it| it.services().any(|(_, spec)| !spec.gpus().is_empty()));
-        gpus || !self.of_systemd().is_empty()
+        !self.gpu_services().is_empty() || !self.of_systemd().is_empty()
+    }
+
+    /// The services that ask for GPUs.
+    #[must_use]
+    pub fn gpu_services(&self) -> Vec<ResourceId> {
+        let services = self.desired.iter().flat_map(|desired| desired.services());
+        services.filter(|(_, spec)| !spec.gpus().is_empty()).map(|(id, _)| id.clone()).collect()
     }
 
     /// The units to look at for `id`: the one that it is, and the one that it was; all of them for systemd itself.

@@ -3,6 +3,7 @@
 mod host;
 mod service;
 mod units;
+mod volumes;
 mod worst;
 
 use aiplat_api::v1::{GateStatus, PlatformStatus, ResourceStatus, ServiceStatus, StatusCondition, StatusDoc};
@@ -252,6 +253,7 @@ fn left_volumes(world: &World<'_>) -> Vec<ResourceStatus> {
         conditions: Vec::new(),
         used_by: Vec::new(),
         pull: None,
+        usage: Some(volumes::usage(world, &volume.name)),
         moving: false,
     });
     left.collect()
@@ -280,6 +282,7 @@ fn resource(state: &State, world: &World<'_>, id: &ResourceId) -> ResourceStatus
         conditions: with_times(state, world.desired, id, &step),
         used_by: users.map(|(_, spec)| spec.name().to_owned()).collect(),
         pull: state.observed.pulls.get(id).copied(),
+        usage: (id.kind == Kind::Volume).then(|| volumes::usage(world, &state.host_name(id))),
         moving: status::is_moving(world, id) || is_on_trial(&step),
     }
 }

@@ -240,6 +240,7 @@ pub(super) fn records(fingerprints: Vec<String>) -> impl Strategy<Value = Record
             attempts: 1,
             retry_at,
             fingerprint: print.map(|text| text.parse().expect("any text")),
+            room: None,
         });
     let returned = option::weighted(0.2, select(fingerprints.clone())).prop_map(|print| {
         let fingerprint = print?.parse().expect("any text");

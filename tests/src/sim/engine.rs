@@ -254,7 +254,8 @@ impl Engine {
                 *volume = self.new_id();
             }
             // The engine makes a volume that a container names, and writes none of our labels on it.
-            let made = Volume { name: volume.clone(), labels: BTreeMap::new(), driver: "local".to_owned() };
+            let made =
+                Volume { name: volume.clone(), labels: BTreeMap::new(), driver: "local".to_owned(), size: 0 };
             self.volumes.entry(volume.clone()).or_insert(made);
         }
         let id = self.new_id();

@@ -21,6 +21,7 @@ mod unit_leaving;
 mod unit_moves;
 mod unit_orders;
 mod units;
+mod volumes;
 
 use std::time::Duration;
 

@@ -2,9 +2,10 @@
 
 use std::{collections::BTreeMap, net::IpAddr};
 
+use aiplat_core::plan::Pressure;
 use serde::{Deserialize, Serialize};
 
-use super::StatusCondition;
+use super::{HostPathStatus, StatusCondition};
 
 /// The machine and its GPUs.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -63,6 +64,8 @@ pub struct HostStatus {
     pub engine: Option<EngineStatus>,
     /// File systems that the platform lives on.
     pub file_systems: Vec<FileSystemStatus>,
+    /// Paths of the machine that services write to.
+    pub host_paths: Vec<HostPathStatus>,
     /// NVIDIA's driver in a sentence; absent where there is nothing of NVIDIA's.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub driver: Option<String>,
@@ -71,6 +74,8 @@ pub struct HostStatus {
     pub driver_version: Option<String>,
     /// Specifications of the Container Device Interface, by path: what they are of.
     pub cdi_specs: BTreeMap<String, String>,
+    /// The driver's versions that they were made for, by path, where they name one.
+    pub cdi_drivers: BTreeMap<String, String>,
     /// The GPUs, of all vendors.
     pub gpus: Vec<GpuStatus>,
     /// The settings of `get host -o env`, by name.
@@ -140,6 +145,9 @@ pub struct FileSystemStatus {
     pub medium: Option<String>,
     /// It may not be written.
     pub read_only: bool,
+    /// How short of room it is; absent: it is not, or that is not known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pressure: Option<Pressure>,
     /// What of the platform lives there.
     pub used_by: Vec<String>,
 }

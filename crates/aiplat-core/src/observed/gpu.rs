@@ -58,6 +58,22 @@ impl GpuFacts {
 }
 
 impl Driver {
+    /// The version of the kernel module that is loaded, as far as it is known.
+    #[must_use]
+    pub fn version(&self) -> Option<&str> {
+        match self {
+            Self::Ready { version, .. } => Some(version),
+            Self::Mismatch(mismatch) => mismatch.module.as_deref(),
+            Self::NotObserved
+            | Self::Absent
+            | Self::NoLibrary { .. }
+            | Self::NotLoaded { .. }
+            | Self::NoPermission { .. }
+            | Self::Hung { .. }
+            | Self::Failed { .. } => None,
+        }
+    }
+
     /// Whether the GPUs that it lists are all that there are, if it lists none too.
     fn tells_all(&self) -> bool {
         match self {

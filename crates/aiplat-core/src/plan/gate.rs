@@ -60,6 +60,8 @@ pub enum Gate {
     },
     /// The disk that it would be written to is short of room.
     DiskPressure {
+        /// `DiskPressure`, or `DiskFull` for what would fill it.
+        reason: Reason,
         /// The sentence.
         message: String,
     },
@@ -222,9 +224,9 @@ impl Gate {
             | Self::Image { reason, .. }
             | Self::Resource { reason, .. }
             | Self::Gpu { reason, .. }
+            | Self::DiskPressure { reason, .. }
             | Self::Failed { reason, .. } => *reason,
             Self::VolumeInUse { .. } => Reason::VolumeInUse,
-            Self::DiskPressure { .. } => Reason::DiskPressure,
             Self::PortTaken { .. } => Reason::PortTaken,
             Self::Dependency { .. } => Reason::WaitingForDependencies,
             Self::ReplacementPending { .. } => Reason::ReplacementPending,
@@ -246,7 +248,7 @@ impl fmt::Display for Gate {
             | Self::Image { message, .. }
             | Self::Resource { message, .. }
             | Self::VolumeInUse { message }
-            | Self::DiskPressure { message }
+            | Self::DiskPressure { message, .. }
             | Self::Gpu { message, .. }
             | Self::PortTaken { message }
             | Self::BackOff { message, .. }

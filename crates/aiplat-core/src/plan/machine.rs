@@ -31,7 +31,8 @@ fn disk_pressure(world: &World<'_>) -> Condition {
         return Condition::unknown(kind, Reason::NotObserved, "no file system has been looked at yet");
     }
     let Some(worst) = short.first() else { return Condition::normal(kind, Reason::RoomEnough) };
-    let reason = if worst.grade == room::Grade::Full { Reason::StorageFull } else { Reason::DiskPressure };
+    let reason =
+        if worst.pressure == room::Pressure::Full { Reason::StorageFull } else { Reason::DiskPressure };
     let all: Vec<String> = short.iter().map(ToString::to_string).collect();
     Condition::abnormal(kind, reason, all.join("; "))
 }
@@ -49,19 +50,11 @@ fn reboot_required(world: &World<'_>) -> Option<Condition> {
 
 fn driver_mismatch(world: &World<'_>) -> Option<Condition> {
     let kind = ConditionType::GPUDriverMismatch;
-    match &world.observed.gpus.nvidia {
-        Driver::Mismatch(mismatch) => {
-            Some(Condition::abnormal(kind, Reason::GPUDriverMismatch, mismatch_sentence(mismatch)))
-        }
-        Driver::Ready { .. } => Some(Condition::normal(kind, Reason::AsDesired)),
-        Driver::NotObserved
-        | Driver::Absent
-        | Driver::NoLibrary { .. }
-        | Driver::NotLoaded { .. }
-        | Driver::NoPermission { .. }
-        | Driver::Hung { .. }
-        | Driver::Failed { .. } => None,
+    let driver = &world.observed.gpus.nvidia;
+    if let Driver::Mismatch(mismatch) = driver {
+        return Some(Condition::abnormal(kind, Reason::GPUDriverMismatch, mismatch_sentence(mismatch)));
     }
+    driver.version().map(|_| Condition::normal(kind, Reason::AsDesired))
 }
 
 /// What is wrong, with the versions and the package manager's own line, and what cures it.

@@ -39,7 +39,7 @@ pub use orders::{Command, order, refused};
 pub use prune::{FILE_REFUSED, Kept, left_volumes, mounted_by, removable_volume};
 pub use readiness::{Readiness, incarnation, readiness, replacement_pending};
 pub use record::{Entry, entries};
-pub use room::places;
+pub use room::{NoRoom, Pressure, host_paths, places, pressure, pull_without_room, volume_place};
 pub use running::waits_for;
 pub(crate) use running::{is_starting, probe};
 pub use systemd::units;

@@ -26,6 +26,7 @@ mod sight;
 mod start;
 mod stats;
 mod vantage;
+mod volumes;
 mod wire;
 
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
@@ -117,6 +118,10 @@ impl Backend for DockerBackend {
 
     fn settings(&self) -> BoxFuture<'_, Result<Option<EngineSettings>, HostError>> {
         Box::pin(self.read_settings())
+    }
+
+    fn volume_sizes(&self) -> BoxFuture<'_, Result<Option<BTreeMap<String, u64>>, HostError>> {
+        Box::pin(self.measure_volumes())
     }
 
     fn observe_all(&self) -> BoxFuture<'_, Result<Listing, HostError>> {

@@ -1,7 +1,7 @@
 //! `get`: lists.
 
 use aiplat_api::v1::{Event, ServiceStatus, StatusDoc};
-use aiplat_core::ResourceId;
+use aiplat_core::{Kind, ResourceId};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -11,7 +11,7 @@ use crate::{
     console,
     exit::{Code, Failure, Outcome},
     find::{KindWord, Listed, names, no_such},
-    render::{View, events, host, lists, table::Table},
+    render::{View, events, host, lists, table::Table, volumes},
     source,
 };
 
@@ -68,7 +68,10 @@ impl Selection {
         let known = names(doc, Some(self.listed));
         let on_host: Vec<&str> = match self.listed {
             Listed::Resources(kind) => {
-                doc.resources.iter().filter(|it| it.id.kind == kind).map(|it| it.host_name.as_str()).collect()
+                let of_kind = doc.resources.iter().filter(|it| it.id.kind == kind);
+                let paths = doc.host.iter().flat_map(|host| &host.host_paths);
+                let paths = paths.filter(|_| kind == Kind::Volume).map(|it| it.path.as_str());
+                of_kind.map(|it| it.host_name.as_str()).chain(paths).collect()
             }
             Listed::Services
             | Listed::Gates
@@ -110,13 +113,13 @@ impl Selection {
     }
 
     pub(super) fn table(&self, doc: &StatusDoc, view: View) -> Table {
-        use aiplat_core::Kind;
         match self.listed {
             Listed::Services => lists::services(self.services(doc), view),
             Listed::Resources(Kind::Container) => lists::containers(doc, &self.names, view),
             Listed::Resources(Kind::Image) => lists::images(doc, &self.names),
             Listed::Resources(Kind::Unit) => lists::units(doc, &self.names, view),
-            Listed::Resources(kind @ (Kind::Volume | Kind::Network | Kind::File | Kind::Host)) => {
+            Listed::Resources(Kind::Volume) => volumes::volumes(doc, &self.names, view),
+            Listed::Resources(kind @ (Kind::Network | Kind::File | Kind::Host)) => {
                 lists::named(doc, kind, &self.names)
             }
             Listed::Gates => lists::gates(doc, &self.names, view),

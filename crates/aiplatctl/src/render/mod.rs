@@ -16,6 +16,7 @@ pub mod style;
 pub mod table;
 pub mod text;
 pub mod time;
+pub mod volumes;
 pub mod why;
 
 use jiff::Timestamp;

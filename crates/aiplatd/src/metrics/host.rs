@@ -52,7 +52,7 @@ pub(super) fn register(host: &HostStatus, registry: &mut Registry) {
     gpus(&host.gpus, registry);
 }
 
-fn signed(value: u64) -> i64 {
+pub(super) fn signed(value: u64) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
 }
 

@@ -15,7 +15,7 @@ use aiplat_core::{
     tier::{Tier, default_models},
 };
 
-use super::with_times;
+use super::{volumes, with_times};
 use crate::state::State;
 
 /// Nothing before the first look.
@@ -62,19 +62,18 @@ fn status(world: &World<'_>, machine: &HostFacts, conditions: Vec<StatusConditio
         }),
         conflicting_packages: machine.conflicting_packages.clone(),
         engine: world.observed.engine.settings.as_ref().map(engine),
-        file_systems: machine.file_systems.iter().map(|(at, it)| file_system(at, it, used_by(at))).collect(),
+        file_systems: machine
+            .file_systems
+            .iter()
+            .map(|(at, it)| file_system(world, at, used_by(at), it))
+            .collect(),
+        host_paths: volumes::host_paths(world),
         driver: driver_sentence(driver),
-        driver_version: match driver {
-            Driver::Ready { version, .. } => Some(version.clone()),
-            Driver::Mismatch(mismatch) => mismatch.module.clone(),
-            Driver::NotObserved
-            | Driver::Absent
-            | Driver::NoLibrary { .. }
-            | Driver::NotLoaded { .. }
-            | Driver::NoPermission { .. }
-            | Driver::Hung { .. }
-            | Driver::Failed { .. } => None,
-        },
+        driver_version: driver.version().map(str::to_owned),
+        cdi_drivers: cdi
+            .clone()
+            .filter_map(|(path, spec)| Some((path.clone(), spec.driver.clone()?)))
+            .collect(),
         cdi_specs: cdi.map(|(path, spec)| (path.clone(), cdi_sentence(spec))).collect(),
         gpus,
         environment: BTreeMap::new(),
@@ -102,7 +101,7 @@ fn engine(settings: &EngineSettings) -> EngineStatus {
     }
 }
 
-fn file_system(mount: &str, it: &FileSystem, used_by: Vec<String>) -> FileSystemStatus {
+fn file_system(world: &World<'_>, mount: &str, used_by: Vec<String>, it: &FileSystem) -> FileSystemStatus {
     FileSystemStatus {
         mount: mount.to_owned(),
         source: it.source.clone(),
@@ -113,6 +112,7 @@ fn file_system(mount: &str, it: &FileSystem, used_by: Vec<String>) -> FileSystem
         inodes_free: it.room.map(|room| room.inodes_free),
         medium: it.rotational.map(|turns| if turns { "disk" } else { "flash" }.to_owned()),
         read_only: it.read_only,
+        pressure: plan::pressure(it, world.desired.host.disk_pressure),
         used_by,
     }
 }

@@ -7,7 +7,7 @@ use super::{Closed, Given, GivenGpus, Grant, is_chosen};
 use crate::{
     ResourceId,
     condition::Reason,
-    observed::{CdiSpec, Driver, GpuId, ObservedGpu},
+    observed::{CdiSpec, GpuId, ObservedGpu},
     plan::World,
     spec::{CDI_KIND, DeviceRequest, GpuRequest, WantedGpus},
 };
@@ -100,20 +100,6 @@ fn specs<'a>(world: &World<'a>) -> Vec<(&'a str, &'a CdiSpec)> {
     found.map(|(path, spec)| (path.as_str(), spec)).collect()
 }
 
-fn loaded<'a>(world: &World<'a>) -> Option<&'a str> {
-    match &world.observed.gpus.nvidia {
-        Driver::Ready { version, .. } => Some(version),
-        Driver::NotObserved
-        | Driver::Absent
-        | Driver::NoLibrary { .. }
-        | Driver::NotLoaded { .. }
-        | Driver::NoPermission { .. }
-        | Driver::Mismatch(_)
-        | Driver::Hung { .. }
-        | Driver::Failed { .. } => None,
-    }
-}
-
 /// Made for another driver than the one that is loaded: its paths lead nowhere, or to the wrong libraries.
 pub(super) fn stale_for(spec: &CdiSpec, loaded: Option<&str>) -> Option<String> {
     let made_for = spec.driver.as_deref()?;
@@ -121,7 +107,7 @@ pub(super) fn stale_for(spec: &CdiSpec, loaded: Option<&str>) -> Option<String> 
 }
 
 fn usable<'a>(world: &World<'a>) -> Option<&'a CdiSpec> {
-    let loaded = loaded(world);
+    let loaded = world.observed.gpus.nvidia.version();
     let fits = |spec: &&CdiSpec| spec.broken.is_none() && stale_for(spec, loaded).is_none();
     specs(world).into_iter().map(|(_, spec)| spec).find(fits)
 }
@@ -155,7 +141,7 @@ pub(super) fn unusable(world: &World<'_>, given: &Given) -> Option<Closed> {
     if *given == Given::None || cdi_names(world, given).is_some() || usable(world).is_some() {
         return None;
     }
-    let loaded = loaded(world);
+    let loaded = world.observed.gpus.nvidia.version();
     let all = specs(world);
     let closed = |message: String| Some(Closed::new(Reason::CDISpecStale, message));
     let Some((path, spec)) = all.first() else {
