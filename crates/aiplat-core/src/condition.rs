@@ -85,10 +85,16 @@ enum ConditionType {
     ConfigRendered,
     /// Volumes and paths exist, and nobody else has them open.
     StorageReady,
+    /// The model fits on the disk of its server, or is there.
+    SpaceAvailable,
     /// The host ports are free, or ours.
     PortsFree,
     /// What it depends on is ready.
     DependenciesReady,
+    /// The model is being pulled.
+    Pulling,
+    /// The server has the model.
+    Present,
     /// Its process runs, or has done its work.
     Started,
     /// The unit is active.
@@ -99,6 +105,8 @@ enum ConditionType {
     Reachable,
     /// Its probe passes.
     Healthy,
+    /// It has every model that the file asks of it; it is no part of Ready.
+    ModelsPresent,
     /// It restarts again and again (abnormal when True).
     CrashLoop,
     /// It differs from the file and is left so, for now (abnormal when True).
@@ -144,6 +152,10 @@ impl ConditionType {
             | Self::ImageAvailable
             | Self::ConfigRendered
             | Self::StorageReady
+            | Self::SpaceAvailable
+            | Self::Pulling
+            | Self::Present
+            | Self::ModelsPresent
             | Self::PortsFree
             | Self::DependenciesReady
             | Self::Started
@@ -252,7 +264,7 @@ reasons! {
     NameTaken,
     /// Objects of this platform's name belong to another aiplatd instance.
     InstanceMismatch,
-    /// The image is being pulled.
+    /// The image, or the model, is being pulled.
     Pulling,
     /// The image is not on this machine and its pull policy is `never`.
     PullNever,
@@ -262,6 +274,10 @@ reasons! {
     RegistryDenied,
     /// The registry does not answer, or limits us.
     RegistryUnavailable,
+    /// The registry has no such model.
+    ModelNotFound,
+    /// The server of the model does not answer.
+    ModelServerUnreachable,
     /// An external network or volume does not exist.
     ExternalMissing,
     /// Another running container has the volume or host path open for writing.
@@ -411,7 +427,11 @@ impl Condition {
         match self.status {
             Status::Unknown => false,
             Status::True => !self.kind.abnormal_when_true(),
-            Status::False => self.kind.abnormal_when_true() || self.kind == ConditionType::Progressing,
+            // What is not at work is as well as what is.
+            Status::False => {
+                self.kind.abnormal_when_true()
+                    || matches!(self.kind, ConditionType::Progressing | ConditionType::Pulling)
+            }
         }
     }
 }
@@ -446,7 +466,7 @@ enum Word {
     CrashLoop,
     /// Waits for its next attempt.
     BackOff,
-    /// An image is on its way.
+    /// An image, or a model, is on its way.
     Pulling,
     /// Waits for something before it can start.
     Pending,

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Kind, ResourceId, Timestamp,
+    action::Action,
     classify::FailureClass,
     condition::{ConditionType, ErrorClass, Reason, Status},
     fingerprint::{FieldHashes, Fingerprint},
@@ -146,6 +147,8 @@ pub struct Orders {
     pub suspended: Option<Suspension>,
     /// It is to be made from this image, by content id: its tag meant that when the update was ordered.
     pub image: Option<String>,
+    /// Of a model: it is to be pulled once more, also where it is there.
+    pub pull: Option<Order>,
 }
 
 /// For how long a service is left alone, and by whose word.
@@ -311,6 +314,13 @@ impl Ledger {
     /// The record of `id`, made when absent.
     pub fn entry(&mut self, id: &ResourceId) -> &mut Record {
         self.records.entry(id.clone()).or_default()
+    }
+
+    /// `action` on `id` was done, or has failed: what was ordered once is not done once more.
+    pub fn note_done(&mut self, id: &ResourceId, action: &Action) {
+        if let (Action::PullModel(_), Some(record)) = (action, self.records.get_mut(id)) {
+            record.orders.pull = None;
+        }
     }
 
     /// After a boot, boot times mean nothing: what is measured in them is forgotten.

@@ -123,6 +123,7 @@ const FILES: [(&str, &str); 9] = [
     ("unused-network", "services: {}\nnetworks: {back: {}}\n"),
     ("unknown-profile", "services: {}\nactive_profiles: [ui]\n"),
     ("member-left-out", "services: {a: {image: x:1, profiles: [ui]}}\ngates: {Core: [a]}\n"),
+    ("model-left-out", "services: {a: {image: x:1, profiles: [ui]}}\nmodels: {m: {model: x, runner: a}}\n"),
     (
         "pull-policy-conflict",
         "services: {a: {image: x:1, pull_policy: never}, b: {image: x:1, pull_policy: always}}\n",

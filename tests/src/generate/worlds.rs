@@ -218,6 +218,7 @@ fn orders() -> impl Strategy<Value = Orders> {
         restart,
         suspended,
         image,
+        pull: None,
     })
 }
 

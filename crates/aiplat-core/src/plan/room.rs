@@ -2,10 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Gate, Step, World};
+use super::{Gate, Step, World, model};
 use crate::{
     Kind, ResourceId,
     action::Action,
+    bytes,
     condition::{Condition, ConditionType, Reason, Status},
     observed::{FileSystem, Room},
     spec::MountSource,
@@ -44,21 +45,9 @@ impl std::fmt::Display for Short<'_> {
             // However much room there is in bytes: each file takes one.
             write!(f, "{} of {} inodes are free", room.inodes_free, room.inodes)
         } else {
-            write!(f, "{} of {} are free", bytes(room.free), bytes(room.total))
+            write!(f, "{} of {} are free", bytes::human(room.free), bytes::human(room.total))
         }
     }
-}
-
-/// Bytes as people read them, rounded down to a tenth: `2.1 GiB`.
-pub(super) fn bytes(bytes: u64) -> String {
-    let units = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"];
-    let (mut scale, mut unit) = (1_u64, 0);
-    while bytes / scale >= 1024 && unit + 1 < units.len() {
-        scale *= 1024;
-        unit += 1;
-    }
-    let tenths = u128::from(bytes) * 10 / u128::from(scale);
-    if unit == 0 { format!("{bytes} B") } else { format!("{}.{} {}", tenths / 10, tenths % 10, units[unit]) }
 }
 
 /// The paths that something of the platform lives at, and what: the engine, and services by name.
@@ -73,15 +62,20 @@ pub fn places(world: &World<'_>) -> BTreeMap<String, BTreeSet<String>> {
             places.entry(path).or_default().insert(id.key().to_owned());
         }
     }
+    for runner in model::servers(world) {
+        if let Some(folder) = model::folder(world, runner) {
+            places.entry(folder).or_default().insert(runner.key().to_owned());
+        }
+    }
     places
 }
 
-fn engine_root<'a>(world: &World<'a>) -> Option<&'a str> {
+pub(super) fn engine_root<'a>(world: &World<'a>) -> Option<&'a str> {
     world.observed.engine.settings.as_ref().map(|settings| settings.data_root.as_str())
 }
 
 /// Where the data of a service are: the host's paths that it may write to, and the engine's folder for its volumes and its own
-/// layer. A unit writes where its own file says, which is not looked up.
+/// layer. A unit writes where its own file says, which is not looked up but for models.
 fn places_of(world: &World<'_>, id: &ResourceId) -> BTreeSet<String> {
     let Some(spec) = world.desired.containers.get(id) else { return BTreeSet::new() };
     let paths =
@@ -145,6 +139,15 @@ pub(super) fn no_pull(world: &World<'_>) -> Option<Gate> {
     Some(Gate::DiskPressure { message })
 }
 
+/// The same for models that are kept in `folder`.
+pub(super) fn no_model(world: &World<'_>, folder: &str) -> Option<String> {
+    let short = short(world, folder).filter(|short| short.grade >= Grade::StopsPulls)?;
+    Some(format!(
+        "no model is pulled to {folder}, for {short}; `aiplatctl get models` shows how large each is, `aiplatctl model rm MODEL` \
+         removes one"
+    ))
+}
+
 /// The step of a service that lives on a full disk says so, while it runs too: what it cannot write fails in ways of its own.
 pub(super) fn apply(world: &World<'_>, id: &ResourceId, mut step: Step) -> Step {
     match id.kind {
@@ -169,6 +172,6 @@ pub(super) fn apply(world: &World<'_>, id: &ResourceId, mut step: Step) -> Step 
             }
             _ => step,
         },
-        Kind::Network | Kind::Volume | Kind::File | Kind::Unit | Kind::Host => step,
+        Kind::Network | Kind::Volume | Kind::File | Kind::Unit | Kind::Model | Kind::Host => step,
     }
 }

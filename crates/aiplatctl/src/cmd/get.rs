@@ -1,7 +1,7 @@
 //! `get`: lists.
 
-use aiplat_api::v1::{Event, ServiceStatus, StatusDoc};
-use aiplat_core::ResourceId;
+use aiplat_api::v1::{Event, ModelStatus, ServiceStatus, StatusDoc};
+use aiplat_core::{Kind, ResourceId};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -11,7 +11,7 @@ use crate::{
     console,
     exit::{Code, Failure, Outcome},
     find::{KindWord, Listed, names, no_such},
-    render::{View, events, host, lists, table::Table},
+    render::{View, events, host, lists, models, table::Table},
     source,
 };
 
@@ -67,6 +67,7 @@ impl Selection {
         }
         let known = names(doc, Some(self.listed));
         let on_host: Vec<&str> = match self.listed {
+            Listed::Resources(Kind::Model) => doc.models.iter().map(|it| it.model.as_str()).collect(),
             Listed::Resources(kind) => {
                 doc.resources.iter().filter(|it| it.id.kind == kind).map(|it| it.host_name.as_str()).collect()
             }
@@ -110,12 +111,12 @@ impl Selection {
     }
 
     pub(super) fn table(&self, doc: &StatusDoc, view: View) -> Table {
-        use aiplat_core::Kind;
         match self.listed {
             Listed::Services => lists::services(self.services(doc), view),
             Listed::Resources(Kind::Container) => lists::containers(doc, &self.names, view),
             Listed::Resources(Kind::Image) => lists::images(doc, &self.names),
             Listed::Resources(Kind::Unit) => lists::units(doc, &self.names, view),
+            Listed::Resources(Kind::Model) => models::models(doc, &self.names, view),
             Listed::Resources(kind @ (Kind::Volume | Kind::Network | Kind::File | Kind::Host)) => {
                 lists::named(doc, kind, &self.names)
             }
@@ -145,6 +146,11 @@ impl Selection {
         match self.listed {
             Listed::Services => {
                 self.services(doc).map(|it| (format!("service/{}", it.name), value(it))).collect()
+            }
+            Listed::Resources(Kind::Model) => {
+                let found = doc.models.iter().filter(|it| models::is_chosen(it, &self.names));
+                let id = |it: &ModelStatus| format!("model/{}", it.name.as_ref().unwrap_or(&it.model));
+                found.map(|it| (id(it), value(it))).collect()
             }
             Listed::Resources(kind) => {
                 let asked = |id: &ResourceId, host: &str| {

@@ -142,7 +142,7 @@ pub fn named(doc: &StatusDoc, kind: Kind, names: &[String]) -> Table {
         Kind::Volume => "VOLUME",
         Kind::Host => "HOST",
         Kind::File => "PATH",
-        Kind::Network | Kind::Image | Kind::Container | Kind::Unit => "NETWORK",
+        Kind::Network | Kind::Image | Kind::Container | Kind::Unit | Kind::Model => "NETWORK",
     };
     let columns = [
         column("NAME"),
