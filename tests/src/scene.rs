@@ -77,7 +77,7 @@ impl Scene {
             desired: sketch.platform(),
             engine: Engine { now: START, ..Engine::default() },
             machine: Machine::default(),
-            models: ModelWorld::default(),
+            models: ModelWorld::with_registry(),
             observed: ObservedState::default(),
             ledger: Ledger::default(),
             probes_due: BTreeMap::new(),

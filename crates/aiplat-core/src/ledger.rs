@@ -316,10 +316,12 @@ impl Ledger {
         self.records.entry(id.clone()).or_default()
     }
 
-    /// `action` on `id` was done, or has failed: what was ordered once is not done once more.
-    pub fn note_done(&mut self, id: &ResourceId, action: &Action) {
-        if let (Action::PullModel(_), Some(record)) = (action, self.records.get_mut(id)) {
-            record.orders.pull = None;
+    /// `action` on `id` was done, or has failed: what was ordered once is not done once more. Answers whether there was such
+    /// an order.
+    pub fn note_done(&mut self, id: &ResourceId, action: &Action) -> bool {
+        match (action, self.records.get_mut(id)) {
+            (Action::PullModel(_), Some(record)) => record.orders.pull.take().is_some(),
+            (_, _) => false,
         }
     }
 

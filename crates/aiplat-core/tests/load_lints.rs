@@ -116,7 +116,7 @@ const SERVICES: [(&str, &str, &str); 24] = [
 ];
 
 /// The name of a lint and a file that gets it; lints that are not about one service.
-const FILES: [(&str, &str); 9] = [
+const FILES: [(&str, &str); 10] = [
     ("version-ignored", "version: '3'\nservices: {}\n"),
     ("unused-config", "services: {}\nconfigs: {app: {content: a}}\n"),
     ("unused-volume", "services: {}\nvolumes: {data: {}}\n"),

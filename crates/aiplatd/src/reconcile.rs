@@ -195,7 +195,9 @@ impl Passes {
         state.observed.pulls.remove(id);
         *state.actions.entry((action.verb(), result.is_ok())).or_default() += 1;
         let fingerprint = state.desired.as_deref().and_then(|desired| desired.fingerprint(id));
-        state.ledger.note_done(id, action);
+        if state.ledger.note_done(id, action) {
+            state.unsaved.insert(id.clone());
+        }
         let record = state.ledger.entry(id);
         match result {
             Ok(()) => {

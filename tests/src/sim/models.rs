@@ -73,6 +73,16 @@ pub struct Server {
 }
 
 impl ModelWorld {
+    /// A registry that has all that generated platforms ask for.
+    #[must_use]
+    pub fn with_registry() -> Self {
+        let mut world = Self::default();
+        for model in crate::generate::MODELS {
+            world.offer(model, 3 << 20, 1 << 20);
+        }
+        world
+    }
+
     /// Puts a model into the registry: so many bytes, and so many a second.
     pub fn offer(&mut self, model: &str, size: u64, rate: u64) -> &mut Offer {
         let name = named(model);

@@ -7,6 +7,7 @@ mod crash_points;
 mod engine;
 mod holds;
 mod machine;
+mod models;
 mod moving_in;
 mod own_units;
 mod prune;
