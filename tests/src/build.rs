@@ -11,9 +11,9 @@ use aiplat_core::{
     spec::{
         Attachment, ContainerLive, ContainerPolicy, ContainerRuntime, ContainerSpec, Content, Dependency,
         DependencyCondition, FailureAction, FileSpec, GpuRequest, HostSpec, ImageSpec, InstanceId, Limits,
-        Mount, MountOptions, MountSource, NetworkSpec, OnChange, Options, Platform, PortBinding, ProbeKind,
-        ProbeSpec, Protocol, PullPolicy, Removals, RestartMode, Settings, UpdateOrder, UpdatePolicy, Via,
-        VolumeSpec,
+        ModelSpec, Mount, MountOptions, MountSource, NetworkSpec, OnChange, Options, Platform, PortBinding,
+        ProbeKind, ProbeSpec, Protocol, PullPolicy, Removals, RestartMode, Settings, UpdateOrder,
+        UpdatePolicy, Via, VolumeSpec,
     },
 };
 
@@ -52,6 +52,8 @@ pub struct Sketch {
     pub internal: Vec<String>,
     /// Configs by key: what is in them, and what follows a change.
     pub configs: BTreeMap<String, (String, OnChange)>,
+    /// Models: entry, model, and the service that serves it.
+    pub models: Vec<(String, String, String)>,
 }
 
 /// One service, and how its program behaves.
@@ -117,6 +119,7 @@ pub fn sketch(services: impl IntoIterator<Item = Service>) -> Sketch {
         names: Vec::new(),
         internal: Vec::new(),
         configs: BTreeMap::new(),
+        models: Vec::new(),
     }
 }
 
@@ -499,9 +502,23 @@ impl Sketch {
             images: images.collect(),
             containers: containers.collect(),
             units: self.units.iter().map(|unit| (ResourceId::unit(&unit.name), unit.spec(self))).collect(),
+            models: self.models.iter().map(|it| self.model(it)).collect(),
             gates: BTreeMap::new(),
             removals: self.removals,
         }
+    }
+
+    /// The same, with a model that the service `runner` serves.
+    #[must_use]
+    pub fn model_on(mut self, runner: &str, entry: &str, model: &str) -> Self {
+        self.models.push((entry.to_owned(), model.to_owned(), runner.to_owned()));
+        self
+    }
+
+    fn model(&self, (entry, model, runner): &(String, String, String)) -> (ResourceId, ModelSpec) {
+        let is_unit = self.units.iter().any(|unit| unit.name == *runner);
+        let runner = if is_unit { ResourceId::unit(runner) } else { ResourceId::container(runner) };
+        (ResourceId::model(entry), ModelSpec { model: model.parse().expect("a model's name"), runner })
     }
 
     /// The service of that name; panics if there is none.

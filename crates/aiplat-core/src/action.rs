@@ -5,10 +5,10 @@ use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 use crate::{
     ResourceId,
     fingerprint::Fingerprint,
-    observed::{ContainerId, GivenGpus, OwnFiles},
+    observed::{ContainerId, GivenGpus, ModelEndpoint, OwnFiles},
     spec::{
-        Attachment, ContainerSpec, ContentHash, DeviceRequest, FileSpec, InstanceId, Limits, NetworkSpec,
-        Platform, VolumeSpec,
+        Attachment, ContainerSpec, ContentHash, DeviceRequest, FileSpec, InstanceId, Limits, ModelName,
+        NetworkSpec, Platform, VolumeSpec,
     },
 };
 
@@ -41,6 +41,8 @@ pub enum Action {
         /// Reference as written.
         reference: String,
     },
+    /// Let a server pull a model.
+    PullModel(Box<PullModel>),
     /// Make a container, not started.
     CreateContainer(Box<CreateContainer>),
     /// Start it.
@@ -130,6 +132,28 @@ pub enum Action {
         /// The new ones.
         limits: Limits,
     },
+}
+
+/// A model, and who is to pull it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PullModel {
+    /// Which model.
+    pub model: ModelName,
+    /// The server.
+    pub at: ModelEndpoint,
+    /// Bytes that are to come, where that is known; for a person.
+    pub bytes: Option<u64>,
+    /// Bytes that the disk of the server has room for; `None`: not known. A pull that announces more is ended at once.
+    pub room: Option<FreeRoom>,
+}
+
+/// Room for a model.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct FreeRoom {
+    /// Bytes that are free.
+    pub free: u64,
+    /// Of which file system, for a person: `/var/lib/docker (ext4 on /dev/sda1)`.
+    pub on: String,
 }
 
 /// A file and what it takes the place of.
@@ -354,6 +378,8 @@ pub enum Pool {
     Starts,
     /// Image pulls.
     Pulls,
+    /// Pulls of models, which take hours: they hold up no image.
+    Models,
 }
 
 impl Action {
@@ -363,6 +389,7 @@ impl Action {
         match self {
             Self::StartContainer { .. } => Some(Pool::Starts),
             Self::PullImage { .. } => Some(Pool::Pulls),
+            Self::PullModel(_) => Some(Pool::Models),
             Self::CreateNetwork { .. }
             | Self::RemoveNetwork { .. }
             | Self::CreateVolume { .. }
@@ -391,6 +418,8 @@ impl Action {
     pub fn deadline(&self) -> Duration {
         match self {
             Self::PullImage { .. } => Duration::from_secs(3_600),
+            // One that makes no progress is ended long before: this is 40 GB over a slow line.
+            Self::PullModel(_) => Duration::from_secs(86_400),
             Self::StopContainer { grace, .. } => *grace + Duration::from_secs(30),
             Self::StartContainer { .. } => Duration::from_secs(120),
             Self::CreateNetwork { .. }
@@ -421,7 +450,7 @@ impl Action {
         match self {
             Self::CreateNetwork { .. } | Self::CreateVolume { .. } | Self::CreateContainer(_) => "create",
             Self::RemoveNetwork { .. } | Self::RemoveContainer { .. } => "remove",
-            Self::PullImage { .. } => "pull",
+            Self::PullImage { .. } | Self::PullModel(_) => "pull",
             Self::StartContainer { .. } => "start",
             Self::StopContainer { .. } => "stop",
             Self::UnpauseContainer { .. } => "unpause",
@@ -446,6 +475,13 @@ impl fmt::Display for Action {
             Self::RemoveNetwork { name, .. } => write!(f, "{verb} network {name}"),
             Self::CreateVolume { spec, .. } => write!(f, "{verb} volume {}", spec.host_name),
             Self::PullImage { reference } => write!(f, "{verb} {reference}"),
+            Self::PullModel(pull) => {
+                write!(f, "{verb} model {} to {}", pull.model, pull.at.service)?;
+                match pull.bytes {
+                    Some(bytes) => write!(f, " ({})", crate::bytes::human(bytes)),
+                    None => Ok(()),
+                }
+            }
             Self::CreateContainer(create) => write!(f, "{verb} container {}", create.name),
             Self::StartContainer { id } | Self::UnpauseContainer { id } | Self::RemoveContainer { id } => {
                 write!(f, "{verb} container {id}")

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Kind, ResourceId, Timestamp,
+    action::Action,
     classify::FailureClass,
     condition::{ConditionType, ErrorClass, Reason, Status},
     fingerprint::{FieldHashes, Fingerprint},
@@ -176,6 +177,8 @@ pub struct Orders {
     pub suspended: Option<Suspension>,
     /// It is to be made from this image, by content id: its tag meant that when the update was ordered.
     pub image: Option<String>,
+    /// Of a model: it is to be pulled once more, also where it is there.
+    pub pull: Option<Order>,
 }
 
 /// For how long a service is left alone, and by whose word.
@@ -344,6 +347,15 @@ impl Ledger {
     /// The record of `id`, made when absent.
     pub fn entry(&mut self, id: &ResourceId) -> &mut Record {
         self.records.entry(id.clone()).or_default()
+    }
+
+    /// `action` on `id` was done, or has failed: what was ordered once is not done once more. Answers whether there was such
+    /// an order.
+    pub fn note_done(&mut self, id: &ResourceId, action: &Action) -> bool {
+        match (action, self.records.get_mut(id)) {
+            (Action::PullModel(_), Some(record)) => record.orders.pull.take().is_some(),
+            (_, _) => false,
+        }
     }
 
     /// After a boot, boot times mean nothing: what is measured in them is forgotten.

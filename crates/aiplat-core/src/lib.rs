@@ -9,6 +9,7 @@
 //! crate keeps it so.
 
 pub mod action;
+pub mod bytes;
 pub mod changes;
 pub mod classify;
 pub mod condition;

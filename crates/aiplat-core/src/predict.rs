@@ -6,11 +6,11 @@ use std::{collections::BTreeMap, time::Duration};
 
 use crate::{
     ResourceId, Timestamp,
-    action::{Action, CreateContainer},
+    action::{Action, CreateContainer, PullModel},
     observed::{
-        AsOf, ContainerDetail, ContainerId, ContainerState, Endpoint, Incarnation, ObservedContainer,
-        ObservedFile, ObservedImage, ObservedMount, ObservedNetwork, ObservedState, ObservedVolume,
-        Ownership, ProbeFacts, ProbeOutcome, PublishedPort,
+        AsOf, ContainerDetail, ContainerId, ContainerState, Endpoint, Incarnation, ModelAnswer, ModelServer,
+        ObservedContainer, ObservedFile, ObservedImage, ObservedMount, ObservedNetwork, ObservedState,
+        ObservedVolume, Ownership, ProbeFacts, ProbeOutcome, PublishedPort, StoredModel,
     },
     spec::{Attachment, DependencyCondition, FileSpec, MountSource, Platform, Role},
 };
@@ -53,6 +53,7 @@ pub fn predict(
             let image = ObservedImage::Present { id: AFTER_APPLY.to_owned(), has_healthcheck: false };
             observed.images.insert(reference.clone(), image);
         }
+        Action::PullModel(pull) => pulled(observed, desired, id, pull),
         Action::CreateContainer(create) => created(observed, desired, id, create),
         Action::StartContainer { id: container } => started(observed, desired, id, container, now),
         Action::StopContainer { id: container, .. } => change(observed, id, container, |c| {
@@ -114,6 +115,18 @@ pub fn predict(
                 detail.engine_restarts = false;
             }
         }),
+    }
+}
+
+/// Its server has it.
+fn pulled(observed: &mut ObservedState, desired: &Platform, id: &ResourceId, pull: &PullModel) {
+    let runner = desired.models.get(id).map(|spec| &spec.runner);
+    let server = runner.and_then(|runner| observed.model_servers.get_mut(runner));
+    if let Some(ModelServer { answer: ModelAnswer::Answers(facts), .. }) = server {
+        facts.models.retain(|model| model.name != pull.model);
+        let (name, size) = (pull.model.clone(), pull.bytes.unwrap_or_default());
+        facts.models.push(StoredModel { name, digest: AFTER_APPLY.to_owned(), size });
+        facts.models.sort_by(|one, other| one.name.cmp(&other.name));
     }
 }
 

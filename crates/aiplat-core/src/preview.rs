@@ -11,8 +11,14 @@ use crate::{
     Kind, ResourceId, Timestamp,
     condition::{ConditionType, Reason, Status},
     ledger::{Ledger, Record},
-    observed::{ActiveState, ContainerState, ObservedFile, ObservedImage, ObservedState},
-    plan::{Requeue, Step, Verdict, World, entries, machine_is_known, notes, plan},
+    observed::{
+        ActiveState, ContainerState, Incarnation, ModelAnswer, ModelServer, ObservedFile, ObservedImage,
+        ObservedState,
+    },
+    plan::{
+        Requeue, Step, Verdict, World, entries, incarnation, is_model_server_unasked, machine_is_known,
+        model_servers, notes, plan,
+    },
     predict::{becomes_ready, predict},
     spec::{ContainerPolicy, GpuNeeds, GpuRequest, OnChange, Platform, Role, UnitSpec},
 };
@@ -147,6 +153,7 @@ impl Future<'_> {
             self.observed.own_files.entry(file.path.clone()).or_insert(ObservedFile::Absent);
         }
         self.assume_answers();
+        self.assume_models();
         // A person's word does not pass by waiting for it.
         for suspended in
             self.ledger.records.values_mut().filter_map(|record| record.orders.suspended.as_mut())
@@ -175,6 +182,20 @@ impl Future<'_> {
         }
     }
 
+    /// A server of models that is ready, and was not asked since it runs, is taken to answer, and to have what it had before.
+    fn assume_models(&mut self) {
+        let servers: Vec<(ResourceId, Option<Incarnation>)> = {
+            let world = self.world();
+            let unasked = model_servers(&world).into_iter().filter(|id| is_model_server_unasked(&world, id));
+            unasked.map(|id| (id.clone(), incarnation(&world, id))).collect()
+        };
+        for (id, run) in servers {
+            let before = self.observed.model_servers.remove(&id);
+            let facts = before.and_then(|server| server.facts().cloned()).unwrap_or_default();
+            self.observed.model_servers.insert(id, ModelServer { run, answer: ModelAnswer::Answers(facts) });
+        }
+    }
+
     fn world(&self) -> World<'_> {
         World { desired: self.desired, observed: &self.observed, ledger: &self.ledger, now: self.now }
     }
@@ -197,10 +218,12 @@ impl Future<'_> {
         }
         for (id, action) in &done {
             predict(&mut self.observed, self.desired, id, action, self.now);
+            self.ledger.note_done(id, action);
             if let Some(record) = self.ledger.records.get_mut(id) {
                 record.failure = None;
             }
         }
+        self.assume_models();
         affected(self.desired, &done)
     }
 }
@@ -330,6 +353,11 @@ fn affected(desired: &Platform, done: &[(ResourceId, crate::action::Action)]) ->
     let mut ids: BTreeSet<ResourceId> = done.iter().map(|(id, _)| id.clone()).collect();
     for (id, spec) in desired.services() {
         if done.iter().any(|(other, _)| !other.is_service() || spec.needs(other)) {
+            ids.insert(id.clone());
+        }
+    }
+    for (id, spec) in &desired.models {
+        if done.iter().any(|(other, _)| *other == spec.runner) {
             ids.insert(id.clone());
         }
     }

@@ -20,6 +20,7 @@ pub mod kept_logs;
 pub mod log;
 mod machine;
 pub mod metrics;
+pub mod models;
 pub mod notify;
 pub mod ports;
 pub mod probes;

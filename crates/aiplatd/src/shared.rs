@@ -18,7 +18,7 @@ use aiplat_core::{
     plan,
     spec::InstanceId,
 };
-use aiplat_host::{Backend, FileHost, Gpus, HostError, HostErrorKind, Machine, Progress, Units};
+use aiplat_host::{Backend, FileHost, Gpus, HostError, HostErrorKind, Machine, Models, Progress, Units};
 use aiplat_runtime::Handle;
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
@@ -41,6 +41,8 @@ pub struct Shared {
     pub machine: Arc<dyn Machine>,
     /// Its GPUs.
     pub gpus: Arc<dyn Gpus>,
+    /// Servers of models.
+    pub models: Arc<dyn Models>,
     /// Time.
     pub clock: Arc<dyn Clock>,
     /// Where the ledger is kept.
@@ -77,13 +79,14 @@ impl Shared {
         ledger_lost: Option<String>,
     ) -> Self {
         let state = State::remembering(ledger, ledger_lost);
-        let crate::daemon::Ports { host, units, files, machine, gpus, clock, store, source } = ports;
+        let crate::daemon::Ports { host, units, files, machine, gpus, models, clock, store, source } = ports;
         Self {
             host,
             units,
             files,
             machine,
             gpus,
+            models,
             clock,
             store,
             source,
@@ -167,6 +170,10 @@ impl Shared {
         }
         if id.kind == Kind::File {
             return self.look_at_config(id).await;
+        }
+        if id.kind == Kind::Model {
+            self.look_at_model(id).await;
+            return Ok(());
         }
         let target = {
             let mut state = self.lock();
@@ -303,6 +310,7 @@ impl Shared {
             Kind::Unit | Kind::Host => self.units.apply(action).await,
             Kind::File => self.files.apply(id, action).await,
             Kind::Image => self.pull(id, action, progress, cancel).await,
+            Kind::Model => self.pull_model(id, action, progress, cancel).await,
             Kind::Container | Kind::Network | Kind::Volume => {
                 self.host.apply(id, action, progress, cancel).await
             }

@@ -190,8 +190,17 @@ impl State {
                 away || names.iter().any(|name| !self.observed.units.contains_key(name))
                     || folders.iter().flatten().any(|path| !self.observed.folders.contains_key(path))
             }
+            Kind::Model => self.runner(id).is_some_and(|runner| {
+                self.world(Timestamp::ZERO).is_some_and(|world| plan::is_model_server_unasked(&world, runner))
+            }),
             Kind::Network | Kind::Volume | Kind::Host => false,
         }
+    }
+
+    /// The service that is to serve the model `id`.
+    #[must_use]
+    pub fn runner(&self, id: &ResourceId) -> Option<&ResourceId> {
+        Some(&self.desired.as_deref()?.models.get(id)?.runner)
     }
 
     /// A look begins: a hint that comes during it marks `id` anew.
@@ -288,12 +297,18 @@ impl State {
             Kind::Network | Kind::Volume | Kind::File => u32::MAX,
             Kind::Image => u32::MAX - 1,
             Kind::Container | Kind::Unit => self.heights.get(id).copied().unwrap_or(0),
+            Kind::Model => 0,
             Kind::Host => u32::MAX,
         }
     }
 
     /// Puts a file in force.
     pub fn accept(&mut self, platform: Arc<Platform>) {
+        let before = self.desired.as_deref();
+        let is_same =
+            |id: &ResourceId| before.and_then(|before| before.models.get(id)) == platform.models.get(id);
+        self.observed.model_sizes.retain(|id, _| is_same(id));
+        self.observed.model_servers.retain(|id, _| platform.service(id).is_some());
         self.heights = platform.critical_paths();
         self.desired = Some(platform);
     }
@@ -333,6 +348,9 @@ impl State {
             }
             Kind::File => self.file_path(id),
             Kind::Unit => self.unit_names(id).into_iter().next(),
+            Kind::Model => {
+                desired.and_then(|platform| platform.models.get(id)).map(|spec| spec.model.to_string())
+            }
             Kind::Image | Kind::Host => None,
         };
         host_name.unwrap_or_else(|| id.key().to_owned())

@@ -26,7 +26,11 @@ impl fmt::Debug for Sketch {
             names,
             internal,
             configs,
+            models,
         } = self;
+        if !models.is_empty() {
+            write!(f, "\n    models {models:?}")?;
+        }
         if !configs.is_empty() {
             write!(f, "\n    configs {configs:?}")?;
         }

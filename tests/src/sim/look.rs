@@ -52,7 +52,7 @@ impl Engine {
             }
             Kind::File => Observed::File(host_name.clone(), self.file(host_name)),
             // Those are the other port's.
-            Kind::Unit | Kind::Host => Observed::Units(Vec::new()),
+            Kind::Unit | Kind::Model | Kind::Host => Observed::Units(Vec::new()),
         }
     }
 

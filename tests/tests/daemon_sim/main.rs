@@ -8,6 +8,7 @@ mod engine;
 mod gpus;
 mod holds;
 mod machine;
+mod models;
 mod moving_in;
 mod own_units;
 mod prune;

@@ -17,6 +17,7 @@ mod holds;
 mod impossible;
 mod liveness;
 mod machine;
+mod models;
 mod namespaces;
 mod orders;
 mod removal;

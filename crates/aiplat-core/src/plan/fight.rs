@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::{Cause, Requeue, Step, Verdict, World};
 use crate::{
-    ResourceId, Timestamp,
+    Kind, ResourceId, Timestamp,
     condition::{Condition, ConditionType, Reason},
     ledger::Revert,
     time::human,
@@ -61,6 +61,7 @@ impl Cause {
             | Self::ReleaseOrdered
             | Self::Moved { .. }
             | Self::PullAlways
+            | Self::PullOrdered
             | Self::UnitNotInFile { .. }
             | Self::FilesDiffer { .. }
             | Self::UnitFileNew
@@ -110,14 +111,22 @@ impl Step {
         let reverts = reverts(world, id, &what);
         let Some(oldest) = reverts.first().filter(|_| reverts.len() > REVERTS_MAX) else { return self };
         let wait = world.now.until(*oldest + WINDOW);
+        let name = id.key();
+        let way_out = if id.kind == Kind::Model {
+            format!(
+                "find out who does that, or take it out of the file; `aiplatctl model pull {name}` tries at once"
+            )
+        } else {
+            format!(
+                "find out who does that, or take the wheel with `aiplatctl suspend {name}`; `aiplatctl reset-failed {name}` tries \
+                 at once"
+            )
+        };
         let message = format!(
-            "somebody undoes what aiplatd does: {what}, put right {} times within {}; it is left so for {}: find out who \
-             does that, or take the wheel with `aiplatctl suspend {}`; `aiplatctl reset-failed {}` tries at once",
+            "somebody undoes what aiplatd does: {what}, put right {} times within {}; it is left so for {}: {way_out}",
             reverts.len(),
             human(WINDOW),
             human(wait),
-            id.key(),
-            id.key(),
         );
         let mut conditions = self.conditions;
         conditions.retain(|condition| condition.kind != ConditionType::Held);

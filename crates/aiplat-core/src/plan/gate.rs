@@ -192,9 +192,11 @@ impl Gate {
                 crate::Kind::Volume => Some(ConditionType::StorageReady),
                 crate::Kind::File => Some(ConditionType::ConfigRendered),
                 crate::Kind::Host => Some(ConditionType::DropInApplied),
-                crate::Kind::Network | crate::Kind::Image | crate::Kind::Container | crate::Kind::Unit => {
-                    None
-                }
+                crate::Kind::Network
+                | crate::Kind::Image
+                | crate::Kind::Container
+                | crate::Kind::Unit
+                | crate::Kind::Model => None,
             },
             Self::VolumeInUse { .. } => Some(ConditionType::StorageReady),
             Self::DiskPressure { .. } => Some(ConditionType::ImageAvailable),

@@ -11,6 +11,7 @@ mod image;
 mod instances;
 mod machine;
 mod members;
+mod model;
 mod moved;
 mod network;
 mod orders;
@@ -34,6 +35,11 @@ pub use gpu::{SightCheck, sight_due};
 pub use instances::programs;
 pub use machine::{capacity, is_known as machine_is_known};
 pub use members::Members;
+pub use model::{
+    does_not_fit, endpoint as model_endpoint, folder as models_folder, is_too_large,
+    is_unasked as is_model_server_unasked, model_word, removable as removable_model,
+    servers as model_servers,
+};
 pub use moved::{Moved, image_now, moved};
 pub use orders::{Command, order, refused};
 pub use prune::{FILE_REFUSED, Kept, left_volumes, mounted_by, removable_volume};
@@ -269,6 +275,8 @@ pub enum Cause {
     Paused,
     /// `pull_policy: always`, and the file has changed.
     PullAlways,
+    /// `aiplatctl model pull`.
+    PullOrdered,
     /// The engine could not remove it.
     Dead,
     /// What was written for a unit that the file no longer has.
@@ -431,6 +439,7 @@ impl fmt::Display for Cause {
             }
             Self::Paused => f.write_str("it was paused by hand"),
             Self::PullAlways => f.write_str("pull_policy is always"),
+            Self::PullOrdered => f.write_str("`aiplatctl model pull` was given"),
             Self::Dead => f.write_str("the engine left it dead"),
             Self::UnitNotInFile { unit } => {
                 write!(f, "it is no longer in the file; {unit} itself is left as it is")
@@ -536,10 +545,11 @@ pub fn plan(world: &World<'_>, id: &ResourceId) -> Step {
         Kind::Image => image::plan(world, id),
         Kind::Container => suspended::apply(world, id, container::plan(world, id)),
         Kind::Unit => suspended::apply(world, id, unit::plan(world, id)),
+        Kind::Model => model::plan(world, id),
         Kind::Host if *id == ResourceId::local() => machine::plan(world),
         Kind::Host => systemd::plan(world, id),
     };
-    let step = room::apply(world, id, step);
+    let step = model::apply(world, id, room::apply(world, id, step));
     let step = instances::apply(world, id, step.unless_failed(world, id).unless_fought(world, id));
     match world.desired.settings.mode {
         Mode::Auto => step,

@@ -46,7 +46,8 @@ impl Readiness {
 /// Whether `id` is ready.
 #[must_use]
 pub fn readiness(world: &World<'_>, id: &ResourceId) -> Readiness {
-    let of_engine = !matches!(id.kind, Kind::Unit | Kind::Host | Kind::File);
+    // A model is its server's: whether that can be asked is its own question.
+    let of_engine = !matches!(id.kind, Kind::Unit | Kind::Host | Kind::File | Kind::Model);
     if let Some(reason) = world.observed.engine.away.as_ref().filter(|_| of_engine) {
         return Readiness::unknown(
             Reason::EngineUnreachable,
@@ -59,6 +60,7 @@ pub fn readiness(world: &World<'_>, id: &ResourceId) -> Readiness {
         Kind::File => super::file::readiness(world, id),
         Kind::Image => super::image::readiness(world, id),
         Kind::Container | Kind::Unit => of_dependency(world, id, DependencyCondition::Healthy),
+        Kind::Model => super::model::readiness(world, id),
         Kind::Host if *id == ResourceId::local() => super::machine::readiness(),
         Kind::Host => super::systemd::readiness(world),
     }

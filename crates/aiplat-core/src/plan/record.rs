@@ -126,6 +126,7 @@ fn of_action(world: &World<'_>, id: &ResourceId, planned: &Planned) -> Vec<Entry
         Action::CreateVolume { spec, .. } => vec![fields(world, id, spec)],
         Action::PullImage { .. } => vec![Entry::Pulled(image::users(world, id))],
         Action::RemoveNetwork { .. }
+        | Action::PullModel(_)
         | Action::UnpauseContainer { .. }
         | Action::RemoveContainer { .. }
         | Action::RenameContainer { .. }

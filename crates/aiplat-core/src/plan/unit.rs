@@ -34,6 +34,7 @@ pub use diagnosis::{Diagnosing, add_evidence, diagnosing};
 pub(super) use environment::notes;
 pub use environment::{Variable, variables};
 pub use folders::folders_in_doubt;
+pub(super) use folders::models_folder;
 pub(super) use loading::waits_for_unmasking;
 pub use reach::{HOST_NAME, ReachCheck, reaches};
 pub(super) use record::entries;

@@ -59,7 +59,8 @@ impl DockerBackend {
             Action::Disconnect { id: container, network } => self.disconnect(id, container, network).await,
             Action::HandBack { id: container } => self.hand_back(id, container).await,
             Action::UpdateLimits { id: container, limits } => self.update(id, container, limits).await,
-            Action::WriteFile(_)
+            Action::PullModel(_)
+            | Action::WriteFile(_)
             | Action::RemoveFile { .. }
             | Action::WriteUnitFiles(_)
             | Action::RemoveUnitFiles { .. }

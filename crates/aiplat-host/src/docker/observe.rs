@@ -52,7 +52,7 @@ impl DockerBackend {
             Kind::Image => {
                 self.image_of(host_name).await.map(|image| Observed::Image(host_name.clone(), image))
             }
-            Kind::File | Kind::Unit | Kind::Host => {
+            Kind::File | Kind::Unit | Kind::Model | Kind::Host => {
                 return Err(HostError::misdirected(format_args!("look at {id}"), "the engine"));
             }
         };

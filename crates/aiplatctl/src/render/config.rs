@@ -14,9 +14,9 @@ use aiplat_core::{
     Kind, ResourceId,
     spec::{
         ApplyMode, Attachment, ContainerLive, ContainerPolicy, ContainerRuntime, ContainerSpec, Dependency,
-        DependencyCondition, FailureAction, ImageSpec, Limits, Mode, Mount, MountSource, NetworkSpec,
-        OnExhausted, Platform, RestartMode, RestartSettings, ServiceSpec, Settings, Subnet, UpdateOrder,
-        UpdatePolicy, VolumeSpec,
+        DependencyCondition, FailureAction, ImageSpec, Limits, Mode, ModelSpec, Mount, MountSource,
+        NetworkSpec, OnExhausted, Platform, RestartMode, RestartSettings, ServiceSpec, Settings, Subnet,
+        UpdateOrder, UpdatePolicy, VolumeSpec,
     },
 };
 use serde::Serialize;
@@ -45,6 +45,8 @@ pub struct Config {
     volumes: BTreeMap<String, Value>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     configs: BTreeMap<String, Value>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    models: BTreeMap<String, Value>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     gates: BTreeMap<String, Vec<String>>,
 }
@@ -129,6 +131,7 @@ pub fn config(platform: &Platform) -> Config {
         images: _,
         containers,
         units,
+        models,
         gates,
         removals: _,
     } = platform;
@@ -146,6 +149,7 @@ pub fn config(platform: &Platform) -> Config {
         networks: networks.iter().map(|(id, spec)| (id.key().to_owned(), network(spec))).collect(),
         volumes: volumes.iter().map(|(id, spec)| (id.key().to_owned(), volume(spec))).collect(),
         configs: configs(files, containers),
+        models: models.iter().map(|(id, spec)| (id.key().to_owned(), model(spec))).collect(),
         gates: gates
             .iter()
             .map(|(name, members)| (name.clone(), members.iter().map(member).collect()))
@@ -422,10 +426,15 @@ pub(super) fn insert<T: Serialize>(map: &mut Map<String, Value>, key: &str, valu
     }
 }
 
+fn model(spec: &ModelSpec) -> Value {
+    let ModelSpec { model, runner } = spec;
+    json!({"model": model, "runner": runner.key()})
+}
+
 fn member(id: &ResourceId) -> String {
     match id.kind {
         Kind::Container | Kind::Unit => id.key().to_owned(),
-        Kind::Network | Kind::Volume | Kind::File | Kind::Image | Kind::Host => id.to_string(),
+        Kind::Network | Kind::Volume | Kind::File | Kind::Image | Kind::Model | Kind::Host => id.to_string(),
     }
 }
 

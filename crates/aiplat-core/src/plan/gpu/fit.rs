@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Closed, named, nvidia};
 use crate::{
+    bytes,
     condition::Reason,
     observed::{Driver, GpuId, ObservedGpu, Recovery},
-    plan::{World, room::bytes},
+    plan::World,
     spec::{DriverVersion, GpuNeeds, GpuRequest, WantedGpus},
 };
 
@@ -184,7 +185,7 @@ fn misfit(gpu: &ObservedGpu, needs: &GpuNeeds) -> Option<String> {
         match gpu.memory {
             None => return Some("does not say how much memory it has".to_owned()),
             Some(memory) if memory.total < least - least / 16 => {
-                return Some(format!("has {} of memory", bytes(memory.total)));
+                return Some(format!("has {} of memory", bytes::human(memory.total)));
             }
             Some(_) => {}
         }
@@ -201,7 +202,7 @@ fn misfit(gpu: &ObservedGpu, needs: &GpuNeeds) -> Option<String> {
 
 fn none_fits(world: &World<'_>, needs: &GpuNeeds, count: usize) -> Closed {
     let mut wanted = Vec::new();
-    wanted.extend(needs.min_vram.map(|least| format!("{} of memory", bytes(least))));
+    wanted.extend(needs.min_vram.map(|least| format!("{} of memory", bytes::human(least))));
     wanted.extend(
         needs.min_compute_capability.map(|(major, minor)| format!("compute capability {major}.{minor}")),
     );

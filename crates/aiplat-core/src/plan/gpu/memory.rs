@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 
 use super::{Allocation, Closed, allocation, named, requests, runs_with};
 use crate::{
-    ResourceId,
+    ResourceId, bytes,
     condition::Reason,
     observed::{ContainerState, GpuId, ObservedGpu, Owner},
-    plan::{Members, World, ended, gate, room::bytes},
+    plan::{Members, World, ended, gate},
 };
 
 /// What `id` says it takes of each of its GPUs.
@@ -33,7 +33,7 @@ fn on(world: &World<'_>, id: &ResourceId, gpu: &GpuId, wanted: u64) -> Option<Cl
     let Some(memory) = observed.memory else {
         let message = format!(
             "{name} does not say how much memory is free, and {} is to be reserved on it",
-            bytes(wanted)
+            bytes::human(wanted)
         );
         return Some(Closed::new(Reason::GPUUnknown, message));
     };
@@ -49,19 +49,19 @@ fn on(world: &World<'_>, id: &ResourceId, gpu: &GpuId, wanted: u64) -> Option<Cl
         reserved.into_iter().chain(foreign).filter(|share| share.bytes > 0).collect();
     holders.sort_by_key(|share| std::cmp::Reverse(share.bytes));
     let held: Vec<String> =
-        holders.iter().take(4).map(|share| format!("{} {}", share.who, bytes(share.bytes))).collect();
+        holders.iter().take(4).map(|share| format!("{} {}", share.who, bytes::human(share.bytes))).collect();
     let message = if held.is_empty() {
         format!(
             "it takes {} of {name}, which has {} in all: lower its `vram`",
-            bytes(wanted),
-            bytes(memory.total)
+            bytes::human(wanted),
+            bytes::human(memory.total)
         )
     } else {
         format!(
             "it takes {} of {name}, of which {} of {} are left: {}; stop one of them, or lower what `vram` says",
-            bytes(wanted),
-            bytes(left),
-            bytes(memory.total),
+            bytes::human(wanted),
+            bytes::human(left),
+            bytes::human(memory.total),
             held.join(", ")
         )
     };
