@@ -143,11 +143,12 @@ impl Secrets {
     fn out_of_fields(&self, fields: serde_json::Map<String, Value>) -> serde_json::Map<String, Value> {
         // `{"name": "API_KEY", "value": "..."}`.
         let named = fields.get("name").and_then(Value::as_str).is_some_and(is_secret);
-        let hide = |name: &str, value: Value| match value {
-            Value::String(text) if !text.is_empty() && (is_secret(name) || (named && name == "value")) => {
-                Value::String(REDACTED.to_owned())
+        let hide = |name: &str, value: Value| {
+            let is_one = value.as_str().is_some_and(|text| !text.is_empty());
+            if is_one && (is_secret(name) || (named && name == "value")) {
+                return Value::String(REDACTED.to_owned());
             }
-            value => self.out_of_value(value),
+            self.out_of_value(value)
         };
         fields
             .into_iter()
