@@ -19,7 +19,7 @@ pub enum Kind {
     Container,
     /// The systemd unit of one service; keyed by the service's name.
     Unit,
-    /// A part of the machine, or all of it: `host/systemd`, `host/local`.
+    /// A part of the machine, or all of it: `host/systemd`, `host/docker`, `host/local`.
     Host,
 }
 
@@ -104,6 +104,12 @@ impl ResourceId {
     #[must_use]
     pub fn systemd() -> Self {
         Self::new(Kind::Host, "systemd")
+    }
+
+    /// `host/docker`: how the engine is set up, where the file takes charge of that.
+    #[must_use]
+    pub fn docker() -> Self {
+        Self::new(Kind::Host, "docker")
     }
 
     /// `host/local`: the machine itself.

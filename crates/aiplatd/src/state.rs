@@ -59,6 +59,8 @@ pub struct State {
     pub(crate) rotation: Rotation,
     /// Pulls under way.
     pub(crate) pulls: Pulls,
+    /// It may be another engine, or one with other settings, since it was last asked how it is set up.
+    pub(crate) engine_is_new: bool,
 }
 
 /// Whose turn it is.
@@ -174,6 +176,11 @@ impl State {
                 let folders = self.world(Timestamp::ZERO).map(|world| plan::folders_in_doubt(&world, id));
                 away || names.iter().any(|name| !self.observed.units.contains_key(name))
                     || folders.iter().flatten().any(|path| !self.observed.folders.contains_key(path))
+            }
+            Kind::Host if *id == ResourceId::docker() => {
+                let desired = self.desired.as_deref();
+                let files = desired.map(|desired| plan::docker_files(desired, &self.observed));
+                files.iter().flatten().any(|path| !self.observed.own_files.contains_key(path))
             }
             Kind::Network | Kind::Volume | Kind::Host => false,
         }
@@ -347,7 +354,8 @@ impl State {
         // What is remembered of somebody who went while we were not there is forgotten in a pass of their own.
         ids.extend(self.ledger.records.keys().cloned());
         // Nobody tells of changes by hand: what is in their places is read again with every listing.
-        self.stale.extend(ids.iter().filter(|id| id.kind == Kind::File).cloned());
+        let is_file = |id: &&ResourceId| id.kind == Kind::File || **id == ResourceId::docker();
+        self.stale.extend(ids.iter().filter(is_file).cloned());
         self.spare_the_unknown();
         ids
     }

@@ -31,6 +31,8 @@ impl Cause {
             | Self::FilesMeddledWith
             | Self::UnitFileMeddledWith
             | Self::FileMeddledWith
+            // Who writes that file anew, again and again, has another tool for it.
+            | Self::EngineSettings { .. }
             | Self::Paused => true,
             Self::Replacement { .. }
             | Self::Replaced { .. }
@@ -39,6 +41,7 @@ impl Cause {
             | Self::Outdated { .. }
             | Self::TakenBack { .. }
             | Self::NotStarted
+            | Self::KeptBefore
             | Self::Ended { .. }
             | Self::EndedUnseen { .. }
             | Self::Unresponsive { .. }
@@ -109,14 +112,20 @@ impl Step {
         let reverts = reverts(world, id, &what);
         let Some(oldest) = reverts.first().filter(|_| reverts.len() > REVERTS_MAX) else { return self };
         let wait = world.now.until(*oldest + WINDOW);
+        let name = id.key();
+        let wheel = if id.is_service() {
+            format!(
+                ", or take the wheel with `aiplatctl suspend {name}`; `aiplatctl reset-failed {name}` tries at once"
+            )
+        } else {
+            String::new()
+        };
         let message = format!(
             "somebody undoes what aiplatd does: {what}, put right {} times within {}; it is left so for {}: find out who \
-             does that, or take the wheel with `aiplatctl suspend {}`; `aiplatctl reset-failed {}` tries at once",
+             does that{wheel}",
             reverts.len(),
             human(WINDOW),
             human(wait),
-            id.key(),
-            id.key(),
         );
         let mut conditions = self.conditions;
         conditions.retain(|condition| condition.kind != ConditionType::Held);

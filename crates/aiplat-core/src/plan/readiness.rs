@@ -60,6 +60,7 @@ pub fn readiness(world: &World<'_>, id: &ResourceId) -> Readiness {
         Kind::Image => super::image::readiness(world, id),
         Kind::Container | Kind::Unit => of_dependency(world, id, DependencyCondition::Healthy),
         Kind::Host if *id == ResourceId::local() => super::machine::readiness(),
+        Kind::Host if super::docker::is_it(id) => super::docker::readiness(world),
         Kind::Host => super::systemd::readiness(world),
     }
 }

@@ -17,7 +17,7 @@ pub use container::{
     PortBinding, Protocol, Recursive, RestartMode, UpdateOrder, UpdatePolicy,
 };
 pub use file::{Content, ContentHash, FileSpec, OnChange};
-pub use host::{DiskPressure, HostSpec};
+pub use host::{DiskPressure, DockerSpec, HostSpec};
 pub use options::{
     Blkio, Confinement, Device, DeviceRequest, Hardware, Identity, Logging, Namespace, Options, Process,
     Ulimit, Words,
@@ -333,6 +333,7 @@ impl Platform {
             || self.containers.contains_key(id)
             || self.units.contains_key(id)
             || (*id == ResourceId::systemd() && !self.units.is_empty())
+            || (*id == ResourceId::docker() && self.host.docker.is_some())
             || *id == ResourceId::local()
     }
 

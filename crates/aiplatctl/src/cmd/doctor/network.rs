@@ -91,7 +91,7 @@ fn reachable(unit: &ServiceStatus) -> Option<&Condition> {
 
 /// As tried from inside the containers that need it.
 fn to_unit(doc: &StatusDoc, unit: &ServiceStatus) -> Check {
-    let (name, shown) = ("container to unit", clean(&unit.name));
+    let (name, shown) = ("unit reach", clean(&unit.name));
     let Some(found) = reachable(unit) else {
         return check(
             name,
