@@ -2,6 +2,7 @@
 
 mod doctor;
 mod machine;
+mod models;
 mod offline;
 mod reference;
 mod render;
