@@ -199,13 +199,17 @@ fn a_model_is_removed_only_with_a_word_and_checked_before() {
 
 #[test]
 fn an_apply_that_waits_is_not_done_before_the_models_are_there() {
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    std::fs::write(file.path(), "apiVersion: aiplat/v1\nname: x\nservices: {}\n").expect("it is written");
     let mut waiting = models();
+    waiting.platform.config = file.path().display().to_string();
     waiting.models.remove(1);
     waiting.resources.retain(|it| it.id != ResourceId::model("code"));
     waiting.resources.iter_mut().for_each(|it| it.moving = false);
     let server = Server::new(waiting);
-    let stuck = server.run(&["apply", "--yes", "--wait"]);
+    let wait = ["apply", "--yes", "--wait", "--timeout", "20s"];
+    let stuck = server.run(&wait);
     check(&stuck, 1, &[], &["nothing left to wait for", "model/chat Pulling: ollama pulls llama3.1:8b"]);
     server.change(|doc| doc.models[0].status = Word::Ready);
-    check(&server.run(&["apply", "--yes", "--wait"]), 0, &["Ready after"], &[]);
+    check(&server.run(&wait), 0, &["Ready after"], &[]);
 }

@@ -208,17 +208,18 @@ async fn answer(
             }
             Some(_) | None => json(ok, &Done::default()),
         },
-        (Method::POST, "/v1/models/remove") => match lock().refusal_of_models.clone() {
-            Some((status, message)) => {
-                json(StatusCode::from_u16(status).expect("a status"), &Error { message })
+        (Method::POST, "/v1/models/remove") => {
+            let state = lock();
+            let asked = state.asked.last().and_then(|(_, body)| serde_json::from_str(body).ok());
+            let RemoveModelRequest { model, dry_run, .. } = asked.unwrap_or_default();
+            let verb = if dry_run { "would remove" } else { "removed" };
+            match state.refusal_of_models.clone() {
+                Some((status, message)) => {
+                    json(StatusCode::from_u16(status).expect("a status"), &Error { message })
+                }
+                None => json(ok, &Done { message: format!("{verb} {model}") }),
             }
-            None => {
-                let asked = lock().asked.last().and_then(|(_, body)| serde_json::from_str(body).ok());
-                let RemoveModelRequest { model, dry_run, .. } = asked.unwrap_or_default();
-                let verb = if dry_run { "would remove" } else { "removed" };
-                json(ok, &Done { message: format!("{verb} {model}") })
-            }
-        },
+        }
         (Method::POST, path) if path.starts_with("/v1/models/") => json(ok, &Done::default()),
         (Method::GET, "/v1/history") => json(ok, &lock().history),
         (Method::GET, path) if path.starts_with("/v1/history/") => {
