@@ -1,6 +1,7 @@
 //! Platforms in a few words: `sketch([service("db").probe(), service("web").after("db", healthy())])`.
 
 mod debug;
+mod gpus;
 mod units;
 
 use std::{collections::BTreeMap, net::IpAddr, time::Duration};
@@ -9,12 +10,15 @@ use aiplat_core::{
     ResourceId, Timestamp,
     spec::{
         Attachment, ContainerLive, ContainerPolicy, ContainerRuntime, ContainerSpec, Content, Dependency,
-        DependencyCondition, FailureAction, FileSpec, HostSpec, ImageSpec, InstanceId, Limits, ModelSpec,
-        Mount, MountOptions, MountSource, NetworkSpec, OnChange, Platform, PortBinding, ProbeKind, ProbeSpec,
-        Protocol, PullPolicy, Removals, RestartMode, Settings, UpdateOrder, UpdatePolicy, Via, VolumeSpec,
+        DependencyCondition, FailureAction, FileSpec, GpuRequest, HostSpec, ImageSpec, InstanceId, Limits,
+        ModelSpec, Mount, MountOptions, MountSource, NetworkSpec, OnChange, Options, Platform, PortBinding,
+        ProbeKind, ProbeSpec, Protocol, PullPolicy, Removals, RestartMode, Settings, UpdateOrder,
+        UpdatePolicy, Via, VolumeSpec,
     },
 };
 
+pub(crate) use gpus::yaml as gpus_yaml;
+pub use gpus::{all_gpus, gpus, gpus_named};
 pub use units::{RUN, UnitService, unit};
 
 use crate::sim::App;
@@ -95,6 +99,8 @@ pub struct Service {
     pub on_failure: Option<FailureAction>,
     /// `deploy.update_config.order: start-first`.
     pub start_first: bool,
+    /// `gpus`.
+    pub gpus: Vec<GpuRequest>,
     /// How its program behaves.
     pub app: App,
 }
@@ -141,6 +147,7 @@ pub fn service(name: &str) -> Service {
         grace: Duration::from_secs(10),
         on_failure: None,
         start_first: false,
+        gpus: Vec::new(),
         app: App::default(),
     }
 }
@@ -258,6 +265,13 @@ impl Service {
         self
     }
 
+    /// Asks for GPUs: see [`gpus`].
+    #[must_use]
+    pub fn gpu(mut self, request: GpuRequest) -> Self {
+        self.gpus.push(request);
+        self
+    }
+
     /// Its program behaves so.
     #[must_use]
     pub fn app(mut self, app: App) -> Self {
@@ -301,6 +315,7 @@ impl Service {
             grace,
             on_failure,
             start_first,
+            gpus,
             app: _,
         } = self;
         let volume = |(key, target): &(String, String)| Mount {
@@ -352,6 +367,7 @@ impl Service {
                 ports: ports.iter().map(|port| binding(*port)).collect(),
                 mounts,
                 engine_health_off: probe.is_some() || startup.is_some() || liveness.is_some(),
+                options: Options { hardware: gpus::hardware(gpus), ..Options::default() },
                 ..ContainerRuntime::default()
             },
             live: ContainerLive { networks: networks.iter().map(attach).collect(), limits: limits.clone() },
@@ -368,6 +384,7 @@ impl Service {
                     order: if *start_first { UpdateOrder::StartFirst } else { UpdateOrder::StopFirst },
                     ..UpdatePolicy::default()
                 },
+                gpus: gpus.clone(),
             },
         }
     }

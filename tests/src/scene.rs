@@ -274,6 +274,7 @@ impl Scene {
             attempts,
             retry_at,
             fingerprint,
+            room: error.needs_room,
         });
     }
 

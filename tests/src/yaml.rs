@@ -108,6 +108,7 @@ impl Service {
         if let Some(name) = &self.container_name {
             let _ = writeln!(out, "    container_name: {name}");
         }
+        out.push_str(&crate::build::gpus_yaml(&self.gpus));
         let limits = (self.limits.memory > 0)
             .then(|| format!("resources: {{limits: {{memory: \"{}\"}}}}", self.limits.memory));
         let action = self.on_failure.map(|action| match action {

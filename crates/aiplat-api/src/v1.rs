@@ -26,6 +26,7 @@ mod host;
 mod model;
 mod systemd;
 mod unit;
+mod volume;
 
 use aiplat_core::{
     ResourceId,
@@ -36,10 +37,13 @@ use aiplat_core::{
 };
 use serde::{Deserialize, Serialize};
 
-pub use host::{EngineStatus, FileSystemStatus, GpuProcessStatus, GpuStatus, HostStatus, TierStatus};
+pub use host::{
+    EngineStatus, FileSystemStatus, GpuProcessStatus, GpuStatus, GpuUserStatus, HostStatus, TierStatus,
+};
 pub use model::{LoadedModelStatus, ModelStatus, RemoveModelRequest};
 pub use systemd::{FailedUnit, SystemdReport};
 pub use unit::{DiagnosisDetail, TimerDetail, UnitDetail, UnitVariable};
+pub use volume::{HostPathStatus, VolumeGrowth, VolumeUsage};
 
 /// The state of everything at one moment: what every read verb renders, and what `status.json` holds.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -227,6 +231,9 @@ pub struct ResourceStatus {
     pub used_by: Vec<String>,
     /// Bytes of a pull in progress.
     pub pull: Option<PullProgress>,
+    /// Of a volume: what it takes, and the room that there is for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub usage: Option<VolumeUsage>,
     /// It is on its way somewhere by itself: something is still done to it, or what it waits for is.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub moving: bool,
@@ -372,6 +379,12 @@ pub struct ServiceUsage {
     pub written: u64,
     /// Processes and threads.
     pub pids: u64,
+    /// The GPUs that it has; empty: none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub gpus: Vec<String>,
+    /// Bytes that its processes use of their memory; absent: it has none, or the driver does not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gpu_memory: Option<u64>,
 }
 
 /// A file that was in force.

@@ -5,10 +5,10 @@ use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 use crate::{
     ResourceId,
     fingerprint::Fingerprint,
-    observed::{ContainerId, ModelEndpoint, OwnFiles},
+    observed::{ContainerId, GivenGpus, ModelEndpoint, OwnFiles},
     spec::{
-        Attachment, ContainerSpec, ContentHash, FileSpec, InstanceId, Limits, ModelName, NetworkSpec,
-        Platform, VolumeSpec,
+        Attachment, ContainerSpec, ContentHash, DeviceRequest, FileSpec, InstanceId, Limits, ModelName,
+        NetworkSpec, Platform, VolumeSpec,
     },
 };
 
@@ -308,6 +308,8 @@ pub struct CreateContainer {
     pub inherit: Vec<(String, String)>,
     /// The containers of the services whose namespaces it joins.
     pub joins: BTreeMap<ResourceId, ContainerId>,
+    /// What the engine is asked for in place of its requests for GPUs; `None`: as they are written.
+    pub gpus: Option<Vec<DeviceRequest>>,
 }
 
 /// The labels that make an object ours.
@@ -321,6 +323,8 @@ pub struct OwnLabels {
     pub fingerprint: Option<Fingerprint>,
     /// `io.aiplat.depends-on`, on containers.
     pub depends_on: Vec<ResourceId>,
+    /// `io.aiplat.gpus`, on containers that ask for GPUs.
+    pub gpus: Option<GivenGpus>,
 }
 
 /// The label names, part of the interface.
@@ -333,6 +337,8 @@ pub mod label {
     pub const FINGERPRINT: &str = "io.aiplat.fingerprint";
     /// Which containers it depended on when it was made, comma-separated.
     pub const DEPENDS_ON: &str = "io.aiplat.depends-on";
+    /// Which GPUs it was given when it was made.
+    pub const GPUS: &str = "io.aiplat.gpus";
 }
 
 impl OwnLabels {
@@ -344,6 +350,7 @@ impl OwnLabels {
             resource: id.clone(),
             fingerprint: Some(fingerprint),
             depends_on: Vec::new(),
+            gpus: None,
         }
     }
 
@@ -355,6 +362,7 @@ impl OwnLabels {
         pairs.extend(
             self.fingerprint.as_ref().map(|fingerprint| (label::FINGERPRINT, fingerprint.to_string())),
         );
+        pairs.extend(self.gpus.as_ref().map(|gpus| (label::GPUS, gpus.to_string())));
         if !self.depends_on.is_empty() {
             let names: Vec<String> = self.depends_on.iter().map(ToString::to_string).collect();
             pairs.push((label::DEPENDS_ON, names.join(",")));

@@ -89,12 +89,16 @@ enum ConditionType {
     SpaceAvailable,
     /// The host ports are free, or ours.
     PortsFree,
+    /// It has the GPUs that it asks for; said only of a service that asks for some.
+    GPUAllocated,
     /// What it depends on is ready.
     DependenciesReady,
     /// The model is being pulled.
     Pulling,
-    /// The server has the model.
+    /// The server has the model; the GPU is in the machine.
     Present,
+    /// The GPU's driver answers.
+    DriverOk,
     /// Its process runs, or has done its work.
     Started,
     /// The unit is active.
@@ -105,6 +109,8 @@ enum ConditionType {
     Reachable,
     /// Its probe passes.
     Healthy,
+    /// It computes on the GPU that it has; said only where that can be told, and no part of Ready.
+    GPUInUse,
     /// It has every model that the file asks of it; it is no part of Ready.
     ModelsPresent,
     /// It restarts again and again (abnormal when True).
@@ -156,7 +162,10 @@ impl ConditionType {
             | Self::Pulling
             | Self::Present
             | Self::ModelsPresent
+            | Self::DriverOk
+            | Self::GPUInUse
             | Self::PortsFree
+            | Self::GPUAllocated
             | Self::DependenciesReady
             | Self::Started
             | Self::Healthy
@@ -382,6 +391,20 @@ reasons! {
     GPUHung,
     /// The driver answers with an error.
     GPUUnknown,
+    /// No GPU of this machine is as the service asks.
+    GPUMissing,
+    /// The GPU that the service has is not in this machine any more.
+    GPUGone,
+    /// The driver asks for a reset of the GPU, or for a restart of the machine.
+    GPUUnhealthy,
+    /// It has a GPU, and computes on the CPU.
+    OnCPU,
+    /// Too little of the GPU's memory is left.
+    GPUMemoryTaken,
+    /// The engine cannot hand out GPUs: NVIDIA's container toolkit is missing, or not set up.
+    GPURuntimeMissing,
+    /// The specification of the Container Device Interface was made for another driver, or cannot be read.
+    CDISpecStale,
     /// A mistake of ours; please report it.
     InternalError,
     /// The file in force is the one on disk.

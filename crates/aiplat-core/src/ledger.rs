@@ -1,6 +1,9 @@
 //! What cannot be observed: the only thing that is stored. A plain value; the daemon persists it.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -10,7 +13,8 @@ use crate::{
     classify::FailureClass,
     condition::{ConditionType, ErrorClass, Reason, Status},
     fingerprint::{FieldHashes, Fingerprint},
-    observed::{FileStamp, Incarnation},
+    inventory::KnownGpu,
+    observed::{ContainerId, FileStamp, GpuId, Incarnation},
     spec::{ContentHash, ProbeSpec, RestartSettings, Role},
     tier::Judged,
 };
@@ -59,6 +63,10 @@ pub struct Record {
     pub contents: Contents,
     /// Of the machine: what its tier is decided by.
     pub judged: Judged,
+    /// Of the machine: the GPUs that were ever there, and have not been gone for long.
+    pub inventory: BTreeMap<GpuId, KnownGpu>,
+    /// Which GPUs it was given.
+    pub gpus: AssignedGpus,
     /// When each condition last changed its status.
     pub transitions: BTreeMap<ConditionType, Transition>,
 }
@@ -87,6 +95,28 @@ pub struct UnitRecord {
     pub active_of: Option<String>,
     /// The start of systemd that this was under.
     pub systemd: String,
+}
+
+/// Which GPUs a service was given: it gets the same again.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct AssignedGpus {
+    /// By UUID.
+    pub gpus: BTreeSet<GpuId>,
+    /// What it had asked for: they are kept for as long as it asks for the same.
+    pub asked: String,
+    /// A person has given them up: it gets others, if it has to.
+    pub given_up: bool,
+    /// The container, and its run, that was restarted because it did not reach them; until one is seen to.
+    pub restarted: Option<(ContainerId, Incarnation)>,
+}
+
+impl AssignedGpus {
+    /// Whether it says more than nothing: an empty one may be that of a ledger that was lost.
+    #[must_use]
+    pub fn is_known(&self) -> bool {
+        self.given_up || !self.gpus.is_empty()
+    }
 }
 
 /// What is remembered of a file that aiplatd writes: whose it is cannot be read from it.
@@ -292,6 +322,9 @@ pub struct Failure {
     pub retry_at: Option<Timestamp>,
     /// The spec it happened under: another one is tried at once.
     pub fingerprint: Option<Fingerprint>,
+    /// Of a pull that was ended for want of room: bytes that must be free for another one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub room: Option<u64>,
 }
 
 /// Restarts kept in one window at most: more than any window counts.

@@ -15,6 +15,7 @@ pub mod classify;
 pub mod condition;
 pub mod fingerprint;
 pub mod id;
+pub mod inventory;
 pub mod ledger;
 pub mod load;
 pub mod observed;

@@ -8,6 +8,7 @@ mod listening;
 mod machine;
 mod model;
 mod unit;
+mod volumes;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -20,8 +21,8 @@ use serde::{Deserialize, Serialize};
 pub use diagnosis::{UnitDiagnosis, UnitEvidence};
 pub use file::ObservedFile;
 pub use gpu::{
-    Driver, GpuEvent, GpuEventKind, GpuFacts, GpuId, GpuMemory, GpuProcess, Mismatch, ObservedGpu, Recovery,
-    Vendor,
+    Driver, Given, GivenGpus, GpuEvent, GpuEventKind, GpuFacts, GpuId, GpuMemory, GpuProcess, LogWords,
+    Mismatch, ObservedGpu, Recovery, Sight, Sighted, Vendor,
 };
 pub use host::{
     CdiSpec, Cpu, EngineSettings, FileSystem, Firewall, HostFacts, Memory, NvidiaTools, Room, Route,
@@ -33,6 +34,7 @@ pub use model::{
     StoredModel,
 };
 pub use unit::{ActiveState, Layer, LoadState, ObservedUnit, OwnFiles, SystemdFacts};
+pub use volumes::{Growth, VolumeSize, VolumeSizes};
 
 use crate::{
     ResourceId, Timestamp,
@@ -81,12 +83,16 @@ pub struct ObservedState {
     pub networks_as_of: AsOf,
     /// Volumes by name.
     pub volumes: BTreeMap<String, ObservedVolume>,
+    /// What they take on their disks, as of the last measurement.
+    pub volume_sizes: VolumeSizes,
     /// Images by reference as written. Absent: not looked at yet.
     pub images: BTreeMap<String, ObservedImage>,
     /// What probes have found out, by container resource and by what they are for, of one incarnation each.
     pub probes: BTreeMap<(ResourceId, Role), ProbeFacts>,
     /// Bytes of a pull in progress, by image or model resource.
     pub pulls: BTreeMap<ResourceId, PullProgress>,
+    /// Bytes that were free on the engine's disk when that pull began, where it was known.
+    pub room_before_pull: BTreeMap<ResourceId, u64>,
     /// What the servers of models last said, by the service that each of them is. Absent: not asked yet.
     pub model_servers: BTreeMap<ResourceId, ModelServer>,
     /// What is known of the size of models that are to be pulled.
@@ -117,6 +123,10 @@ pub struct ObservedState {
     pub listening: BTreeMap<ResourceId, Listening>,
     /// Whether a unit, the first, was reached from inside a container, the second. Absent: not tried.
     pub reached: BTreeMap<(ResourceId, ResourceId), Reached>,
+    /// The line in which a run said that it has found no GPU, by service. Absent: its log was not read.
+    pub log_words: BTreeMap<ResourceId, LogWords>,
+    /// Whether a container reaches the GPUs that it was given, by service. Absent: not looked.
+    pub sights: BTreeMap<ResourceId, Sighted>,
     /// What was found out when a unit last failed, or lost a stage of its readiness.
     pub diagnoses: BTreeMap<ResourceId, UnitDiagnosis>,
 }
@@ -218,6 +228,8 @@ pub struct Ownership {
     pub fingerprint: Option<Fingerprint>,
     /// `io.aiplat.depends-on`: container resources, for a removal in reverse order.
     pub depends_on: Vec<ResourceId>,
+    /// `io.aiplat.gpus`: what it was given when it was made; absent where it asked for none.
+    pub gpus: Option<GivenGpus>,
 }
 
 /// Which Compose project made an object.

@@ -136,6 +136,7 @@ fn ownership(labels: &crate::action::OwnLabels) -> Ownership {
         resource: labels.resource.clone(),
         fingerprint: labels.fingerprint.clone(),
         depends_on: labels.depends_on.clone(),
+        gpus: labels.gpus.clone(),
     }
 }
 
@@ -152,7 +153,7 @@ fn network_id(observed: &ObservedState, desired: &Platform, attachment: &Attachm
 }
 
 fn created(observed: &mut ObservedState, desired: &Platform, id: &ResourceId, create: &CreateContainer) {
-    let CreateContainer { name, labels, spec, network, inherit, joins } = create;
+    let CreateContainer { name, labels, spec, network, inherit, joins, gpus: _ } = create;
     let newest = observed.owned.values().flatten().map(|container| container.created).max().unwrap_or(0);
     let networks: BTreeMap<String, Endpoint> = network
         .iter()

@@ -20,7 +20,7 @@ use crate::{
         model_servers, notes, plan,
     },
     predict::{becomes_ready, predict},
-    spec::{ContainerPolicy, OnChange, Platform, Role, UnitSpec},
+    spec::{ContainerPolicy, GpuNeeds, GpuRequest, OnChange, Platform, Role, UnitSpec},
 };
 
 /// Actions that can be done side by side.
@@ -251,6 +251,7 @@ fn units_without_action(before: &Platform, after: &Platform) -> Vec<(ResourceId,
             probe,
             startup,
             liveness,
+            gpus,
         } = old;
         // It is another unit from now on: that is actions enough.
         if *unit != new.unit {
@@ -262,6 +263,7 @@ fn units_without_action(before: &Platform, after: &Platform) -> Vec<(ResourceId,
             ("restart", *restart != new.restart),
             ("depends_on", *dependencies != new.dependencies),
             ("healthcheck", !same_probes),
+            ("gpus", *gpus != new.gpus),
         ];
         Some((id.clone(), followed(&changed)?))
     });
@@ -287,6 +289,7 @@ fn containers_without_action(before: &Platform, after: &Platform) -> Vec<(Resour
             liveness,
             stop_grace,
             update,
+            gpus,
         } = &old.policy;
         let same_probes =
             (probe, startup, liveness) == (&new.policy.probe, &new.policy.startup, &new.policy.liveness);
@@ -297,10 +300,16 @@ fn containers_without_action(before: &Platform, after: &Platform) -> Vec<(Resour
             ("healthcheck", !same_probes),
             ("stop_grace_period", *stop_grace != new.policy.stop_grace),
             ("update_config", *update != new.policy.update),
+            ("gpus", !needs(gpus).eq(needs(&new.policy.gpus))),
         ];
         Some((id.clone(), followed(&changed)?))
     });
     changes.collect()
+}
+
+/// What of a request is aiplatd's alone: the rest of it changes the container.
+fn needs(gpus: &[GpuRequest]) -> impl Iterator<Item = &GpuNeeds> {
+    gpus.iter().map(|request| &request.needs)
 }
 
 /// A config that comes or goes changes the container; one that is followed in another way does not.

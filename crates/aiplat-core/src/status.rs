@@ -264,7 +264,10 @@ fn is_moving_beyond(world: &World<'_>, id: &ResourceId, seen: &mut BTreeSet<Reso
             | Gate::Resource { id: on, .. }
             | Gate::Dependency { on, .. }
             | Gate::ReplacementPending { on } => is_moving_beyond(world, on, seen),
-            Gate::NameTaken { .. }
+            // The first look is under way.
+            Gate::Gpu { reason: Reason::NotObserved, .. } => true,
+            Gate::Gpu { .. }
+            | Gate::NameTaken { .. }
             | Gate::VolumeInUse { .. }
             | Gate::DiskPressure { .. }
             | Gate::PortTaken { .. }

@@ -15,7 +15,7 @@ use aiplat_core::{
     observed::{
         ContainerId, EngineSettings, FileStamp, FolderFacts, GpuEvent, GpuFacts, HeldPort, HostFacts,
         Instance, Listener, Listing, ModelAnswer, ModelEndpoint, ModelManifest, Observed, ObservedContainer,
-        ObservedFile, ObservedUnit, PullProgress, Reach, UnitEvidence,
+        ObservedFile, ObservedUnit, PullProgress, Reach, Sight, UnitEvidence,
     },
     spec::{InstanceId, ModelName, ProbeKind, Protocol},
 };
@@ -119,6 +119,8 @@ pub struct HostError {
     pub reason: Reason,
     /// The whole sentence, cause and next step included.
     pub message: String,
+    /// Bytes that must be free before it is worth another try.
+    pub needs_room: Option<u64>,
 }
 
 /// The port to the hosts. Real adapters and one simulator implement it, and pass the same contract suite.
@@ -173,6 +175,9 @@ pub trait Backend: Send + Sync + 'static {
         timeout: Duration,
     ) -> BoxFuture<'a, Reach>;
 
+    /// Whether a running container reaches the GPUs that it was given: NVIDIA's library is asked inside it.
+    fn sight<'a>(&'a self, container: &'a ContainerId, timeout: Duration) -> BoxFuture<'a, Sight>;
+
     /// A container's log.
     fn logs<'a>(
         &'a self,
@@ -192,6 +197,12 @@ pub trait Backend: Send + Sync + 'static {
 
     /// How the engine is set up; `None`: it does not say.
     fn settings(&self) -> BoxFuture<'_, Result<Option<EngineSettings>, HostError>> {
+        Box::pin(async { Ok(None) })
+    }
+
+    /// Bytes that volumes take, by name; one that cannot be measured is left out. The engine walks all of them for the
+    /// answer, which may take minutes. `None`: it does not say.
+    fn volume_sizes(&self) -> BoxFuture<'_, Result<Option<BTreeMap<String, u64>>, HostError>> {
         Box::pin(async { Ok(None) })
     }
 
@@ -352,7 +363,7 @@ pub struct SystemdOverview {
 impl HostError {
     /// An error with the sentence `message`.
     pub fn new(kind: HostErrorKind, class: ErrorClass, reason: Reason, message: impl Into<String>) -> Self {
-        Self { kind, class, reason, message: message.into() }
+        Self { kind, class, reason, message: message.into(), needs_room: None }
     }
 
     /// A host was asked for what another one does. `doing`: "start ollama.service".

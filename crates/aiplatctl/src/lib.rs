@@ -10,6 +10,7 @@
 mod args;
 mod cmd;
 mod console;
+mod engine;
 mod exit;
 mod find;
 mod offline;

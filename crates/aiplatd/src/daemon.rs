@@ -22,8 +22,9 @@ use crate::{
     server,
     shared::Shared,
     shutdown::stop_services,
+    sight,
     spec::{self, Intent},
-    status, status_file, surroundings,
+    status, status_file, surroundings, volumes,
 };
 
 /// The ports to everything outside.
@@ -173,6 +174,7 @@ impl Daemon {
         tasks.spawn(hints::follow_units(Arc::clone(&shared)));
         tasks.spawn(surroundings::follow_instances(Arc::clone(&shared)));
         tasks.spawn(machine::follow(Arc::clone(&shared)));
+        tasks.spawn(sight::follow(Arc::clone(&shared)));
         tasks.spawn(models::follow(Arc::clone(&shared)));
         let files = Arc::clone(&shared);
         tasks.spawn(async move { files.follow_files().await });
@@ -180,6 +182,7 @@ impl Daemon {
         tasks.spawn(async move { unit_files.follow_unit_files().await });
         if !options.once {
             tasks.spawn(spec::follow(Arc::clone(&shared)));
+            tasks.spawn(volumes::follow(Arc::clone(&shared)));
             tasks.spawn(notify::follow_status(Arc::clone(&shared)));
             tasks.spawn(notify::feed_watchdog(Arc::clone(&shared)));
         }

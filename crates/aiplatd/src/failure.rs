@@ -35,11 +35,16 @@ pub fn failure(
         attempts,
         retry_at: retry_at(id, error, attempts, now),
         fingerprint,
+        room: error.needs_room,
     }
 }
 
 fn retry_at(id: &ResourceId, error: &HostError, attempts: u32, now: Timestamp) -> Option<Timestamp> {
     let seed = seed(id);
+    // Its plan holds it until there is room, and no longer.
+    if error.needs_room.is_some() {
+        return Some(now);
+    }
     if matches!(
         error.reason,
         Reason::PortTaken | Reason::HostPathMissing | Reason::DiskFull | Reason::NameTaken

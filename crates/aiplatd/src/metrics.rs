@@ -2,6 +2,7 @@
 
 mod host;
 mod models;
+mod volumes;
 
 use std::{net::SocketAddr, sync::Arc};
 
@@ -105,6 +106,7 @@ fn services(shared: &Shared, registry: &mut Registry) {
     let generation: Gauge = Gauge::default();
     generation.set(i64::try_from(document.platform.generation).unwrap_or(i64::MAX));
     registry.register("spec_generation", metrics::help("spec_generation"), generation);
+    volumes::register(&document.resources, registry);
     if let Some(machine) = &document.host {
         host::register(machine, registry);
     }

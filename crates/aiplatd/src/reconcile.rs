@@ -12,7 +12,7 @@ use aiplat_core::{
     condition::{ErrorClass, Reason},
     plan::{self, Entry, Planned, Step},
 };
-use aiplat_host::{HostError, HostErrorKind, Progress};
+use aiplat_host::{HostError, HostErrorKind};
 use aiplat_runtime::{Class, Outcome, Permits, Reconciler, Requeue};
 use futures_util::future::{BoxFuture, FutureExt};
 use tokio_util::sync::CancellationToken;
@@ -108,6 +108,10 @@ impl Passes {
         };
         if changed || !wake.is_empty() {
             self.shared.changed();
+            let spec = state.desired.as_deref().and_then(|desired| desired.service(id));
+            if spec.is_some_and(|spec| !spec.gpus().is_empty()) {
+                self.shared.gpus_used.notify_one();
+            }
         }
         wake
     }
@@ -162,7 +166,7 @@ impl Passes {
     }
 
     async fn apply(&self, id: &ResourceId, action: &Action) -> Result<(), HostError> {
-        let call = self.shared.apply(id, action, self.progress(id), self.shutdown.child_token());
+        let call = self.shared.apply(id, action, self.shared.pull_progress(id), self.shutdown.child_token());
         match tokio::time::timeout(action.deadline(), call).await {
             Ok(result) => result,
             Err(_elapsed) => Err(HostError::new(
@@ -192,7 +196,6 @@ impl Passes {
         let mut state = self.shared.lock();
         state.mark_stale(id);
         state.acted.insert(id.clone());
-        state.observed.pulls.remove(id);
         *state.actions.entry((action.verb(), result.is_ok())).or_default() += 1;
         let fingerprint = state.desired.as_deref().and_then(|desired| desired.fingerprint(id));
         if state.ledger.note_done(id, action) {
@@ -227,14 +230,6 @@ impl Passes {
                 }
             }
         }
-    }
-
-    fn progress(&self, id: &ResourceId) -> Progress {
-        let (shared, id) = (Arc::clone(&self.shared), id.clone());
-        Arc::new(move |progress| {
-            shared.lock().observed.pulls.insert(id.clone(), progress);
-            shared.changed();
-        })
     }
 }
 

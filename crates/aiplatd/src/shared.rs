@@ -20,7 +20,7 @@ use aiplat_core::{
 };
 use aiplat_host::{Backend, FileHost, Gpus, HostError, HostErrorKind, Machine, Models, Progress, Units};
 use aiplat_runtime::Handle;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -56,7 +56,11 @@ pub struct Shared {
     handle: OnceLock<Handle<ResourceId>>,
     state: Mutex<State>,
     version: watch::Sender<u64>,
+    /// Somebody wants the machine to be looked at before its time.
+    pub(crate) look_soon: Notify,
     machine_goes_down: AtomicBool,
+    /// A service that has a GPU has begun, or ended.
+    pub(crate) gpus_used: Notify,
 }
 
 /// How often the mounted files of services that wait are looked at.
@@ -91,7 +95,9 @@ impl Shared {
             handle: OnceLock::new(),
             state: Mutex::new(state),
             version: watch::Sender::new(1),
+            look_soon: Notify::new(),
             machine_goes_down: AtomicBool::new(false),
+            gpus_used: Notify::new(),
         }
     }
 
@@ -279,6 +285,7 @@ impl Shared {
     pub fn relist_units(&self) {
         let ids = {
             let mut state = self.lock();
+            state.observed.systemd.reloaded_at = Some(self.now());
             let ids = state.of_systemd();
             for id in &ids {
                 state.mark_stale(id);
@@ -302,8 +309,9 @@ impl Shared {
         match id.kind {
             Kind::Unit | Kind::Host => self.units.apply(action).await,
             Kind::File => self.files.apply(id, action).await,
+            Kind::Image => self.pull(id, action, progress, cancel).await,
             Kind::Model => self.pull_model(id, action, progress, cancel).await,
-            Kind::Container | Kind::Network | Kind::Volume | Kind::Image => {
+            Kind::Container | Kind::Network | Kind::Volume => {
                 self.host.apply(id, action, progress, cancel).await
             }
         }

@@ -16,7 +16,7 @@ use aiplat_core::{
 };
 use aiplat_host::Target;
 
-use crate::{events::Events, ports::Revision, spec::SpecStatus};
+use crate::{events::Events, ports::Revision, pulls::Pulls, spec::SpecStatus};
 
 /// Everything that changes.
 #[derive(Debug, Default)]
@@ -49,6 +49,8 @@ pub struct State {
     seen: BTreeMap<ResourceId, Seen>,
     /// Resources whose last step was blocked or unsatisfied: looked at again when any container changes.
     pub waiting: BTreeSet<ResourceId>,
+    /// The GPUs that there are were compared with those that there were.
+    pub inventoried: bool,
     /// Records that have changed since they were last written and may wait a second: transition times.
     pub unsaved: BTreeSet<ResourceId>,
     /// The file in force, and those before it, could not be written: the next start would know an older one.
@@ -57,6 +59,8 @@ pub struct State {
     pub(crate) without_memory: bool,
     /// Where the rotation of inspects stands.
     pub(crate) rotation: Rotation,
+    /// Pulls under way.
+    pub(crate) pulls: Pulls,
 }
 
 /// Whose turn it is.
@@ -117,6 +121,19 @@ impl State {
     #[must_use]
     pub fn of_systemd(&self) -> Vec<ResourceId> {
         self.ids().into_iter().filter(|id| id.kind == Kind::Unit || *id == ResourceId::systemd()).collect()
+    }
+
+    /// Whether anything is to be heard from systemd: a unit, or that a reload takes the GPU from containers.
+    #[must_use]
+    pub fn follows_systemd(&self) -> bool {
+        !self.gpu_services().is_empty() || !self.of_systemd().is_empty()
+    }
+
+    /// The services that ask for GPUs.
+    #[must_use]
+    pub fn gpu_services(&self) -> Vec<ResourceId> {
+        let services = self.desired.iter().flat_map(|desired| desired.services());
+        services.filter(|(_, spec)| !spec.gpus().is_empty()).map(|(id, _)| id.clone()).collect()
     }
 
     /// The units to look at for `id`: the one that it is, and the one that it was; all of them for systemd itself.

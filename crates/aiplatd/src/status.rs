@@ -1,9 +1,11 @@
 //! The status document: computed from the state when somebody asks, never stored.
 
+mod gpus;
 mod host;
 mod models;
 mod service;
 mod units;
+mod volumes;
 mod worst;
 
 use aiplat_api::v1::{GateStatus, PlatformStatus, ResourceStatus, ServiceStatus, StatusCondition, StatusDoc};
@@ -254,6 +256,7 @@ fn left_volumes(world: &World<'_>) -> Vec<ResourceStatus> {
         conditions: Vec::new(),
         used_by: Vec::new(),
         pull: None,
+        usage: Some(volumes::usage(world, &volume.name)),
         moving: false,
     });
     left.collect()
@@ -287,6 +290,7 @@ fn resource(state: &State, world: &World<'_>, id: &ResourceId) -> ResourceStatus
         conditions: with_times(state, world.desired, id, &step),
         used_by: users.map(|(_, spec)| spec.name().to_owned()).chain(runner).collect(),
         pull: state.observed.pulls.get(id).copied(),
+        usage: (id.kind == Kind::Volume).then(|| volumes::usage(world, &state.host_name(id))),
         moving: status::is_moving(world, id) || is_on_trial(&step),
     }
 }

@@ -2,6 +2,7 @@
 
 use std::io::Write;
 use std::net::{TcpListener, TcpStream};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -136,6 +137,11 @@ impl App {
                 self.failed.store(false, Ordering::Relaxed);
                 plain(200, "ready again")
             }
+            "/write" => match self.config.write_file.as_deref().map(write_beside) {
+                Some(Ok(())) => plain(200, "there is room to write"),
+                Some(Err(error)) => plain(507, &error),
+                None => plain(400, "it has no WRITE_FILE"),
+            },
             "/exit" => match exit_code(query) {
                 Some(code) => Reply { exit: Some(code), ..plain(200, &format!("exits with {code}")) },
                 None => plain(400, "code=N, 0 to 255"),
@@ -145,7 +151,7 @@ impl App {
                 Some(_) => plain(503, "not ready"),
                 None => plain(
                     404,
-                    "/ /health /ready /deep /fail /mend /exit?code=N /api/version /api/tags /api/ps",
+                    "/ /health /ready /deep /fail /mend /write /exit?code=N /api/version /api/tags /api/ps",
                 ),
             },
         }
@@ -173,6 +179,17 @@ impl App {
             upstreams.join(",")
         )
     }
+}
+
+/// Writes beside `path` as a server does that saves its data: all of it anew, and then in the place of the old. Old data stays
+/// when there is no room.
+fn write_beside(path: &Path) -> Result<(), String> {
+    let (data, fresh) = (path.with_extension("data"), path.with_extension("fresh"));
+    let written = std::fs::write(&fresh, [0_u8; 64 * 1024]).and_then(|()| std::fs::rename(&fresh, &data));
+    written.map_err(|error| {
+        let _gone = std::fs::remove_file(&fresh);
+        format!("cannot write {}: {error}", data.display())
+    })
 }
 
 fn describe_upstream(upstream: &str) -> String {

@@ -80,6 +80,9 @@ impl fmt::Debug for Service {
         if self.limits != plain.limits || self.container_name.is_some() {
             write!(f, " memory {} name {:?}", self.limits.memory, self.container_name)?;
         }
+        if !self.gpus.is_empty() {
+            write!(f, " gpus {:?}", self.gpus)?;
+        }
         write!(f, " boot {:?} stops with {}", self.app.boot, self.app.stop_exit)?;
         if let Some(hang) = &self.app.hangs {
             write!(f, " {hang:?}")?;

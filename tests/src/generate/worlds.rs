@@ -53,7 +53,7 @@ fn owners(kind: Kind, fingerprints: Vec<String>) -> impl Strategy<Value = Option
     let depends = vec(select(vec!["api", "db", "gone"]).prop_map(ResourceId::container), 0..3);
     let whole =
         (instances(), resource, print, depends).prop_map(|(instance, resource, fingerprint, depends_on)| {
-            Ownership { instance, resource, fingerprint, depends_on }
+            Ownership { instance, resource, fingerprint, depends_on, gpus: None }
         });
     option::weighted(0.8, whole)
 }
@@ -255,6 +255,7 @@ pub(super) fn records(fingerprints: Vec<String>) -> impl Strategy<Value = Record
             attempts: 1,
             retry_at,
             fingerprint: print.map(|text| text.parse().expect("any text")),
+            room: None,
         });
     let returned = option::weighted(0.2, select(fingerprints.clone())).prop_map(|print| {
         let fingerprint = print?.parse().expect("any text");

@@ -168,7 +168,7 @@ impl Engine {
     }
 
     fn make(&mut self, instance: &InstanceId, create: &CreateContainer) -> Result<(), HostError> {
-        let CreateContainer { name, labels, spec, network, inherit, joins } = create;
+        let CreateContainer { name, labels, spec, network, inherit, joins, gpus: _ } = create;
         let runtime = &spec.runtime;
         let mut mounts = Vec::new();
         for mount in &runtime.mounts {

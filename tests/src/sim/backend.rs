@@ -6,7 +6,7 @@ use aiplat_core::{
     Kind, ResourceId,
     action::Action,
     condition::{ErrorClass, Reason},
-    observed::{ContainerId, EngineSettings, FileStamp, HeldPort, Listing, Observed, Reach},
+    observed::{ContainerId, EngineSettings, FileStamp, HeldPort, Listing, Observed, Reach, Sight},
     spec::{InstanceId, ProbeKind, Protocol},
 };
 use aiplat_host::{
@@ -82,9 +82,20 @@ impl Backend for SimPort {
         id: &'a ResourceId,
         action: &'a Action,
         progress: Progress,
-        _cancel: CancellationToken,
+        cancel: CancellationToken,
     ) -> BoxFuture<'a, Result<(), HostError>> {
-        self.unless_dead(async move { self.host.act(id, action, &progress).await }).boxed()
+        let act = async move {
+            if !matches!(action, Action::PullImage { .. }) {
+                return self.host.act(id, action, &progress).await;
+            }
+            // Cancel-safe: a pull that is given up has done nothing.
+            tokio::select! {
+                biased;
+                () = cancel.cancelled() => Err(called_off()),
+                result = self.host.act(id, action, &progress) => result,
+            }
+        };
+        self.unless_dead(act).boxed()
     }
 
     fn remove_volume<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<(), HostError>> {
@@ -168,6 +179,14 @@ impl Backend for SimPort {
         self.unless_dead(connection).boxed()
     }
 
+    fn sight<'a>(&'a self, container: &'a ContainerId, _timeout: Duration) -> BoxFuture<'a, Sight> {
+        let look = async move {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            self.host.settle().engine.sight(container)
+        };
+        self.unless_dead(look).boxed()
+    }
+
     fn logs<'a>(
         &'a self,
         container: &'a ContainerId,
@@ -195,6 +214,15 @@ impl Backend for SimPort {
         async { Ok(settings) }.boxed()
     }
 
+    fn volume_sizes(&self) -> BoxFuture<'_, Result<Option<BTreeMap<String, u64>>, HostError>> {
+        self.host.settle().measurements += 1;
+        let measure = |inner: &Inner| {
+            let volumes = inner.engine.volumes.values();
+            volumes.filter(|it| it.driver == "local").map(|it| (it.name.clone(), it.size)).collect()
+        };
+        self.unless_dead(async move { self.host.read(measure).await.map(Some) }).boxed()
+    }
+
     fn usage<'a>(&'a self, container: &'a ContainerId) -> BoxFuture<'a, Result<Usage, HostError>> {
         async move {
             let inner = self.host.settle();
@@ -210,6 +238,16 @@ impl Backend for SimPort {
     fn instance(&self) -> &InstanceId {
         &self.host.instance
     }
+}
+
+fn called_off() -> HostError {
+    let (class, reason) = (ErrorClass::Changed, Reason::Pulling);
+    HostError::new(
+        HostErrorKind::OutcomeUnknown,
+        class,
+        reason,
+        "the pull was called off; aiplatd looks again",
+    )
 }
 
 fn gone(container: &ContainerId) -> HostError {

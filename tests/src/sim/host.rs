@@ -54,6 +54,8 @@ pub struct Inner {
     pub looks: usize,
     /// Listings.
     pub listings: usize,
+    /// Measurements of the volumes.
+    pub measurements: usize,
     /// What the checkers found.
     pub violations: Vec<String>,
     /// The file in force, for the checkers.
@@ -114,6 +116,7 @@ impl SimHost {
             calls: Vec::new(),
             looks: 0,
             listings: 0,
+            measurements: 0,
             violations: Vec::new(),
             desired: None,
             orders: Orders::within(FORMER_TOLERANCE),
@@ -291,8 +294,9 @@ impl SimHost {
             }
             Fate::Ok | Fate::LostReply | Fate::HangAfter | Fate::CrashAfter(_) => {}
         }
-        if matches!(action, Action::PullImage { .. }) {
-            progress(PullProgress { done: 1 << 20, total: 4 << 20 });
+        if let Action::PullImage { reference } = action {
+            let size = self.settle().engine.registry.get(reference).map_or(0, |image| image.size);
+            progress(PullProgress { done: 1 << 20, total: size.max(4 << 20) });
         }
         self.settle().check(id, action);
         tokio::time::sleep(takes).await;

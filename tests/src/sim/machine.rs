@@ -2,7 +2,10 @@
 
 use std::{
     collections::BTreeSet,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use aiplat_core::observed::{GpuEvent, GpuFacts, HostFacts};
@@ -17,12 +20,18 @@ use super::ports::lock;
 pub struct SimMachine {
     facts: Arc<Mutex<HostFacts>>,
     gpus: Arc<Mutex<GpuFacts>>,
+    looks: Arc<AtomicUsize>,
     told: broadcast::Sender<GpuEvent>,
 }
 
 impl Default for SimMachine {
     fn default() -> Self {
-        Self { facts: Arc::default(), gpus: Arc::default(), told: broadcast::Sender::new(64) }
+        Self {
+            facts: Arc::default(),
+            gpus: Arc::default(),
+            looks: Arc::default(),
+            told: broadcast::Sender::new(64),
+        }
     }
 }
 
@@ -37,6 +46,12 @@ impl SimMachine {
         change(&mut lock(&self.gpus));
     }
 
+    /// How often it was looked at.
+    #[must_use]
+    pub fn looks(&self) -> usize {
+        self.looks.load(Ordering::Relaxed)
+    }
+
     /// The driver tells of something.
     pub fn tell(&self, event: GpuEvent) {
         // Nobody may be listening.
@@ -46,6 +61,7 @@ impl SimMachine {
 
 impl Machine for SimMachine {
     fn facts(&self, paths: BTreeSet<String>) -> BoxFuture<'_, HostFacts> {
+        self.looks.fetch_add(1, Ordering::Relaxed);
         let mut facts = lock(&self.facts).clone();
         // What nobody has put elsewhere is on the root.
         if facts.file_systems.contains_key("/") {

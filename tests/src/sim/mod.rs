@@ -17,6 +17,7 @@ pub mod objects;
 pub mod operations;
 pub mod ports;
 pub mod rng;
+mod sight;
 pub mod systemd;
 
 pub use app::{App, Ending, Hang};
@@ -27,4 +28,5 @@ pub use human::Foreign;
 pub use machine::SimMachine;
 pub use models::SimModels;
 pub use rng::Rng;
+pub use sight::Blind;
 pub use systemd::Systemd;

@@ -138,6 +138,8 @@ pub struct Volume {
     pub labels: BTreeMap<String, String>,
     /// Driver.
     pub driver: String,
+    /// Bytes that it takes.
+    pub size: u64,
 }
 
 /// An image.
@@ -149,6 +151,8 @@ pub struct Image {
     pub volumes: Vec<String>,
     /// Which of those that its tag has meant, the first being 0.
     pub content: u32,
+    /// Bytes that its registry tells; 0: a few mebibytes.
+    pub size: u64,
 }
 
 impl Image {

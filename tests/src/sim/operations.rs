@@ -182,7 +182,8 @@ impl Engine {
 
     /// Makes a volume. One of that name stays as it is, labels included, and the answer is the same.
     pub fn create_volume(&mut self, name: &str, labels: BTreeMap<String, String>, driver: &str) -> Volume {
-        let made = Volume { name: name.to_owned(), labels: labels.clone(), driver: driver.to_owned() };
+        let made =
+            Volume { name: name.to_owned(), labels: labels.clone(), driver: driver.to_owned(), size: 0 };
         let volume = self.volumes.entry(name.to_owned()).or_insert(made).clone();
         self.tell("volume create", labels);
         volume

@@ -5,6 +5,7 @@ mod configs;
 mod converge;
 mod crash_points;
 mod engine;
+mod gpus;
 mod holds;
 mod machine;
 mod models;
@@ -21,6 +22,7 @@ mod unit_leaving;
 mod unit_moves;
 mod unit_orders;
 mod units;
+mod volumes;
 
 use std::time::Duration;
 

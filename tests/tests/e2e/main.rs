@@ -13,6 +13,7 @@ mod crash;
 mod edits;
 mod engine_restart;
 mod following;
+mod full_disk;
 mod harness;
 mod healing;
 mod holds;

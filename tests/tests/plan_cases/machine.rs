@@ -2,9 +2,11 @@
 
 use aiplat_core::{
     ResourceId,
-    condition::{ConditionType, Status},
+    condition::{ConditionType, ErrorClass, Reason, Status},
+    ledger::Failure,
     observed::{
-        Driver, EngineSettings, FileSystem, GpuId, GpuMemory, HostFacts, Mismatch, ObservedGpu, Room, Vendor,
+        Driver, EngineSettings, FileSystem, GpuId, GpuMemory, HostFacts, Mismatch, ObservedGpu, PullProgress,
+        Room, Vendor,
     },
     plan::{self, capacity, plan},
 };
@@ -77,6 +79,83 @@ fn nothing_is_pulled_while_the_engines_disk_is_short_of_room_and_everything_goes
     assert!(told.contains("nothing is pulled") && told.contains("4.0 GiB of 100.0 GiB are free"), "{told}");
     with_room(&mut scene, 6 * GIB);
     assert!(pulls(&scene), "6% is said, and no reason not to pull");
+}
+
+/// One image is missing, and its pull has come so far.
+fn pulling(free: u64, done: u64, total: u64) -> (Scene, ResourceId) {
+    let mut scene = Scene::new(&sketch());
+    scene.engine.images.clear();
+    scene.observe();
+    with_room(&mut scene, free);
+    let image = scene.desired.images.keys().next().expect("it has one").clone();
+    scene.observed.pulls.insert(image.clone(), PullProgress { done, total });
+    (scene, image)
+}
+
+#[test]
+fn a_pull_is_ended_only_when_what_is_still_to_come_does_not_fit() {
+    let ends = |free, done, total| plan::pull_without_room(&pulling(free, done, total).0.world());
+    assert_eq!(ends(10 * GIB, 0, 9 * GIB), None);
+    assert_eq!(ends(10 * GIB, 30 * GIB, 39 * GIB), None, "most of it is there already");
+    let no_room = ends(10 * GIB, GIB, 12 * GIB).expect("11 GiB do not fit into 10");
+    assert_eq!(no_room.needed, 12 * GIB);
+    for words in
+        ["at least 11.0 GiB of it are still to come", "compressed", "10.0 GiB are free on the file system /"]
+    {
+        assert!(no_room.message.contains(words), "{}", no_room.message);
+    }
+    // 32 MiB less than that, and the disk would be full.
+    assert!(ends(10 * GIB, 0, 10 * GIB - (16 << 20)).is_some());
+    let (mut scene, _) = pulling(10 * GIB, GIB, 12 * GIB);
+    scene.observed.machine = HostFacts::default();
+    assert_eq!(plan::pull_without_room(&scene.world()), None, "nobody knows how much room there is");
+}
+
+#[test]
+fn of_several_pulls_the_one_with_the_most_to_come_is_ended() {
+    let (mut scene, image) = pulling(10 * GIB, 0, 6 * GIB);
+    let other = ResourceId::image("other:1");
+    scene.observed.pulls.insert(other.clone(), PullProgress { done: 0, total: 5 * GIB });
+    assert_eq!(plan::pull_without_room(&scene.world()).map(|it| it.image), Some(image.clone()));
+    scene.observed.pulls.insert(image, PullProgress { done: 4 * GIB, total: 6 * GIB });
+    assert_eq!(plan::pull_without_room(&scene.world()), None);
+}
+
+#[test]
+fn what_a_pull_has_unpacked_so_far_is_needed_by_the_next_one_too() {
+    let (mut scene, image) = pulling(2 * GIB, 5 * GIB, 8 * GIB);
+    scene.observed.room_before_pull.insert(image, 11 * GIB);
+    let no_room = plan::pull_without_room(&scene.world()).expect("3 GiB do not fit into 2");
+    assert_eq!(no_room.needed, 12 * GIB, "8 to come, and the 4 that it took beyond what it had loaded");
+}
+
+#[test]
+fn an_image_that_does_not_fit_is_held_until_there_is_room() {
+    let (mut scene, image) = pulling(10 * GIB, GIB, 12 * GIB);
+    let no_room = plan::pull_without_room(&scene.world()).expect("it does not fit");
+    scene.observed.pulls.clear();
+    let now = scene.world().now;
+    scene.ledger.entry(&image).failure = Some(Failure {
+        action: "pull".to_owned(),
+        class: ErrorClass::Transient,
+        reason: Reason::DiskFull,
+        message: no_room.message,
+        attempts: 1,
+        retry_at: Some(now),
+        fingerprint: scene.desired.fingerprint(&image),
+        room: Some(no_room.needed),
+    });
+    let step = plan(&scene.world(), &image);
+    assert!(step.action.is_none(), "{step:?}");
+    let (status, told) = said(&scene, &image, ConditionType::Ready).expect("it is said");
+    assert_eq!(status, Status::False);
+    for words in ["DiskFull", "it needs 12.0 GiB or more, and 10.0 GiB are free", "docker image prune"] {
+        assert!(told.contains(words), "{told}");
+    }
+    let why = aiplat_core::status::why(&scene.world(), &ResourceId::container("db"));
+    assert!(why.last().is_some_and(|link| link.sentence.contains("it needs 12.0 GiB or more")), "{why:?}");
+    with_room(&mut scene, 13 * GIB);
+    assert!(plan(&scene.world(), &image).action.is_some(), "there is room: no hand is needed");
 }
 
 #[test]

@@ -12,6 +12,7 @@ mod engine;
 mod first_start;
 mod foreign;
 mod gates;
+mod gpus;
 mod holds;
 mod impossible;
 mod liveness;

@@ -2,9 +2,10 @@
 
 use std::{collections::BTreeMap, net::IpAddr};
 
+use aiplat_core::{condition::Condition, plan::Pressure};
 use serde::{Deserialize, Serialize};
 
-use super::StatusCondition;
+use super::{HostPathStatus, StatusCondition};
 
 /// The machine and its GPUs.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -63,6 +64,8 @@ pub struct HostStatus {
     pub engine: Option<EngineStatus>,
     /// File systems that the platform lives on.
     pub file_systems: Vec<FileSystemStatus>,
+    /// Paths of the machine that services write to.
+    pub host_paths: Vec<HostPathStatus>,
     /// NVIDIA's driver in a sentence; absent where there is nothing of NVIDIA's.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub driver: Option<String>,
@@ -71,6 +74,8 @@ pub struct HostStatus {
     pub driver_version: Option<String>,
     /// Specifications of the Container Device Interface, by path: what they are of.
     pub cdi_specs: BTreeMap<String, String>,
+    /// The driver's versions that they were made for, by path, where they name one.
+    pub cdi_drivers: BTreeMap<String, String>,
     /// The GPUs, of all vendors.
     pub gpus: Vec<GpuStatus>,
     /// The settings of `get host -o env`, by name.
@@ -140,6 +145,9 @@ pub struct FileSystemStatus {
     pub medium: Option<String>,
     /// It may not be written.
     pub read_only: bool,
+    /// How short of room it is; absent: it is not, or that is not known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pressure: Option<Pressure>,
     /// What of the platform lives there.
     pub used_by: Vec<String>,
 }
@@ -191,8 +199,33 @@ pub struct GpuStatus {
     /// It does not answer any more.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub lost: bool,
+    /// It was in this machine, and is not any more.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub gone: bool,
+    /// The services that have it, or are to have it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub used_by: Vec<GpuUserStatus>,
+    /// `Present`, `DriverOk`, `Healthy`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub conditions: Vec<Condition>,
     /// What is wrong with it; empty when nothing is.
     pub message: String,
+}
+
+/// A service that has a GPU.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct GpuUserStatus {
+    /// Its name in the file.
+    pub service: String,
+    /// It runs.
+    pub runs: bool,
+    /// Bytes that it says it takes (`vram`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reserved: Option<u64>,
+    /// Bytes that its processes use; absent: the driver does not say.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub used: Option<u64>,
 }
 
 /// A process that computes on a GPU.
@@ -203,4 +236,7 @@ pub struct GpuProcessStatus {
     /// Bytes; absent: the driver does not say.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub memory: Option<u64>,
+    /// The name of its program; empty: it has ended.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub name: String,
 }

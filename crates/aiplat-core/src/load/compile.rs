@@ -163,6 +163,7 @@ fn unit(scene: &Scene<'_>, name: &str, service: &ServiceDraft, draft: &UnitDraft
         liveness,
         stop_grace: _,
         update: _,
+        gpus,
     } = policy(scene, service);
     UnitSpec {
         service: name.to_owned(),
@@ -175,6 +176,7 @@ fn unit(scene: &Scene<'_>, name: &str, service: &ServiceDraft, draft: &UnitDraft
         probe,
         startup,
         liveness,
+        gpus,
     }
 }
 
@@ -341,6 +343,7 @@ fn policy(scene: &Scene<'_>, service: &ServiceDraft) -> ContainerPolicy {
         liveness: liveness.clone(),
         stop_grace: service.stop_grace,
         update: service.update,
+        gpus: service.gpus.clone(),
     }
 }
 

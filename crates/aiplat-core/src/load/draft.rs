@@ -10,9 +10,9 @@ use super::{
     tree::{Place, Span, Spanned},
 };
 use crate::spec::{
-    Content, DependencyCondition, EngineCheck, Hardening, HostSpec, Limits, Management, ModelName,
-    MountOptions, OnChange, Options, PortBinding, ProbeSpec, PullPolicy, RestartMode, Settings, Subnet,
-    UpdatePolicy,
+    Content, DependencyCondition, EngineCheck, GpuRequest, Hardening, HostSpec, Limits, Management,
+    ModelName, MountOptions, OnChange, Options, PortBinding, ProbeSpec, PullPolicy, RestartMode, Settings,
+    Subnet, UpdatePolicy,
 };
 use crate::tier::Capacity;
 
@@ -63,6 +63,7 @@ pub(super) struct ServiceDraft {
     pub(super) limits: Limits,
     pub(super) update: UpdatePolicy,
     pub(super) options: Options,
+    pub(super) gpus: Vec<GpuRequest>,
     /// It is a unit of systemd, and no container.
     pub(super) unit: Option<UnitDraft>,
     /// Where its keys are written.

@@ -117,6 +117,13 @@ impl Room {
         };
         of(self.free, self.total).min(of(self.inodes_free, self.inodes))
     }
+
+    /// Whether inodes are scarcer than bytes.
+    #[must_use]
+    pub fn lacks_inodes_first(self) -> bool {
+        let of_bytes = Self { inodes: 0, ..self };
+        of_bytes.free_permille() > self.free_permille()
+    }
 }
 
 /// What there is of NVIDIA's container tools.

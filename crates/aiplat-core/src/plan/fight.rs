@@ -38,6 +38,7 @@ impl Cause {
             | Self::TakesNameOn { .. }
             | Self::Outdated { .. }
             | Self::TakenBack { .. }
+            | Self::GpuLost { .. }
             | Self::NotStarted
             | Self::Ended { .. }
             | Self::EndedUnseen { .. }

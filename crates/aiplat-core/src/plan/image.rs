@@ -55,6 +55,7 @@ pub(super) fn readiness(world: &World<'_>, id: &ResourceId) -> Readiness {
         (None, None) => {
             Readiness::unknown(Reason::NotObserved, format!("image {reference} has not been looked for yet"))
         }
+        (_, Some(failure)) if failure.room.is_some() => to_be_pulled(world, id),
         (_, Some(failure)) => {
             let next = match failure.retry_at {
                 Some(at) => format!("next attempt in {}", human(world.now.until(at))),
@@ -68,10 +69,14 @@ pub(super) fn readiness(world: &World<'_>, id: &ResourceId) -> Readiness {
                 "image {reference} is not on this machine and pull_policy is `never`: load it with `docker load`, or pull it"
             ),
         ),
-        (Some(ObservedImage::Absent), None) => match room::no_pull(world) {
-            Some(gate) => Readiness::not_ready(gate.reason(), format!("{reference}: {gate}")),
-            None => Readiness::progressing(Reason::Pulling, pulling(world, id)),
-        },
+        (Some(ObservedImage::Absent), None) => to_be_pulled(world, id),
+    }
+}
+
+fn to_be_pulled(world: &World<'_>, id: &ResourceId) -> Readiness {
+    match room::no_pull(world, id) {
+        Some(gate) => Readiness::not_ready(gate.reason(), format!("{}: {gate}", id.key())),
+        None => Readiness::progressing(Reason::Pulling, pulling(world, id)),
     }
 }
 

@@ -6,6 +6,7 @@ mod ended;
 mod fight;
 mod file;
 mod gate;
+mod gpu;
 mod image;
 mod instances;
 mod machine;
@@ -30,6 +31,7 @@ use std::{fmt, time::Duration};
 pub use ended::paths_in_doubt;
 pub use file::file_path;
 pub use gate::{Gate, ports_in_doubt};
+pub use gpu::{GpuReport, GpuUser, LogCheck, SightCheck, gpu_reports, log_due, sight_due, word_of_cpu};
 pub use instances::programs;
 pub use machine::{capacity, is_known as machine_is_known};
 pub use members::Members;
@@ -43,7 +45,7 @@ pub use orders::{Command, order, refused};
 pub use prune::{FILE_REFUSED, Kept, left_volumes, mounted_by, removable_volume};
 pub use readiness::{Readiness, incarnation, readiness, replacement_pending};
 pub use record::{Entry, entries};
-pub use room::places;
+pub use room::{NoRoom, Pressure, host_paths, places, pressure, pull_without_room, volume_place};
 pub use running::waits_for;
 pub(crate) use running::{is_starting, probe};
 pub use systemd::units;
@@ -160,6 +162,11 @@ pub enum Cause {
     Moved {
         /// The reference.
         image: String,
+    },
+    /// It does not reach its GPU any more, and gets it anew with another run.
+    GpuLost {
+        /// What it said.
+        said: String,
     },
     /// A network makes way for its replacement; these fields differ.
     Outdated {
@@ -383,6 +390,7 @@ impl fmt::Display for Cause {
             Self::Outdated { changed } => {
                 write!(f, "{}, and no container is connected: it is made anew", Self::fields(changed))
             }
+            Self::GpuLost { said } => write!(f, "it does not reach its GPU any more ({said})"),
             Self::TakenBack { why } => write!(f, "{why}; what served before is brought back"),
             Self::NotStarted => f.write_str("it is not started and all it needs is ready"),
             Self::Ended { how, attempt } => {
@@ -541,7 +549,7 @@ pub fn plan(world: &World<'_>, id: &ResourceId) -> Step {
         Kind::Host if *id == ResourceId::local() => machine::plan(world),
         Kind::Host => systemd::plan(world, id),
     };
-    let step = model::apply(world, id, room::apply(world, id, step));
+    let step = gpu::apply(world, id, model::apply(world, id, room::apply(world, id, step)));
     let step = instances::apply(world, id, step.unless_failed(world, id).unless_fought(world, id));
     match world.desired.settings.mode {
         Mode::Auto => step,

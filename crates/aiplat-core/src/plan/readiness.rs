@@ -3,7 +3,7 @@
 use super::{
     Members, World, contents,
     ended::{Ended, ended},
-    gate, running,
+    gate, gpu, running,
 };
 use crate::{
     Kind, ResourceId,
@@ -157,7 +157,10 @@ pub fn replacement_pending(world: &World<'_>, id: &ResourceId) -> bool {
         .current
         .filter(|_| members.current_matches)
         .is_some_and(|current| contents::restart_pending(world, id, spec, current));
-    let serves_old = serves_old || restarts || restart_ordered(world, id, members.current);
+    let serves_old = serves_old
+        || restarts
+        || restart_ordered(world, id, members.current)
+        || gpu::lost(world, id).is_some();
     if members.taken_back.is_some() || world.ledger.suspension(id, world.now).is_some() {
         return false;
     }
@@ -169,6 +172,8 @@ pub fn replacement_pending(world: &World<'_>, id: &ResourceId) -> bool {
         // Nor one that waits for what a dependant holds: the dependant would wait for it in turn.
         && gate::ports_taken(world, id, spec).is_empty()
         && gate::volumes_in_use(world, id, spec).is_empty()
+        && gpu::freeze(world, id).is_none()
+        && gpu::before_start(world, id, members.candidate).is_none()
 }
 
 /// A person wants another run of `id` than the one that `current` is in.

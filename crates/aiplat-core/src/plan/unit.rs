@@ -398,7 +398,7 @@ impl Look<'_> {
     }
 
     fn disrupt(&self, cause: Cause) -> Step {
-        let mut gates = gate::before_disruption(self.world, &self.spec.dependencies);
+        let mut gates = gate::before_disruption(self.world, self.id, &self.spec.dependencies);
         gates.extend(gate::dependencies(self.world, &self.spec.dependencies));
         if gates.is_empty() { self.verb(UnitVerb::Restart, cause) } else { Step::blocked(self.world, gates) }
     }

@@ -2,6 +2,7 @@
 
 mod container;
 mod file;
+mod gpu;
 mod host;
 mod model;
 mod options;
@@ -18,6 +19,7 @@ pub use container::{
     PortBinding, Protocol, Recursive, RestartMode, UpdateOrder, UpdatePolicy,
 };
 pub use file::{Content, ContentHash, FileSpec, OnChange};
+pub use gpu::{CDI_KIND, DriverVersion, GpuNeeds, GpuRequest, WantedGpus, WrittenGpus, cdi_gpu};
 pub use host::{DiskPressure, HostSpec};
 pub use model::{InvalidModelName, ModelName, ModelSpec};
 pub use options::{
@@ -103,6 +105,15 @@ impl<'a> ServiceSpec<'a> {
         match self {
             Self::Container(spec) => &spec.policy.dependencies,
             Self::Unit(spec) => &spec.dependencies,
+        }
+    }
+
+    /// What it asks of the machine's GPUs.
+    #[must_use]
+    pub fn gpus(self) -> &'a [GpuRequest] {
+        match self {
+            Self::Container(spec) => &spec.policy.gpus,
+            Self::Unit(spec) => &spec.gpus,
         }
     }
 

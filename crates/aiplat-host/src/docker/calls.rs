@@ -36,6 +36,7 @@ pub(crate) enum Endpoint<'a> {
     RemoveVolume(&'a str),
     InspectImage(&'a str),
     PullImage,
+    DiskUsage,
     Events,
 }
 
@@ -120,6 +121,7 @@ impl<'a> Endpoint<'a> {
             Self::RemoveVolume(name) => (Method::DELETE, "/volumes/", Some(name), ""),
             Self::InspectImage(reference) => (Method::GET, "/images/", Some(reference), "/json"),
             Self::PullImage => (Method::POST, "/images/create", None, ""),
+            Self::DiskUsage => (Method::GET, "/system/df", None, ""),
             Self::Events => (Method::GET, "/events", None, ""),
         }
     }
@@ -170,6 +172,7 @@ impl<'a> Endpoint<'a> {
             Self::CreateVolume => "/volumes/create",
             Self::InspectImage(_) => "/images/{name}/json",
             Self::PullImage => "/images/create",
+            Self::DiskUsage => "/system/df",
             Self::Events => "/events",
         };
         let method = if !self.mutates() {

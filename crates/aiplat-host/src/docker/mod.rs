@@ -22,9 +22,11 @@ mod pull;
 mod reach;
 mod reference;
 mod settings;
+mod sight;
 mod start;
 mod stats;
 mod vantage;
+mod volumes;
 mod wire;
 
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
@@ -118,6 +120,10 @@ impl Backend for DockerBackend {
         Box::pin(self.read_settings())
     }
 
+    fn volume_sizes(&self) -> BoxFuture<'_, Result<Option<BTreeMap<String, u64>>, HostError>> {
+        Box::pin(self.measure_volumes())
+    }
+
     fn observe_all(&self) -> BoxFuture<'_, Result<Listing, HostError>> {
         Box::pin(self.list_everything())
     }
@@ -170,6 +176,14 @@ impl Backend for DockerBackend {
         timeout: Duration,
     ) -> BoxFuture<'a, aiplat_core::observed::Reach> {
         Box::pin(self.reach_out(container, host, port, timeout))
+    }
+
+    fn sight<'a>(
+        &'a self,
+        container: &'a ContainerId,
+        timeout: Duration,
+    ) -> BoxFuture<'a, aiplat_core::observed::Sight> {
+        Box::pin(self.look_for_gpus(container, timeout))
     }
 
     fn logs<'a>(

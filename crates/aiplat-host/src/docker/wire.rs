@@ -43,6 +43,33 @@ pub(crate) struct AddressPool {
     pub(crate) size: u8,
 }
 
+/// `GET /system/df`, as far as it is about volumes.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub(crate) struct DiskUsage {
+    #[serde(deserialize_with = "lenient_list")]
+    pub(crate) volumes: Vec<VolumeUsage>,
+}
+
+/// One volume of it.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub(crate) struct VolumeUsage {
+    #[serde(deserialize_with = "lenient")]
+    pub(crate) name: String,
+    #[serde(deserialize_with = "lenient")]
+    pub(crate) usage_data: Option<UsageData>,
+}
+
+/// What the engine has measured.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub(crate) struct UsageData {
+    /// -1: it could not be measured, as of every driver but `local`.
+    #[serde(deserialize_with = "lenient")]
+    pub(crate) size: Option<i64>,
+}
+
 /// One entry of `GET /containers/json`.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]

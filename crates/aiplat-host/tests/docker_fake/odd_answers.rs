@@ -325,3 +325,44 @@ async fn a_stalled_pull_fails_and_a_cancelled_one_hangs_up() {
         engine.seen()
     );
 }
+
+#[tokio::test]
+async fn a_pull_tells_what_is_to_come_in_time_to_be_ended() {
+    const GIB: u64 = 1 << 30;
+    let finished = Arc::new(AtomicU32::new(0));
+    let count = finished.clone();
+    let engine = FakeEngine::start(move |_, stream| {
+        crate::engine::begin(stream);
+        let mut say = |line: String| crate::engine::piece(stream, &format!("{line}\r\n"));
+        let layer = |id: &str, status: &str, current: u64, total: u64| {
+            format!(
+                r#"{{"id":"{id}","status":"{status}","progressDetail":{{"current":{current},"total":{total}}}}}"#
+            )
+        };
+        say(layer("a", "Pulling fs layer", 0, 0)).unwrap();
+        say(layer("b", "Waiting", 0, 0)).unwrap();
+        say(layer("a", "Downloading", 4096, 2 * GIB)).unwrap();
+        say(layer("b", "Downloading", 4096, 7 * GIB)).unwrap();
+        // Whoever does not hang up gets all of it.
+        until_hung_up(stream);
+        count.fetch_add(1, Ordering::SeqCst);
+    });
+    let cancel = tokio_util::sync::CancellationToken::new();
+    let (told, end) = (Arc::new(std::sync::Mutex::new(Vec::new())), cancel.clone());
+    let seen = told.clone();
+    let progress: aiplat_host::Progress = Arc::new(move |progress| {
+        seen.lock().unwrap().push(progress);
+        if progress.total - progress.done > 8 * GIB {
+            end.cancel();
+        }
+    });
+    let (id, pull) = (ResourceId::image("x:1"), Action::PullImage { reference: "x:1".to_owned() });
+    let error = engine.backend().apply(&id, &pull, progress, cancel).await.unwrap_err();
+    assert_eq!(error.class, ErrorClass::Changed, "{error}");
+    crate::support::eventually("the connection closed", async || {
+        (finished.load(Ordering::SeqCst) == 1).then_some(())
+    })
+    .await;
+    let last = told.lock().unwrap().last().copied().unwrap();
+    assert_eq!((last.done, last.total), (8192, 9 * GIB), "ended before any layer was there");
+}

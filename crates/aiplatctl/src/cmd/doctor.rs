@@ -2,10 +2,13 @@
 //! checks: a new one is a module and a line in [`FAMILIES`].
 
 mod daemon;
+mod disks;
 mod engine;
 mod file;
 mod host;
 mod machine;
+mod network;
+mod services;
 mod systemd;
 
 use std::path::PathBuf;
@@ -15,9 +18,12 @@ use aiplat_api::{
     v1::{StatusDoc, SystemdReport},
 };
 
+use serde_json::Value;
+
 use crate::{
     args::Globals,
     console,
+    engine::Engine,
     exit::{Code, Outcome},
     render::{
         style::{self, paint},
@@ -27,8 +33,17 @@ use crate::{
 };
 
 /// The families, in the order in which they are shown: what the others stand on first.
-static FAMILIES: [fn(&Facts<'_>) -> Vec<Check>; 6] =
-    [daemon::checks, engine::checks, file::checks, systemd::checks, machine::checks, host::checks];
+static FAMILIES: [fn(&Facts<'_>) -> Vec<Check>; 9] = [
+    daemon::checks,
+    engine::checks,
+    file::checks,
+    systemd::checks,
+    disks::checks,
+    machine::checks,
+    host::checks,
+    network::checks,
+    services::checks,
+];
 
 /// What the checks look at besides the machine.
 struct Facts<'a> {
@@ -39,6 +54,8 @@ struct Facts<'a> {
     silence: Option<ClientError>,
     /// What systemd says of itself; `None` where there was no daemon to ask it.
     systemd: Option<Result<SystemdReport, ClientError>>,
+    /// What the engine itself says of how it is set up (`GET /info`); asked only where there is no daemon that knows.
+    engine: Option<Value>,
     /// The file in question.
     config: PathBuf,
 }
@@ -83,7 +100,11 @@ pub(super) async fn run(globals: &Globals) -> Outcome {
     let systemd = if doc.is_some() { Some(client.systemd().await) } else { None };
     let config =
         doc.as_ref().map_or_else(|| globals.config.clone(), |doc| doc.platform.config.clone().into());
-    let facts = Facts { globals, doc: doc.as_ref(), silence, systemd, config };
+    let engine = match (&doc, crate::engine::socket()) {
+        (None, Ok(socket)) => Engine::new(&socket).ask("/info").await.ok(),
+        (Some(_), _) | (None, Err(_)) => None,
+    };
+    let facts = Facts { globals, doc: doc.as_ref(), silence, systemd, engine, config };
     let checks: Vec<Check> = FAMILIES.iter().flat_map(|checks| checks(&facts)).collect();
     console::print(&render(&checks))?;
     let failed = checks.iter().filter(|check| check.grade == Grade::Fail).count();

@@ -10,13 +10,14 @@ mod terminal;
 use std::io::{self, IsTerminal as _};
 
 use self::{
-    engine::{Engine, Exec, Piece},
+    engine::{Exec, Piece},
     terminal::Raw,
 };
 use super::operate::{name, service};
 use crate::{
     args::{ExecArgs, Globals},
     console,
+    engine::Engine,
     exit::{Code, Failure, Outcome},
     source,
 };

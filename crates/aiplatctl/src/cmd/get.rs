@@ -11,7 +11,7 @@ use crate::{
     console,
     exit::{Code, Failure, Outcome},
     find::{KindWord, Listed, names, no_such},
-    render::{View, events, host, lists, models, table::Table},
+    render::{View, events, gpus, host, lists, models, table::Table, volumes},
     source,
 };
 
@@ -69,7 +69,10 @@ impl Selection {
         let on_host: Vec<&str> = match self.listed {
             Listed::Resources(Kind::Model) => doc.models.iter().map(|it| it.model.as_str()).collect(),
             Listed::Resources(kind) => {
-                doc.resources.iter().filter(|it| it.id.kind == kind).map(|it| it.host_name.as_str()).collect()
+                let of_kind = doc.resources.iter().filter(|it| it.id.kind == kind);
+                let paths = doc.host.iter().flat_map(|host| &host.host_paths);
+                let paths = paths.filter(|_| kind == Kind::Volume).map(|it| it.path.as_str());
+                of_kind.map(|it| it.host_name.as_str()).chain(paths).collect()
             }
             Listed::Services
             | Listed::Gates
@@ -116,8 +119,9 @@ impl Selection {
             Listed::Resources(Kind::Container) => lists::containers(doc, &self.names, view),
             Listed::Resources(Kind::Image) => lists::images(doc, &self.names),
             Listed::Resources(Kind::Unit) => lists::units(doc, &self.names, view),
+            Listed::Resources(Kind::Volume) => volumes::volumes(doc, &self.names, view),
             Listed::Resources(Kind::Model) => models::models(doc, &self.names, view),
-            Listed::Resources(kind @ (Kind::Volume | Kind::Network | Kind::File | Kind::Host)) => {
+            Listed::Resources(kind @ (Kind::Network | Kind::File | Kind::Host)) => {
                 lists::named(doc, kind, &self.names)
             }
             Listed::Gates => lists::gates(doc, &self.names, view),
@@ -127,7 +131,7 @@ impl Selection {
             }
             Listed::Endpoints => lists::endpoints(self.services(doc)),
             Listed::Host => doc.host.as_ref().map_or_else(|| Table::new(&[]), host::facts),
-            Listed::Gpus => host::gpus(doc, &self.names, view),
+            Listed::Gpus => gpus::gpus(doc, &self.names, view),
         }
     }
 

@@ -1,6 +1,7 @@
 //! A platform as it is understood, in the words of the file: merged, every name final, secrets left out.
 
 mod configs;
+mod gpus;
 mod host;
 mod options;
 mod units;
@@ -22,6 +23,7 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use configs::{configs, grants};
+use gpus::with_needs;
 use options::{mount_options, words};
 use units::unit;
 
@@ -213,6 +215,7 @@ fn service(platform: &Platform, spec: &ContainerSpec) -> Service {
         liveness: _,
         stop_grace,
         update,
+        gpus,
     } = policy;
     let argv = |argv: &Option<Vec<String>>| argv.as_ref().map(|argv| without_secrets(argv));
     Service {
@@ -238,7 +241,7 @@ fn service(platform: &Platform, spec: &ContainerSpec) -> Service {
         stop_signal: stop_signal.clone(),
         stop_grace_period: duration(*stop_grace),
         deploy: deploy(limits, update),
-        options: words(options, limits),
+        options: with_needs(words(options, limits), &options.hardware.requests, gpus),
     }
 }
 

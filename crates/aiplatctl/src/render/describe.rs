@@ -14,7 +14,7 @@ use super::{
     table::{Table, cell, column, message},
     text::{self, clean, count},
     time::{age_of, due, second},
-    why,
+    volumes, why,
 };
 
 /// Events that are shown, the newest.
@@ -263,8 +263,18 @@ fn exchange(probe: &ProbeOutcome, failures: u32, retries: u32) -> String {
 /// `describe` of a resource that is not a service's container.
 #[must_use]
 pub fn resource(doc: &StatusDoc, resource: &ResourceStatus, view: View) -> String {
-    let ResourceStatus { id, host_name, desired, status, message, conditions, used_by, pull, moving: _ } =
-        resource;
+    let ResourceStatus {
+        id,
+        host_name,
+        desired,
+        status,
+        message,
+        conditions,
+        used_by,
+        pull,
+        usage,
+        moving: _,
+    } = resource;
     let mut out = String::new();
     fact(&mut out, view, "Name", &paint(style::STRONG, &clean(&id.to_string())));
     fact(&mut out, view, "Status", &paint(style::word(*status), &status.to_string()));
@@ -277,6 +287,9 @@ pub fn resource(doc: &StatusDoc, resource: &ResourceStatus, view: View) -> Strin
         model_facts(&mut out, view, model);
     }
     fact(&mut out, view, "Pulled", &pull.map(lists::progress).unwrap_or_default());
+    for (name, said) in usage.iter().flat_map(volumes::facts) {
+        fact(&mut out, view, name, &clean(&said));
+    }
     section(&mut out, "Conditions");
     out.push_str(&indented(&conditions_table(conditions, view), view));
     let name = id.to_string();

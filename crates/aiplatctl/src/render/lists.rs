@@ -135,14 +135,13 @@ pub fn images(doc: &StatusDoc, names: &[String]) -> Table {
     table
 }
 
-/// `get volumes`, `get networks` and `get files`.
+/// `get networks` and `get files`.
 #[must_use]
 pub fn named(doc: &StatusDoc, kind: Kind, names: &[String]) -> Table {
     let title = match kind {
-        Kind::Volume => "VOLUME",
         Kind::Host => "HOST",
         Kind::File => "PATH",
-        Kind::Network | Kind::Image | Kind::Container | Kind::Unit | Kind::Model => "NETWORK",
+        Kind::Network | Kind::Volume | Kind::Image | Kind::Container | Kind::Unit | Kind::Model => "NETWORK",
     };
     let columns = [
         column("NAME"),
@@ -204,7 +203,7 @@ pub fn endpoints<'a>(services: impl IntoIterator<Item = &'a ServiceStatus>) -> T
 }
 
 /// The resources of a kind, those named if any are.
-fn resources<'a>(
+pub(super) fn resources<'a>(
     doc: &'a StatusDoc,
     kind: Kind,
     names: &'a [String],
@@ -228,11 +227,11 @@ pub fn gate_word(status: Status) -> Word {
     }
 }
 
-fn word(word: Word) -> super::table::Cell {
+pub(super) fn word(word: Word) -> super::table::Cell {
     cell(style::word(word), &word.to_string())
 }
 
-fn resource_message(resource: &ResourceStatus) -> super::table::Cell {
+pub(super) fn resource_message(resource: &ResourceStatus) -> super::table::Cell {
     match (resource.desired, resource.message.is_empty()) {
         (true, _) => message(&resource.message),
         (false, true) => message("no longer in the file"),
@@ -255,7 +254,8 @@ fn short(id: &str) -> &str {
     id.get(..12).unwrap_or(id)
 }
 
-fn addresses(endpoint: &str) -> impl Iterator<Item = &str> {
+/// The addresses that a service is published at.
+pub(crate) fn addresses(endpoint: &str) -> impl Iterator<Item = &str> {
     endpoint
         .split(',')
         .map(|it| it.trim().trim_end_matches(" (LAN)"))
@@ -269,7 +269,8 @@ fn reach(endpoint: &str) -> String {
     marked.collect::<Vec<_>>().join(",")
 }
 
-fn is_local(address: &str) -> bool {
+/// Whether only this machine reaches it there.
+pub(crate) fn is_local(address: &str) -> bool {
     let host =
         address.split('/').next().unwrap_or_default().rsplit_once(':').map_or(address, |(host, _)| host);
     let host = host.trim_start_matches('[').trim_end_matches(']');

@@ -4,6 +4,7 @@
 pub mod config;
 pub mod describe;
 pub mod events;
+pub mod gpus;
 pub mod graph;
 pub mod host;
 pub mod lists;
@@ -17,6 +18,7 @@ pub mod style;
 pub mod table;
 pub mod text;
 pub mod time;
+pub mod volumes;
 pub mod why;
 
 use jiff::Timestamp;

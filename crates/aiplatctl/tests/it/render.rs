@@ -6,7 +6,7 @@ use aiplat_core::{
     condition::ConditionType,
     preview::{Preview, PreviewedAction, Wave},
 };
-use aiplatctl::render::{View, describe, events, lists, logs, plan, status, why};
+use aiplatctl::render::{View, describe, events, lists, logs, plan, status, volumes, why};
 
 use crate::support::docs::{self, NOW};
 
@@ -86,7 +86,8 @@ fn the_other_lists() {
     let width = Some(100);
     check("containers", &lists::containers(&doc, &[], view(100)).render(width));
     check("images", &lists::images(&doc, &[]).render(width));
-    check("volumes", &lists::named(&doc, Kind::Volume, &[]).render(width));
+    check("volumes", &volumes::volumes(&doc, &[], view(100)).render(width));
+    check("volumes_measured", &volumes::volumes(&docs::with_volumes(), &[], view(120)).render(Some(120)));
     check("networks", &lists::named(&doc, Kind::Network, &[]).render(width));
     check("gates", &lists::gates(&doc, &[], view(100)).render(width));
     check("endpoints", &lists::endpoints(&doc.services).render(width));
@@ -103,6 +104,10 @@ fn a_service_is_described() {
     let found = doc.services.iter().find(|service| service.name == "ollama").expect("it is there");
     let unit = ServiceStatus { detail: docs::ollama_detail(), ..found.clone() };
     check("describe_ollama_120", &describe::service(&doc, &unit, view(120)));
+    let measured = docs::with_volumes();
+    let volume =
+        measured.resources.iter().find(|it| it.id == ResourceId::volume("pgdata")).expect("it is there");
+    check("describe_volume", &describe::resource(&measured, volume, view(100)));
     let image = doc.resources.last().expect("there are some");
     check("describe_image", &describe::resource(&doc, image, view(100)));
     check("describe_gate", &describe::gate(&doc, &doc.gates[0], view(100)));

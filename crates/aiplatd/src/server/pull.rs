@@ -10,7 +10,7 @@ use aiplat_core::{
     action::Action,
     plan::{self, Members},
 };
-use aiplat_host::{HostError, Progress};
+use aiplat_host::HostError;
 use axum::{
     Json,
     extract::{ConnectInfo, Path as UrlPath, State as Part},
@@ -60,15 +60,9 @@ pub(super) async fn pull(
 /// The pull itself, with its bytes shown like those of any other.
 async fn ask(shared: &Arc<Shared>, image: &ResourceId, reference: &str) -> Result<(), HostError> {
     let action = Action::PullImage { reference: reference.to_owned() };
-    let (told, of) = (Arc::clone(shared), image.clone());
-    let progress: Progress = Arc::new(move |progress| {
-        told.lock().observed.pulls.insert(of.clone(), progress);
-        told.changed();
-    });
     // Who goes away meanwhile drops this call, and with it the pull.
-    let call = shared.host.apply(image, &action, progress, CancellationToken::new());
+    let call = shared.pull(image, &action, shared.pull_progress(image), CancellationToken::new());
     let result = tokio::time::timeout(action.deadline(), call).await;
-    shared.lock().observed.pulls.remove(image);
     result.unwrap_or_else(|_elapsed| {
         Err(HostError::new(
             aiplat_host::HostErrorKind::OutcomeUnknown,

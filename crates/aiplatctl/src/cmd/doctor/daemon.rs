@@ -56,6 +56,9 @@ fn platform(doc: Option<&StatusDoc>) -> Vec<Check> {
         | ConditionType::Present
         | ConditionType::ModelsPresent
         | ConditionType::PortsFree
+        | ConditionType::GPUAllocated
+        | ConditionType::DriverOk
+        | ConditionType::GPUInUse
         | ConditionType::DependenciesReady
         | ConditionType::Started
         | ConditionType::Healthy

@@ -3,15 +3,13 @@
 use aiplat_core::condition::{ConditionType, Status};
 
 use super::{Check, Facts, Grade, check};
-use crate::render::text::clean;
-
-const DOCKER_SOCKET: &str = "/var/run/docker.sock";
+use crate::{engine, render::text::clean};
 
 pub(super) fn checks(facts: &Facts<'_>) -> Vec<Check> {
-    vec![engine(facts.doc)]
+    vec![reached(facts.doc)]
 }
 
-fn engine(doc: Option<&aiplat_api::v1::StatusDoc>) -> Check {
+fn reached(doc: Option<&aiplat_api::v1::StatusDoc>) -> Check {
     let Some(doc) = doc else { return engine_socket() };
     let condition =
         doc.platform.conditions.iter().find(|it| it.condition.kind == ConditionType::DockerReachable);
@@ -31,17 +29,16 @@ fn engine(doc: Option<&aiplat_api::v1::StatusDoc>) -> Check {
 
 /// Without the daemon: whether anybody listens where an engine does.
 fn engine_socket() -> Check {
-    let host = std::env::var("DOCKER_HOST").ok().filter(|host| !host.is_empty());
-    let socket = match host.as_deref().map(|host| (host, host.strip_prefix("unix://"))) {
-        None => DOCKER_SOCKET,
-        Some((_, Some(path))) => path,
-        Some((host, None)) => {
+    let socket = match engine::socket() {
+        Ok(socket) => socket,
+        Err(host) => {
             return check("engine", Grade::Skipped, format!("DOCKER_HOST={host} is no Unix socket"));
         }
     };
-    match std::os::unix::net::UnixStream::connect(socket) {
-        Ok(_) => check("engine", Grade::Ok, format!("somebody listens at {socket}")),
-        Err(error) => check("engine", Grade::Fail, format!("{socket}: {error}"))
+    let shown = socket.display();
+    match std::os::unix::net::UnixStream::connect(&socket) {
+        Ok(_) => check("engine", Grade::Ok, format!("somebody listens at {shown}")),
+        Err(error) => check("engine", Grade::Fail, format!("{shown}: {error}"))
             .cure("systemctl start docker; journalctl -u docker -e"),
     }
 }

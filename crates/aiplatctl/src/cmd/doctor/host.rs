@@ -1,4 +1,4 @@
-//! What the daemon knows of the machine: the clock, packages, networks, firewalls, GPUs.
+//! What the daemon knows of the machine: the clock, packages, networks, GPUs.
 
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -16,7 +16,6 @@ pub(super) fn checks(facts: &Facts<'_>) -> Vec<Check> {
     let Some(host) = facts.doc.and_then(|doc| doc.host.as_ref()) else { return Vec::new() };
     let mut checks: Vec<Check> =
         [clock(host), conflicts(host), restart(host)].into_iter().flatten().collect();
-    checks.extend(firewalls(host));
     checks.extend(overlaps(host));
     checks.extend(gpus(host));
     checks
@@ -47,23 +46,6 @@ fn restart(host: &HostStatus) -> Option<Check> {
         let found = format!("the machine asks for a restart, for {}", clean(&by.join(", ")));
         check("restart", Grade::Warn, found).cure("sudo systemctl reboot")
     })
-}
-
-/// Rules that people write do not hold for what Docker publishes: its own come first.
-fn firewalls(host: &HostStatus) -> Vec<Check> {
-    let at_work = host.firewalls.iter().flatten().filter(|(_, active)| **active == Some(true));
-    at_work
-        .map(|(name, _)| {
-            let found = format!(
-                "{name} is at work: ports that Docker publishes go past it, and a container may be kept from a unit's port"
-            );
-            let cure = match name.as_str() {
-                "ufw" => "sudo ufw allow in on docker0; publish at 127.0.0.1 what is not for others",
-                _ => "publish at 127.0.0.1 what is not for others",
-            };
-            check("firewall", Grade::Warn, found).cure(cure)
-        })
-        .collect()
 }
 
 /// A container network out of a range that the machine reaches elsewhere cuts that off: a VPN's, an office's.
@@ -137,6 +119,32 @@ fn gpus(host: &HostStatus) -> Vec<Check> {
         None => {}
     }
     checks.extend(container_gpus(host));
+    checks.extend(stale_specs(host));
+    checks
+}
+
+/// A specification names the files of one driver: with another one the container does not start, or runs without a GPU.
+fn stale_specs(host: &HostStatus) -> Vec<Check> {
+    let name = "gpu specification";
+    let anew = |path: &str| format!("sudo nvidia-ctk cdi generate --output={}", clean(path));
+    let broken = host.cdi_specs.iter().filter(|(_, what)| what.starts_with("broken"));
+    let mut checks: Vec<Check> = broken
+        .map(|(path, what)| {
+            check(name, Grade::Fail, format!("{}: {}", clean(path), clean(what))).cure(anew(path))
+        })
+        .collect();
+    let Some(loaded) = &host.driver_version else { return checks };
+    checks.extend(host.cdi_drivers.iter().filter(|(_, made_for)| *made_for != loaded).map(
+        |(path, made_for)| {
+            let found = format!(
+                "{} is made for driver {}, and {} is loaded",
+                clean(path),
+                clean(made_for),
+                clean(loaded)
+            );
+            check(name, Grade::Fail, found).cure(anew(path))
+        },
+    ));
     checks
 }
 
@@ -187,6 +195,24 @@ mod tests {
         let host = HostStatus { engine: Some(chosen), ..host };
         let check = overlaps(&host).expect("it is checked");
         assert!(check.grade == Grade::Warn && check.found.contains("192.168.1.0/24 by eth0"), "{check:?}");
+    }
+
+    #[test]
+    fn a_specification_for_another_driver_is_told_with_both_versions() {
+        let path = "/etc/cdi/nvidia.yaml".to_owned();
+        let host = HostStatus {
+            driver_version: Some("550.90.07".to_owned()),
+            cdi_drivers: [(path.clone(), "550.54.15".to_owned())].into(),
+            cdi_specs: [("/etc/cdi/odd.yaml".to_owned(), "broken: it has no `kind`".to_owned())].into(),
+            ..HostStatus::default()
+        };
+        let found = stale_specs(&host);
+        assert_eq!(found.len(), 2);
+        assert!(found[0].found.contains("/etc/cdi/odd.yaml: broken"), "{found:?}");
+        assert!(found[1].found.contains("made for driver 550.54.15, and 550.90.07 is loaded"), "{found:?}");
+        assert_eq!(found[1].cure, "sudo nvidia-ctk cdi generate --output=/etc/cdi/nvidia.yaml");
+        let same = HostStatus { driver_version: Some("550.54.15".to_owned()), cdi_specs: [].into(), ..host };
+        assert!(stale_specs(&same).is_empty());
     }
 
     #[test]

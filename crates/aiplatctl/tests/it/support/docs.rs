@@ -3,13 +3,15 @@
 use std::time::Duration;
 
 use aiplat_api::v1::{
-    CheckDetail, Event, EventType, GateStatus, PlatformStatus, ResourceStatus, ServiceDetail, ServiceStatus,
-    StatusCondition, StatusDoc, UnitDetail, UnitVariable,
+    CheckDetail, Event, EventType, GateStatus, HostPathStatus, HostStatus, PlatformStatus, ResourceStatus,
+    ServiceDetail, ServiceStatus, StatusCondition, StatusDoc, UnitDetail, UnitVariable, VolumeGrowth,
+    VolumeUsage,
 };
 use aiplat_core::{
     ResourceId, Timestamp,
     condition::{Condition, ConditionType, Reason, Status, Word},
     observed::{ProbeOutcome, PullProgress},
+    plan::Pressure,
     spec::Role,
 };
 
@@ -74,6 +76,7 @@ pub(crate) fn resource(id: ResourceId, host_name: &str, used_by: &[&str]) -> Res
         conditions: vec![condition(ConditionType::Ready, Status::True, Reason::AsDesired, "", 4_320)],
         used_by: used_by.iter().map(|name| (*name).to_owned()).collect(),
         pull: None,
+        usage: None,
         moving: false,
     }
 }
@@ -306,4 +309,27 @@ fn document(services: Vec<ServiceStatus>) -> StatusDoc {
         }],
         events: Vec::new(),
     }
+}
+
+/// [`broken`] on a machine that has been looked at, with volumes that have been measured.
+pub(crate) fn with_volumes() -> StatusDoc {
+    let mut doc = broken();
+    let pgdata = doc.resources.iter_mut().find(|it| it.id == ResourceId::volume("pgdata"));
+    pgdata.expect("it is there").usage = Some(VolumeUsage {
+        size: Some(3 << 30),
+        measured_secs_ago: Some(240),
+        growth: Some(VolumeGrowth { bytes: 300 << 20, secs: 3_000 }),
+        mount: Some("/".to_owned()),
+        free: Some(9 << 30),
+        pressure: Some(Pressure::Low),
+    });
+    let models = HostPathStatus {
+        path: "/srv/models".to_owned(),
+        mount: Some("/srv".to_owned()),
+        free: Some(0),
+        pressure: Some(Pressure::Full),
+        used_by: vec!["ollama".to_owned()],
+    };
+    doc.host = Some(HostStatus { host_paths: vec![models], ..HostStatus::default() });
+    doc
 }
