@@ -1,6 +1,7 @@
 //! Platforms in a few words: `sketch([service("db").probe(), service("web").after("db", healthy())])`.
 
 mod debug;
+mod gpus;
 mod units;
 
 use std::{collections::BTreeMap, net::IpAddr, time::Duration};
@@ -9,12 +10,15 @@ use aiplat_core::{
     ResourceId, Timestamp,
     spec::{
         Attachment, ContainerLive, ContainerPolicy, ContainerRuntime, ContainerSpec, Content, Dependency,
-        DependencyCondition, FailureAction, FileSpec, HostSpec, ImageSpec, InstanceId, Limits, Mount,
-        MountOptions, MountSource, NetworkSpec, OnChange, Platform, PortBinding, ProbeKind, ProbeSpec,
-        Protocol, PullPolicy, Removals, RestartMode, Settings, UpdateOrder, UpdatePolicy, Via, VolumeSpec,
+        DependencyCondition, FailureAction, FileSpec, GpuRequest, HostSpec, ImageSpec, InstanceId, Limits,
+        ModelSpec, Mount, MountOptions, MountSource, NetworkSpec, OnChange, Options, Platform, PortBinding,
+        ProbeKind, ProbeSpec, Protocol, PullPolicy, Removals, RestartMode, Settings, UpdateOrder,
+        UpdatePolicy, Via, VolumeSpec,
     },
 };
 
+pub(crate) use gpus::yaml as gpus_yaml;
+pub use gpus::{all_gpus, gpus, gpus_named};
 pub use units::{RUN, UnitService, unit};
 
 use crate::sim::App;
@@ -48,6 +52,8 @@ pub struct Sketch {
     pub internal: Vec<String>,
     /// Configs by key: what is in them, and what follows a change.
     pub configs: BTreeMap<String, (String, OnChange)>,
+    /// Models: entry, model, and the service that serves it.
+    pub models: Vec<(String, String, String)>,
 }
 
 /// One service, and how its program behaves.
@@ -93,6 +99,8 @@ pub struct Service {
     pub on_failure: Option<FailureAction>,
     /// `deploy.update_config.order: start-first`.
     pub start_first: bool,
+    /// `gpus`.
+    pub gpus: Vec<GpuRequest>,
     /// How its program behaves.
     pub app: App,
 }
@@ -111,6 +119,7 @@ pub fn sketch(services: impl IntoIterator<Item = Service>) -> Sketch {
         names: Vec::new(),
         internal: Vec::new(),
         configs: BTreeMap::new(),
+        models: Vec::new(),
     }
 }
 
@@ -138,6 +147,7 @@ pub fn service(name: &str) -> Service {
         grace: Duration::from_secs(10),
         on_failure: None,
         start_first: false,
+        gpus: Vec::new(),
         app: App::default(),
     }
 }
@@ -255,6 +265,13 @@ impl Service {
         self
     }
 
+    /// Asks for GPUs: see [`gpus`].
+    #[must_use]
+    pub fn gpu(mut self, request: GpuRequest) -> Self {
+        self.gpus.push(request);
+        self
+    }
+
     /// Its program behaves so.
     #[must_use]
     pub fn app(mut self, app: App) -> Self {
@@ -298,6 +315,7 @@ impl Service {
             grace,
             on_failure,
             start_first,
+            gpus,
             app: _,
         } = self;
         let volume = |(key, target): &(String, String)| Mount {
@@ -349,6 +367,7 @@ impl Service {
                 ports: ports.iter().map(|port| binding(*port)).collect(),
                 mounts,
                 engine_health_off: probe.is_some() || startup.is_some() || liveness.is_some(),
+                options: Options { hardware: gpus::hardware(gpus), ..Options::default() },
                 ..ContainerRuntime::default()
             },
             live: ContainerLive { networks: networks.iter().map(attach).collect(), limits: limits.clone() },
@@ -365,6 +384,7 @@ impl Service {
                     order: if *start_first { UpdateOrder::StartFirst } else { UpdateOrder::StopFirst },
                     ..UpdatePolicy::default()
                 },
+                gpus: gpus.clone(),
             },
         }
     }
@@ -482,9 +502,23 @@ impl Sketch {
             images: images.collect(),
             containers: containers.collect(),
             units: self.units.iter().map(|unit| (ResourceId::unit(&unit.name), unit.spec(self))).collect(),
+            models: self.models.iter().map(|it| self.model(it)).collect(),
             gates: BTreeMap::new(),
             removals: self.removals,
         }
+    }
+
+    /// The same, with a model that the service `runner` serves.
+    #[must_use]
+    pub fn model_on(mut self, runner: &str, entry: &str, model: &str) -> Self {
+        self.models.push((entry.to_owned(), model.to_owned(), runner.to_owned()));
+        self
+    }
+
+    fn model(&self, (entry, model, runner): &(String, String, String)) -> (ResourceId, ModelSpec) {
+        let is_unit = self.units.iter().any(|unit| unit.name == *runner);
+        let runner = if is_unit { ResourceId::unit(runner) } else { ResourceId::container(runner) };
+        (ResourceId::model(entry), ModelSpec { model: model.parse().expect("a model's name"), runner })
     }
 
     /// The service of that name; panics if there is none.

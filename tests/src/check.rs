@@ -114,6 +114,7 @@ pub fn target(action: &Action) -> Option<&str> {
         | Action::RemoveNetwork { .. }
         | Action::CreateVolume { .. }
         | Action::PullImage { .. }
+        | Action::PullModel(_)
         | Action::CreateContainer(_)
         | Action::WriteFile(_)
         | Action::RemoveFile { .. }

@@ -109,9 +109,32 @@ fn choices() -> impl Strategy<Value = Choices> {
 
 /// Platforms whose programs behave well enough that they can converge: a one-shot is not restarted for ever, crashes
 /// stop, nobody waits for the completion of what does not complete, and no two services want one host port.
-/// Some of their services read configs.
+/// Some of their services read configs, and some serve models.
 pub fn sketches() -> impl Strategy<Value = Sketch> {
-    (plain_sketches(), configs()).prop_map(|(sketch, configs)| configs.on(sketch))
+    (plain_sketches(), configs(), models())
+        .prop_map(|(sketch, configs, models)| on(configs.on(sketch), &models))
+}
+
+/// Entries of `models:`: which model, and on which service, by its place in [`NAMES`].
+pub fn models() -> impl Strategy<Value = Vec<(&'static str, usize)>> {
+    vec((select(MODELS.to_vec()), 0..NAMES.len()), 0..3)
+}
+
+/// What entries of generated platforms name. The registry of a scene has all of them.
+pub const MODELS: [&str; 3] = ["llama3.2:3b", "nomic-embed-text", "hf.co/u/r:Q4"];
+
+/// `sketch` with those of `models` whose service is there, and runs all the time.
+fn on(mut sketch: Sketch, models: &[(&'static str, usize)]) -> Sketch {
+    for (model, index) in models {
+        let runner = sketch.services.iter().find(|it| it.name == NAMES[*index] && it.app.ends.is_none());
+        let Some(runner) = runner.map(|runner| runner.name.clone()) else { continue };
+        // The same model twice on one server is refused.
+        if !sketch.models.iter().any(|(_, other, on)| other == model && *on == runner) {
+            let entry = format!("m{}", sketch.models.len());
+            sketch.models.push((entry, (*model).to_owned(), runner));
+        }
+    }
+    sketch
 }
 
 /// Configs for a platform: what they hold, and which services read which.

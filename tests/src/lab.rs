@@ -18,9 +18,9 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     build::{Sketch, instance},
     check, orders,
-    scene::START,
+    scene::{START, models_differ},
     sim::{
-        Engine, SimHost, SimMachine, Systemd,
+        Engine, SimHost, SimMachine, SimModels, Systemd,
         engine::Image,
         host::wall_ms,
         ports::{Disk, Folder, ROOT, SimClock},
@@ -35,6 +35,8 @@ pub struct Lab {
     pub systemd: Systemd,
     /// What it consists of, and its GPUs.
     pub machine: SimMachine,
+    /// Its servers of models, and their registry.
+    pub models: SimModels,
     /// The state folder.
     pub disk: Disk,
     /// The file.
@@ -58,6 +60,7 @@ impl Lab {
             host: SimHost::new(engine, instance(), seed),
             systemd: Systemd::default(),
             machine: SimMachine::default(),
+            models: SimModels::default(),
             disk: Disk::default(),
             folder: Folder::default(),
             running: None,
@@ -101,6 +104,7 @@ impl Lab {
             files: self.host.files(dead.clone()),
             machine: Arc::new(self.machine.clone()),
             gpus: Arc::new(self.machine.clone()),
+            models: Arc::new(self.models.reached_by(self.host.clone(), dead.clone())),
             clock: Arc::new(SimClock(self.host.clone())),
             store: self.disk.port(dead.clone()),
             source: self.folder.port(),
@@ -199,7 +203,8 @@ impl Lab {
         let inner = self.host.settle();
         let Some(desired) = &inner.desired else { return Vec::new() };
         let units = check::units::differences(&self.systemd.snapshot(), desired);
-        check::differences(&inner.engine, desired).into_iter().chain(units).collect()
+        let models = models_differ(desired, &self.models.lock());
+        check::differences(&inner.engine, desired).into_iter().chain(units).chain(models).collect()
     }
 
     /// Waits until the machine is as the file says, and panics when it is not within `limit`.
@@ -216,7 +221,8 @@ impl Lab {
 
     /// Panics when a checker has found anything.
     pub fn assert_safe(&self) {
-        let violations = self.host.settle().violations.clone();
+        let mut violations = self.host.settle().violations.clone();
+        violations.extend(self.models.lock().violations.clone());
         assert!(violations.is_empty(), "{violations:#?}\n{}", self.story());
     }
 

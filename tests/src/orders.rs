@@ -4,9 +4,10 @@ use std::{collections::BTreeMap, time::Duration};
 
 use aiplat_core::{
     ResourceId, Timestamp,
-    action::{Action, UnitVerb},
+    action::{Action, UnitVerb, label},
     fingerprint,
     ledger::{Order, Until},
+    observed::ContainerId,
     plan::{Command, Entry, World, image_now, order, refused},
     spec::Platform,
 };
@@ -194,15 +195,19 @@ impl Orders {
         (starts && stopped).then(|| "S16: it is ordered stopped".to_owned())
     }
 
-    /// S17: beside one of the same file, joined to the same containers, another is made for an update that was ordered.
+    /// S17: beside one of the same file, joined to the same containers and with the same GPUs, another is made for an update that
+    /// was ordered, or when it does not reach its GPUs.
     fn same_file(&self, call: &Call<'_>) -> Option<String> {
         let Action::CreateContainer(create) = call.action else { return None };
         let wanted = fingerprint::of(&create.spec.runtime);
+        let gpus = create.labels.gpus.as_ref().map(ToString::to_string);
         let mut others = members(call.before, call.desired, call.id);
         let same = others.find(|other| {
             other.state != State::Dead
                 && other.joins == create.joins.values().cloned().collect()
                 && print(other) == Some(wanted.as_str())
+                && other.labels.get(label::GPUS) == gpus.as_ref()
+                && !call.before.is_blind(&ContainerId(other.id.clone()))
         })?;
         (!self.updated.contains_key(call.id)).then(|| format!("S17: {} is of the same file", same.name))
     }

@@ -3,6 +3,7 @@
 //! Everything is observed as the Docker adapter would, planned by the real `plan`, remembered by the real `entries`,
 //! and done to the model. Tests build a situation with it and print what is planned; laws iterate it to the end.
 
+mod models;
 mod units;
 
 use std::{collections::BTreeMap, time::Duration};
@@ -26,9 +27,10 @@ use crate::{
     build::{Sketch, instance},
     check,
     orders::{self, Orders},
-    sim::{Engine, engine::Image},
+    sim::{Engine, engine::Image, models::ModelWorld},
 };
 
+pub use models::models_differ;
 pub use units::Machine;
 
 /// A platform, a model of an engine and of systemd, and what is known of them.
@@ -40,6 +42,8 @@ pub struct Scene {
     pub engine: Engine,
     /// Its systemd.
     pub machine: Machine,
+    /// Its servers of models.
+    pub models: ModelWorld,
     /// As last observed.
     pub observed: ObservedState,
     /// What is remembered.
@@ -73,6 +77,7 @@ impl Scene {
             desired: sketch.platform(),
             engine: Engine { now: START, ..Engine::default() },
             machine: Machine::default(),
+            models: ModelWorld::with_registry(),
             observed: ObservedState::default(),
             ledger: Ledger::default(),
             probes_due: BTreeMap::new(),
@@ -140,7 +145,10 @@ impl Scene {
     /// Looks at one resource.
     pub fn look(&mut self, id: &ResourceId) {
         self.look_at_units();
-        if Self::is_of_systemd(id) {
+        if id.kind == Kind::Model {
+            self.look_at_model(id);
+        }
+        if Self::is_of_systemd(id) || id.kind == Kind::Model {
             return;
         }
         let host_name = match id.kind {
@@ -151,7 +159,9 @@ impl Scene {
             }),
             Kind::Volume => self.desired.volumes.get(id).map(|spec| spec.host_name.clone()),
             Kind::File => file_path(&self.world(), id),
-            Kind::Image | Kind::Container | Kind::Unit | Kind::Host => Some(id.key().to_owned()),
+            Kind::Image | Kind::Container | Kind::Unit | Kind::Model | Kind::Host => {
+                Some(id.key().to_owned())
+            }
         };
         let target = Target { id: id.clone(), host_name: host_name.unwrap_or_else(|| id.key().to_owned()) };
         let observed = self.engine.look(&target, &instance());
@@ -216,6 +226,9 @@ impl Scene {
         if Self::is_of_systemd(id) {
             return self.apply_to_systemd(action);
         }
+        if id.kind == Kind::Model {
+            return self.apply_to_models(id, action);
+        }
         let (takes, exit_code) = self.engine.takes(action);
         let units = self.units();
         let Self { engine, desired, orders, .. } = &*self;
@@ -235,6 +248,7 @@ impl Scene {
     fn remember(&mut self, id: &ResourceId, action: &Action, outcome: &Result<(), HostError>) {
         let now = self.now();
         let fingerprint = self.desired.fingerprint(id);
+        self.ledger.note_done(id, action);
         let record = self.ledger.entry(id);
         let Err(error) = outcome else {
             if record.failure.as_ref().is_some_and(|failure| failure.action == action.verb()) {

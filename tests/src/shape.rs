@@ -51,5 +51,12 @@ pub fn shape(observed: &ObservedState, instance: &InstanceId, id: &ResourceId, a
     let present = |image: &ObservedImage| !matches!(image, ObservedImage::Absent);
     let images: Vec<&String> =
         observed.images.iter().filter(|(_, image)| present(image)).map(|(name, _)| name).collect();
-    format!("{members:#?}\n{networks:#?}\n{volumes:#?}\n{images:?}")
+    let facts = observed.model_servers.iter().filter_map(|(id, server)| Some((id, server.facts()?)));
+    let models: Vec<String> = facts
+        .map(|(id, facts)| {
+            let names: Vec<String> = facts.models.iter().map(|it| it.name.to_string()).collect();
+            format!("{id}: {}", names.join(" "))
+        })
+        .collect();
+    format!("{members:#?}\n{networks:#?}\n{volumes:#?}\n{images:?}\n{models:?}")
 }

@@ -24,6 +24,11 @@ impl Sketch {
         configs.sort();
         configs.dedup();
         section(&mut out, "configs", configs.into_iter().map(|key| self.config_line(key)));
+        let models = self
+            .models
+            .iter()
+            .map(|(entry, model, runner)| format!("  {entry}: {{model: \"{model}\", runner: {runner}}}\n"));
+        section(&mut out, "models", models);
         let is_empty = self.services.is_empty() && self.units.is_empty();
         out.push_str(if is_empty { "services: {}\n" } else { "services:\n" });
         for service in &self.services {
@@ -103,6 +108,7 @@ impl Service {
         if let Some(name) = &self.container_name {
             let _ = writeln!(out, "    container_name: {name}");
         }
+        out.push_str(&crate::build::gpus_yaml(&self.gpus));
         let limits = (self.limits.memory > 0)
             .then(|| format!("resources: {{limits: {{memory: \"{}\"}}}}", self.limits.memory));
         let action = self.on_failure.map(|action| match action {

@@ -20,8 +20,8 @@ use aiplat_core::plan::Command;
 
 use crate::v1::{
     ApplyReply, ApplyRequest, DiffReply, DiffRequest, Done, Error, Event, LogRecord, PruneReply,
-    PruneRequest, PullReply, RevisionInfo, RevisionText, RollbackRequest, ServiceUsage, StatusDoc,
-    SystemdReport, Version,
+    PruneRequest, PullReply, RemoveModelRequest, RevisionInfo, RevisionText, RollbackRequest, ServiceUsage,
+    StatusDoc, SystemdReport, Version,
 };
 
 /// No answer that is read as a whole may be larger: the status of 2,000 services is 20 MB.
@@ -326,6 +326,17 @@ impl Client {
     pub async fn pull(&self, service: &str) -> Result<PullReply, ClientError> {
         let call = Call::post(format!("/v1/services/{}/pull", escape(service)), &());
         self.json(Call { body: None, ..call }.held_for(LONGEST_PULL)).await
+    }
+
+    /// `POST /v1/models/{model}/pull`: an order; the pull itself is seen in the status.
+    pub async fn pull_model(&self, model: &str) -> Result<Done, ClientError> {
+        let call = Call::post(format!("/v1/models/{}/pull", escape(model)), &());
+        self.json(Call { body: None, ..call }).await
+    }
+
+    /// `POST /v1/models/remove`
+    pub async fn remove_model(&self, request: &RemoveModelRequest) -> Result<Done, ClientError> {
+        self.json(Call::post("/v1/models/remove", request)).await
     }
 
     /// `POST /v1/services/{service}/suspend`, for a while or until it is resumed.

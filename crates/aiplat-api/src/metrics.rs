@@ -22,7 +22,7 @@ impl Metric {
 }
 
 /// Every metric.
-pub const METRICS: [Metric; 24] = [
+pub const METRICS: [Metric; 29] = [
     Metric {
         name: "service_status",
         help: "1 for the printed word of each service",
@@ -131,6 +131,36 @@ pub const METRICS: [Metric; 24] = [
         help: "1 for a GPU that does not answer any more",
         is_counter: false,
         labels: &["gpu"],
+    },
+    Metric {
+        name: "model_present",
+        help: "1 for a model of the file that its server has, 0 for one that it lacks; absent where that is not known",
+        is_counter: false,
+        labels: &["model", "runner"],
+    },
+    Metric {
+        name: "model_size_bytes",
+        help: "Size of a model on the disk of its server",
+        is_counter: false,
+        labels: &["model", "runner"],
+    },
+    Metric {
+        name: "model_pull_bytes",
+        help: "Size of a model that is being pulled, as far as its pull has announced it",
+        is_counter: false,
+        labels: &["model", "runner"],
+    },
+    Metric {
+        name: "model_pulled_bytes",
+        help: "What of it has come",
+        is_counter: false,
+        labels: &["model", "runner"],
+    },
+    Metric {
+        name: "model_vram_bytes",
+        help: "Memory of GPUs that a loaded model takes; 0: it runs on the CPU",
+        is_counter: false,
+        labels: &["model", "runner"],
     },
 ];
 

@@ -16,11 +16,14 @@
 //! | `POST /v1/reload` | operate | [`Done`] |
 //! | `POST /v1/services/{service}/{start,stop,restart,reset-failed,update,resume,release}` | operate | [`Done`] |
 //! | `POST /v1/services/{service}/pull` | operate | [`PullReply`], when the engine has pulled |
+//! | `POST /v1/models/{model}/pull` | operate | [`Done`]; the model by its entry in the file |
+//! | `POST /v1/models/remove` ([`RemoveModelRequest`]) | administer | [`Done`], when its server has removed it |
 //! | `POST /v1/services/{service}/suspend?for=SECS` | operate | [`Done`]; without `for` until `resume` |
 //!
 //! Errors have a status of 4xx or 5xx and an [`Error`] as their body.
 
 mod host;
+mod model;
 mod systemd;
 mod unit;
 mod volume;
@@ -35,6 +38,7 @@ use aiplat_core::{
 use serde::{Deserialize, Serialize};
 
 pub use host::{EngineStatus, FileSystemStatus, GpuProcessStatus, GpuStatus, HostStatus, TierStatus};
+pub use model::{LoadedModelStatus, ModelStatus, RemoveModelRequest};
 pub use systemd::{FailedUnit, SystemdReport};
 pub use unit::{DiagnosisDetail, TimerDetail, UnitDetail, UnitVariable};
 pub use volume::{HostPathStatus, VolumeGrowth, VolumeUsage};
@@ -57,6 +61,9 @@ pub struct StatusDoc {
     /// The machine; absent while it has not been looked at.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host: Option<HostStatus>,
+    /// The models of the file, and those that its servers have besides.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub models: Vec<ModelStatus>,
     /// The newest last; bounded.
     pub events: Vec<Event>,
 }
@@ -178,6 +185,9 @@ pub struct ServiceDetail {
     pub action_due: bool,
     /// Fingerprint of the current container.
     pub fingerprint: Option<String>,
+    /// Of a service that serves models: what it is and where it is asked, `Ollama 0.5.7 at 127.0.0.1:11434`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model_server: Option<String>,
     /// Of a service that is a unit of systemd.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unit: Option<UnitDetail>,

@@ -5,10 +5,10 @@ use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 use crate::{
     ResourceId,
     fingerprint::Fingerprint,
-    observed::{ContainerId, OwnFiles},
+    observed::{ContainerId, GivenGpus, ModelEndpoint, OwnFiles},
     spec::{
-        Attachment, ContainerSpec, ContentHash, FileSpec, InstanceId, Limits, NetworkSpec, Platform,
-        VolumeSpec,
+        Attachment, ContainerSpec, ContentHash, DeviceRequest, FileSpec, InstanceId, Limits, ModelName,
+        NetworkSpec, Platform, VolumeSpec,
     },
 };
 
@@ -41,6 +41,8 @@ pub enum Action {
         /// Reference as written.
         reference: String,
     },
+    /// Let a server pull a model.
+    PullModel(Box<PullModel>),
     /// Make a container, not started.
     CreateContainer(Box<CreateContainer>),
     /// Start it.
@@ -130,6 +132,28 @@ pub enum Action {
         /// The new ones.
         limits: Limits,
     },
+}
+
+/// A model, and who is to pull it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PullModel {
+    /// Which model.
+    pub model: ModelName,
+    /// The server.
+    pub at: ModelEndpoint,
+    /// Bytes that are to come, where that is known; for a person.
+    pub bytes: Option<u64>,
+    /// Bytes that the disk of the server has room for; `None`: not known. A pull that announces more is ended at once.
+    pub room: Option<FreeRoom>,
+}
+
+/// Room for a model.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct FreeRoom {
+    /// Bytes that are free.
+    pub free: u64,
+    /// Of which file system, for a person: `/var/lib/docker (ext4 on /dev/sda1)`.
+    pub on: String,
 }
 
 /// A file and what it takes the place of.
@@ -284,6 +308,8 @@ pub struct CreateContainer {
     pub inherit: Vec<(String, String)>,
     /// The containers of the services whose namespaces it joins.
     pub joins: BTreeMap<ResourceId, ContainerId>,
+    /// What the engine is asked for in place of its requests for GPUs; `None`: as they are written.
+    pub gpus: Option<Vec<DeviceRequest>>,
 }
 
 /// The labels that make an object ours.
@@ -297,6 +323,8 @@ pub struct OwnLabels {
     pub fingerprint: Option<Fingerprint>,
     /// `io.aiplat.depends-on`, on containers.
     pub depends_on: Vec<ResourceId>,
+    /// `io.aiplat.gpus`, on containers that ask for GPUs.
+    pub gpus: Option<GivenGpus>,
 }
 
 /// The label names, part of the interface.
@@ -309,6 +337,8 @@ pub mod label {
     pub const FINGERPRINT: &str = "io.aiplat.fingerprint";
     /// Which containers it depended on when it was made, comma-separated.
     pub const DEPENDS_ON: &str = "io.aiplat.depends-on";
+    /// Which GPUs it was given when it was made.
+    pub const GPUS: &str = "io.aiplat.gpus";
 }
 
 impl OwnLabels {
@@ -320,6 +350,7 @@ impl OwnLabels {
             resource: id.clone(),
             fingerprint: Some(fingerprint),
             depends_on: Vec::new(),
+            gpus: None,
         }
     }
 
@@ -331,6 +362,7 @@ impl OwnLabels {
         pairs.extend(
             self.fingerprint.as_ref().map(|fingerprint| (label::FINGERPRINT, fingerprint.to_string())),
         );
+        pairs.extend(self.gpus.as_ref().map(|gpus| (label::GPUS, gpus.to_string())));
         if !self.depends_on.is_empty() {
             let names: Vec<String> = self.depends_on.iter().map(ToString::to_string).collect();
             pairs.push((label::DEPENDS_ON, names.join(",")));
@@ -346,6 +378,8 @@ pub enum Pool {
     Starts,
     /// Image pulls.
     Pulls,
+    /// Pulls of models, which take hours: they hold up no image.
+    Models,
 }
 
 impl Action {
@@ -355,6 +389,7 @@ impl Action {
         match self {
             Self::StartContainer { .. } => Some(Pool::Starts),
             Self::PullImage { .. } => Some(Pool::Pulls),
+            Self::PullModel(_) => Some(Pool::Models),
             Self::CreateNetwork { .. }
             | Self::RemoveNetwork { .. }
             | Self::CreateVolume { .. }
@@ -383,6 +418,8 @@ impl Action {
     pub fn deadline(&self) -> Duration {
         match self {
             Self::PullImage { .. } => Duration::from_secs(3_600),
+            // One that makes no progress is ended long before: this is 40 GB over a slow line.
+            Self::PullModel(_) => Duration::from_secs(86_400),
             Self::StopContainer { grace, .. } => *grace + Duration::from_secs(30),
             Self::StartContainer { .. } => Duration::from_secs(120),
             Self::CreateNetwork { .. }
@@ -413,7 +450,7 @@ impl Action {
         match self {
             Self::CreateNetwork { .. } | Self::CreateVolume { .. } | Self::CreateContainer(_) => "create",
             Self::RemoveNetwork { .. } | Self::RemoveContainer { .. } => "remove",
-            Self::PullImage { .. } => "pull",
+            Self::PullImage { .. } | Self::PullModel(_) => "pull",
             Self::StartContainer { .. } => "start",
             Self::StopContainer { .. } => "stop",
             Self::UnpauseContainer { .. } => "unpause",
@@ -438,6 +475,13 @@ impl fmt::Display for Action {
             Self::RemoveNetwork { name, .. } => write!(f, "{verb} network {name}"),
             Self::CreateVolume { spec, .. } => write!(f, "{verb} volume {}", spec.host_name),
             Self::PullImage { reference } => write!(f, "{verb} {reference}"),
+            Self::PullModel(pull) => {
+                write!(f, "{verb} model {} to {}", pull.model, pull.at.service)?;
+                match pull.bytes {
+                    Some(bytes) => write!(f, " ({})", crate::bytes::human(bytes)),
+                    None => Ok(()),
+                }
+            }
             Self::CreateContainer(create) => write!(f, "{verb} container {}", create.name),
             Self::StartContainer { id } | Self::UnpauseContainer { id } | Self::RemoveContainer { id } => {
                 write!(f, "{verb} container {id}")

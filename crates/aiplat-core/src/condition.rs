@@ -88,10 +88,18 @@ enum ConditionType {
     ConfigRendered,
     /// Volumes and paths exist, and nobody else has them open.
     StorageReady,
+    /// The model fits on the disk of its server, or is there.
+    SpaceAvailable,
     /// The host ports are free, or ours.
     PortsFree,
+    /// It has the GPUs that it asks for; said only of a service that asks for some.
+    GPUAllocated,
     /// What it depends on is ready.
     DependenciesReady,
+    /// The model is being pulled.
+    Pulling,
+    /// The server has the model.
+    Present,
     /// Its process runs, or has done its work.
     Started,
     /// The unit is active.
@@ -102,6 +110,8 @@ enum ConditionType {
     Reachable,
     /// Its probe passes.
     Healthy,
+    /// It has every model that the file asks of it; it is no part of Ready.
+    ModelsPresent,
     /// It restarts again and again (abnormal when True).
     CrashLoop,
     /// It differs from the file and is left so, for now (abnormal when True).
@@ -148,7 +158,12 @@ impl ConditionType {
             | Self::ImageAvailable
             | Self::ConfigRendered
             | Self::StorageReady
+            | Self::SpaceAvailable
+            | Self::Pulling
+            | Self::Present
+            | Self::ModelsPresent
             | Self::PortsFree
+            | Self::GPUAllocated
             | Self::DependenciesReady
             | Self::Started
             | Self::Healthy
@@ -256,7 +271,7 @@ reasons! {
     NameTaken,
     /// Objects of this platform's name belong to another aiplatd instance.
     InstanceMismatch,
-    /// The image is being pulled.
+    /// The image, or the model, is being pulled.
     Pulling,
     /// The image is not on this machine and its pull policy is `never`.
     PullNever,
@@ -266,6 +281,10 @@ reasons! {
     RegistryDenied,
     /// The registry does not answer, or limits us.
     RegistryUnavailable,
+    /// The registry has no such model.
+    ModelNotFound,
+    /// The server of the model does not answer.
+    ModelServerUnreachable,
     /// An external network or volume does not exist.
     ExternalMissing,
     /// Another running container has the volume or host path open for writing.
@@ -378,6 +397,18 @@ reasons! {
     GPUHung,
     /// The driver answers with an error.
     GPUUnknown,
+    /// No GPU of this machine is as the service asks.
+    GPUMissing,
+    /// The GPU that the service has is not in this machine any more.
+    GPUGone,
+    /// The driver asks for a reset of the GPU, or for a restart of the machine.
+    GPUUnhealthy,
+    /// Too little of the GPU's memory is left.
+    GPUMemoryTaken,
+    /// The engine cannot hand out GPUs: NVIDIA's container toolkit is missing, or not set up.
+    GPURuntimeMissing,
+    /// The specification of the Container Device Interface was made for another driver, or cannot be read.
+    CDISpecStale,
     /// A mistake of ours; please report it.
     InternalError,
     /// The file in force is the one on disk.
@@ -423,7 +454,11 @@ impl Condition {
         match self.status {
             Status::Unknown => false,
             Status::True => !self.kind.abnormal_when_true(),
-            Status::False => self.kind.abnormal_when_true() || self.kind == ConditionType::Progressing,
+            // What is not at work is as well as what is.
+            Status::False => {
+                self.kind.abnormal_when_true()
+                    || matches!(self.kind, ConditionType::Progressing | ConditionType::Pulling)
+            }
         }
     }
 }
@@ -458,7 +493,7 @@ enum Word {
     CrashLoop,
     /// Waits for its next attempt.
     BackOff,
-    /// An image is on its way.
+    /// An image, or a model, is on its way.
     Pulling,
     /// Waits for something before it can start.
     Pending,

@@ -149,6 +149,7 @@ impl Fingerprinted for UnitSpec {
             probe: _,
             startup: _,
             liveness: _,
+            gpus: _,
         } = self;
         let variable = |(name, value): (&String, &String)| (format!("environment.{name}"), value.clone());
         let program = own.iter().flat_map(program);

@@ -19,14 +19,24 @@ pub enum Kind {
     Container,
     /// The systemd unit of one service; keyed by the service's name.
     Unit,
+    /// A model that a service serves; keyed by its entry in `models:`.
+    Model,
     /// A part of the machine, or all of it: `host/systemd`, `host/docker`, `host/local`.
     Host,
 }
 
 impl Kind {
     /// Every kind, in the order in which resources are listed.
-    pub const ALL: [Self; 7] =
-        [Self::Network, Self::Volume, Self::File, Self::Image, Self::Container, Self::Unit, Self::Host];
+    pub const ALL: [Self; 8] = [
+        Self::Network,
+        Self::Volume,
+        Self::File,
+        Self::Image,
+        Self::Container,
+        Self::Unit,
+        Self::Model,
+        Self::Host,
+    ];
 
     /// The word before the slash.
     #[must_use]
@@ -38,6 +48,7 @@ impl Kind {
             Self::Image => "image",
             Self::Container => "container",
             Self::Unit => "unit",
+            Self::Model => "model",
             Self::Host => "host",
         }
     }
@@ -100,6 +111,12 @@ impl ResourceId {
         Self::new(Kind::Unit, service)
     }
 
+    /// `model/<key>`.
+    #[must_use]
+    pub fn model(key: &str) -> Self {
+        Self::new(Kind::Model, key)
+    }
+
     /// `host/systemd`.
     #[must_use]
     pub fn systemd() -> Self {
@@ -140,7 +157,7 @@ impl fmt::Display for ResourceId {
 /// A text that is not `kind/name`.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error(
-    "`{0}` is not a resource: write kind/name, with one of the kinds network, volume, file, image, container, unit, host"
+    "`{0}` is not a resource: write kind/name, with one of the kinds network, volume, file, image, container, unit, model, host"
 )]
 pub struct InvalidResourceId(String);
 

@@ -1,15 +1,20 @@
 //! What cannot be observed: the only thing that is stored. A plain value; the daemon persists it.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use serde::{Deserialize, Serialize};
 
 use crate::{
     Kind, ResourceId, Timestamp,
+    action::Action,
     classify::FailureClass,
     condition::{ConditionType, ErrorClass, Reason, Status},
     fingerprint::{FieldHashes, Fingerprint},
-    observed::{FileStamp, Incarnation},
+    inventory::KnownGpu,
+    observed::{ContainerId, FileStamp, GpuId, Incarnation},
     spec::{ContentHash, ProbeSpec, RestartSettings, Role},
     tier::Judged,
 };
@@ -58,6 +63,10 @@ pub struct Record {
     pub contents: Contents,
     /// Of the machine: what its tier is decided by.
     pub judged: Judged,
+    /// Of the machine: the GPUs that were ever there, and have not been gone for long.
+    pub inventory: BTreeMap<GpuId, KnownGpu>,
+    /// Which GPUs it was given.
+    pub gpus: AssignedGpus,
     /// When each condition last changed its status.
     pub transitions: BTreeMap<ConditionType, Transition>,
 }
@@ -86,6 +95,28 @@ pub struct UnitRecord {
     pub active_of: Option<String>,
     /// The start of systemd that this was under.
     pub systemd: String,
+}
+
+/// Which GPUs a service was given: it gets the same again.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct AssignedGpus {
+    /// By UUID.
+    pub gpus: BTreeSet<GpuId>,
+    /// What it had asked for: they are kept for as long as it asks for the same.
+    pub asked: String,
+    /// A person has given them up: it gets others, if it has to.
+    pub given_up: bool,
+    /// The container, and its run, that was restarted because it did not reach them; until one is seen to.
+    pub restarted: Option<(ContainerId, Incarnation)>,
+}
+
+impl AssignedGpus {
+    /// Whether it says more than nothing: an empty one may be that of a ledger that was lost.
+    #[must_use]
+    pub fn is_known(&self) -> bool {
+        self.given_up || !self.gpus.is_empty()
+    }
 }
 
 /// What is remembered of a file that aiplatd writes: whose it is cannot be read from it.
@@ -146,6 +177,8 @@ pub struct Orders {
     pub suspended: Option<Suspension>,
     /// It is to be made from this image, by content id: its tag meant that when the update was ordered.
     pub image: Option<String>,
+    /// Of a model: it is to be pulled once more, also where it is there.
+    pub pull: Option<Order>,
 }
 
 /// For how long a service is left alone, and by whose word.
@@ -314,6 +347,15 @@ impl Ledger {
     /// The record of `id`, made when absent.
     pub fn entry(&mut self, id: &ResourceId) -> &mut Record {
         self.records.entry(id.clone()).or_default()
+    }
+
+    /// `action` on `id` was done, or has failed: what was ordered once is not done once more. Answers whether there was such
+    /// an order.
+    pub fn note_done(&mut self, id: &ResourceId, action: &Action) -> bool {
+        match (action, self.records.get_mut(id)) {
+            (Action::PullModel(_), Some(record)) => record.orders.pull.take().is_some(),
+            (_, _) => false,
+        }
     }
 
     /// After a boot, boot times mean nothing: what is measured in them is forgotten.

@@ -9,11 +9,13 @@
 //! crate keeps it so.
 
 pub mod action;
+pub mod bytes;
 pub mod changes;
 pub mod classify;
 pub mod condition;
 pub mod fingerprint;
 pub mod id;
+pub mod inventory;
 pub mod ledger;
 pub mod load;
 pub mod observed;

@@ -6,6 +6,7 @@ mod gpu;
 mod host;
 mod listening;
 mod machine;
+mod model;
 mod unit;
 mod volumes;
 
@@ -20,14 +21,18 @@ use serde::{Deserialize, Serialize};
 pub use diagnosis::{UnitDiagnosis, UnitEvidence};
 pub use file::ObservedFile;
 pub use gpu::{
-    Driver, GpuEvent, GpuEventKind, GpuFacts, GpuId, GpuMemory, GpuProcess, Mismatch, ObservedGpu, Recovery,
-    Vendor,
+    Driver, Given, GivenGpus, GpuEvent, GpuEventKind, GpuFacts, GpuId, GpuMemory, GpuProcess, Mismatch,
+    ObservedGpu, Recovery, Sight, Sighted, Vendor,
 };
 pub use host::{
     CdiSpec, Cpu, EngineSettings, FileSystem, Firewall, HostFacts, Memory, NvidiaTools, Room, Route,
 };
 pub use listening::{ASKED_AT, Holder, Listener, Listening, Owner, Reach, Reached, elsewhere, stranger, who};
 pub use machine::{FolderFacts, HeldPort, Instance, InstanceOwner};
+pub use model::{
+    LoadedModel, ModelAnswer, ModelEndpoint, ModelFacts, ModelManifest, ModelServer, ModelSize, ServerPlace,
+    StoredModel,
+};
 pub use unit::{ActiveState, Layer, LoadState, ObservedUnit, OwnFiles, SystemdFacts};
 pub use volumes::{Growth, VolumeSize, VolumeSizes};
 
@@ -84,10 +89,14 @@ pub struct ObservedState {
     pub images: BTreeMap<String, ObservedImage>,
     /// What probes have found out, by container resource and by what they are for, of one incarnation each.
     pub probes: BTreeMap<(ResourceId, Role), ProbeFacts>,
-    /// Bytes of a pull in progress, by image resource.
+    /// Bytes of a pull in progress, by image or model resource.
     pub pulls: BTreeMap<ResourceId, PullProgress>,
     /// Bytes that were free on the engine's disk when that pull began, where it was known.
     pub room_before_pull: BTreeMap<ResourceId, u64>,
+    /// What the servers of models last said, by the service that each of them is. Absent: not asked yet.
+    pub model_servers: BTreeMap<ResourceId, ModelServer>,
+    /// What is known of the size of models that are to be pulled.
+    pub model_sizes: BTreeMap<ResourceId, ModelSize>,
     /// When we saw each of our containers run, and end.
     pub sightings: BTreeMap<ContainerId, Sighting>,
     /// Paths of the host that troubled services mount. Absent: not looked at.
@@ -114,6 +123,8 @@ pub struct ObservedState {
     pub listening: BTreeMap<ResourceId, Listening>,
     /// Whether a unit, the first, was reached from inside a container, the second. Absent: not tried.
     pub reached: BTreeMap<(ResourceId, ResourceId), Reached>,
+    /// Whether a container reaches the GPUs that it was given, by service. Absent: not looked.
+    pub sights: BTreeMap<ResourceId, Sighted>,
     /// What was found out when a unit last failed, or lost a stage of its readiness.
     pub diagnoses: BTreeMap<ResourceId, UnitDiagnosis>,
 }
@@ -215,6 +226,8 @@ pub struct Ownership {
     pub fingerprint: Option<Fingerprint>,
     /// `io.aiplat.depends-on`: container resources, for a removal in reverse order.
     pub depends_on: Vec<ResourceId>,
+    /// `io.aiplat.gpus`: what it was given when it was made; absent where it asked for none.
+    pub gpus: Option<GivenGpus>,
 }
 
 /// Which Compose project made an object.

@@ -6,11 +6,11 @@ use std::{collections::BTreeMap, time::Duration};
 
 use crate::{
     ResourceId, Timestamp,
-    action::{Action, CreateContainer},
+    action::{Action, CreateContainer, PullModel},
     observed::{
-        AsOf, ContainerDetail, ContainerId, ContainerState, Endpoint, Incarnation, ObservedContainer,
-        ObservedFile, ObservedImage, ObservedMount, ObservedNetwork, ObservedState, ObservedVolume,
-        Ownership, ProbeFacts, ProbeOutcome, PublishedPort,
+        AsOf, ContainerDetail, ContainerId, ContainerState, Endpoint, Incarnation, ModelAnswer, ModelServer,
+        ObservedContainer, ObservedFile, ObservedImage, ObservedMount, ObservedNetwork, ObservedState,
+        ObservedVolume, Ownership, ProbeFacts, ProbeOutcome, PublishedPort, StoredModel,
     },
     spec::{Attachment, DependencyCondition, FileSpec, MountSource, Platform, Role},
 };
@@ -53,6 +53,7 @@ pub fn predict(
             let image = ObservedImage::Present { id: AFTER_APPLY.to_owned(), has_healthcheck: false };
             observed.images.insert(reference.clone(), image);
         }
+        Action::PullModel(pull) => pulled(observed, desired, id, pull),
         Action::CreateContainer(create) => created(observed, desired, id, create),
         Action::StartContainer { id: container } => started(observed, desired, id, container, now),
         Action::StopContainer { id: container, .. } => change(observed, id, container, |c| {
@@ -117,12 +118,25 @@ pub fn predict(
     }
 }
 
+/// Its server has it.
+fn pulled(observed: &mut ObservedState, desired: &Platform, id: &ResourceId, pull: &PullModel) {
+    let runner = desired.models.get(id).map(|spec| &spec.runner);
+    let server = runner.and_then(|runner| observed.model_servers.get_mut(runner));
+    if let Some(ModelServer { answer: ModelAnswer::Answers(facts), .. }) = server {
+        facts.models.retain(|model| model.name != pull.model);
+        let (name, size) = (pull.model.clone(), pull.bytes.unwrap_or_default());
+        facts.models.push(StoredModel { name, digest: AFTER_APPLY.to_owned(), size });
+        facts.models.sort_by(|one, other| one.name.cmp(&other.name));
+    }
+}
+
 fn ownership(labels: &crate::action::OwnLabels) -> Ownership {
     Ownership {
         instance: labels.instance.clone(),
         resource: labels.resource.clone(),
         fingerprint: labels.fingerprint.clone(),
         depends_on: labels.depends_on.clone(),
+        gpus: labels.gpus.clone(),
     }
 }
 
@@ -139,7 +153,7 @@ fn network_id(observed: &ObservedState, desired: &Platform, attachment: &Attachm
 }
 
 fn created(observed: &mut ObservedState, desired: &Platform, id: &ResourceId, create: &CreateContainer) {
-    let CreateContainer { name, labels, spec, network, inherit, joins } = create;
+    let CreateContainer { name, labels, spec, network, inherit, joins, gpus: _ } = create;
     let newest = observed.owned.values().flatten().map(|container| container.created).max().unwrap_or(0);
     let networks: BTreeMap<String, Endpoint> = network
         .iter()

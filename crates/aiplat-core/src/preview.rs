@@ -11,10 +11,16 @@ use crate::{
     Kind, ResourceId, Timestamp,
     condition::{ConditionType, Reason, Status},
     ledger::{Ledger, Record},
-    observed::{ActiveState, ContainerState, ObservedFile, ObservedImage, ObservedState},
-    plan::{Requeue, Step, Verdict, World, entries, machine_is_known, notes, plan},
+    observed::{
+        ActiveState, ContainerState, Incarnation, ModelAnswer, ModelServer, ObservedFile, ObservedImage,
+        ObservedState,
+    },
+    plan::{
+        Requeue, Step, Verdict, World, entries, incarnation, is_model_server_unasked, machine_is_known,
+        model_servers, notes, plan,
+    },
     predict::{becomes_ready, predict},
-    spec::{ContainerPolicy, OnChange, Platform, Role, UnitSpec},
+    spec::{ContainerPolicy, GpuNeeds, GpuRequest, OnChange, Platform, Role, UnitSpec},
 };
 
 /// Actions that can be done side by side.
@@ -150,6 +156,7 @@ impl Future<'_> {
             self.observed.own_files.entry(file.path.clone()).or_insert(ObservedFile::Absent);
         }
         self.assume_answers();
+        self.assume_models();
         // A person's word does not pass by waiting for it.
         for suspended in
             self.ledger.records.values_mut().filter_map(|record| record.orders.suspended.as_mut())
@@ -178,6 +185,20 @@ impl Future<'_> {
         }
     }
 
+    /// A server of models that is ready, and was not asked since it runs, is taken to answer, and to have what it had before.
+    fn assume_models(&mut self) {
+        let servers: Vec<(ResourceId, Option<Incarnation>)> = {
+            let world = self.world();
+            let unasked = model_servers(&world).into_iter().filter(|id| is_model_server_unasked(&world, id));
+            unasked.map(|id| (id.clone(), incarnation(&world, id))).collect()
+        };
+        for (id, run) in servers {
+            let before = self.observed.model_servers.remove(&id);
+            let facts = before.and_then(|server| server.facts().cloned()).unwrap_or_default();
+            self.observed.model_servers.insert(id, ModelServer { run, answer: ModelAnswer::Answers(facts) });
+        }
+    }
+
     fn world(&self) -> World<'_> {
         World { desired: self.desired, observed: &self.observed, ledger: &self.ledger, now: self.now }
     }
@@ -200,10 +221,12 @@ impl Future<'_> {
         }
         for (id, action) in &done {
             predict(&mut self.observed, self.desired, id, action, self.now);
+            self.ledger.note_done(id, action);
             if let Some(record) = self.ledger.records.get_mut(id) {
                 record.failure = None;
             }
         }
+        self.assume_models();
         affected(self.desired, &done)
     }
 }
@@ -231,6 +254,7 @@ fn units_without_action(before: &Platform, after: &Platform) -> Vec<(ResourceId,
             probe,
             startup,
             liveness,
+            gpus,
         } = old;
         // It is another unit from now on: that is actions enough.
         if *unit != new.unit {
@@ -242,6 +266,7 @@ fn units_without_action(before: &Platform, after: &Platform) -> Vec<(ResourceId,
             ("restart", *restart != new.restart),
             ("depends_on", *dependencies != new.dependencies),
             ("healthcheck", !same_probes),
+            ("gpus", *gpus != new.gpus),
         ];
         Some((id.clone(), followed(&changed)?))
     });
@@ -267,6 +292,7 @@ fn containers_without_action(before: &Platform, after: &Platform) -> Vec<(Resour
             liveness,
             stop_grace,
             update,
+            gpus,
         } = &old.policy;
         let same_probes =
             (probe, startup, liveness) == (&new.policy.probe, &new.policy.startup, &new.policy.liveness);
@@ -277,10 +303,16 @@ fn containers_without_action(before: &Platform, after: &Platform) -> Vec<(Resour
             ("healthcheck", !same_probes),
             ("stop_grace_period", *stop_grace != new.policy.stop_grace),
             ("update_config", *update != new.policy.update),
+            ("gpus", !needs(gpus).eq(needs(&new.policy.gpus))),
         ];
         Some((id.clone(), followed(&changed)?))
     });
     changes.collect()
+}
+
+/// What of a request is aiplatd's alone: the rest of it changes the container.
+fn needs(gpus: &[GpuRequest]) -> impl Iterator<Item = &GpuNeeds> {
+    gpus.iter().map(|request| &request.needs)
 }
 
 /// A config that comes or goes changes the container; one that is followed in another way does not.
@@ -324,6 +356,11 @@ fn affected(desired: &Platform, done: &[(ResourceId, crate::action::Action)]) ->
     let mut ids: BTreeSet<ResourceId> = done.iter().map(|(id, _)| id.clone()).collect();
     for (id, spec) in desired.services() {
         if done.iter().any(|(other, _)| !other.is_service() || spec.needs(other)) {
+            ids.insert(id.clone());
+        }
+    }
+    for (id, spec) in &desired.models {
+        if done.iter().any(|(other, _)| *other == spec.runner) {
             ids.insert(id.clone());
         }
     }

@@ -6,7 +6,7 @@ use crate::{
     Kind, ResourceId,
     condition::{Condition, ConditionType, Reason, Status, Word},
     observed::ObservedContainer,
-    plan::{Gate, Members, Step, Verdict, World, closed_dependencies, plan},
+    plan::{Gate, Members, Step, Verdict, World, closed_dependencies, model_word, plan},
 };
 
 /// The word and the sentence of one service.
@@ -33,7 +33,10 @@ pub fn summary(world: &World<'_>, id: &ResourceId, step: &Step) -> Summary {
     let word = word(world, id, step);
     let message = match word {
         // It is no fault of the service, and a person should know.
-        Word::Ready => message_of(step, ConditionType::SecondInstance),
+        Word::Ready => {
+            let second = message_of(step, ConditionType::SecondInstance);
+            if second.is_empty() { message_of(step, ConditionType::ModelsPresent) } else { second }
+        }
         Word::Completed => String::new(),
         Word::CrashLoop => {
             let looping = message_of(step, ConditionType::CrashLoop);
@@ -78,6 +81,29 @@ fn with_edit(step: &Step, message: String) -> String {
     }
 }
 
+/// What a table prints of the model `id`, whose step is `step`.
+#[must_use]
+pub fn model_summary(world: &World<'_>, id: &ResourceId, step: &Step) -> Summary {
+    let word = model_word(world, id, step);
+    let message = match word {
+        Word::Pulling => message_of(step, ConditionType::Pulling),
+        Word::Ready => String::new(),
+        Word::Suspended
+        | Word::Held
+        | Word::Unknown
+        | Word::CrashLoop
+        | Word::BackOff
+        | Word::Pending
+        | Word::Starting
+        | Word::NotReady
+        | Word::Degraded
+        | Word::Stopped
+        | Word::Completed
+        | Word::Failed => sentence(step),
+    };
+    Summary { word, message }
+}
+
 fn word(world: &World<'_>, id: &ResourceId, step: &Step) -> Word {
     if status_of(step, ConditionType::Suspended) == Some(Status::True) {
         return Word::Suspended;
@@ -109,7 +135,12 @@ fn word(world: &World<'_>, id: &ResourceId, step: &Step) -> Word {
 fn running_word(step: &Step, ready: Option<Status>) -> Word {
     match ready {
         Some(Status::True) => {
-            let settled = [ConditionType::CrashLoop, ConditionType::PortsFree, ConditionType::SecondInstance];
+            let settled = [
+                ConditionType::CrashLoop,
+                ConditionType::PortsFree,
+                ConditionType::SecondInstance,
+                ConditionType::ModelsPresent,
+            ];
             // Whether containers reach it may never be known, as where none of them runs.
             let unknown = |c: &Condition| c.kind == ConditionType::Reachable && c.status == Status::Unknown;
             let mut conditions = step.conditions.iter().filter(|c| !settled.contains(&c.kind) && !unknown(c));
@@ -233,7 +264,10 @@ fn is_moving_beyond(world: &World<'_>, id: &ResourceId, seen: &mut BTreeSet<Reso
             | Gate::Resource { id: on, .. }
             | Gate::Dependency { on, .. }
             | Gate::ReplacementPending { on } => is_moving_beyond(world, on, seen),
-            Gate::NameTaken { .. }
+            // The first look is under way.
+            Gate::Gpu { reason: Reason::NotObserved, .. } => true,
+            Gate::Gpu { .. }
+            | Gate::NameTaken { .. }
             | Gate::VolumeInUse { .. }
             | Gate::DiskPressure { .. }
             | Gate::PortTaken { .. }

@@ -121,6 +121,9 @@ fn due_in(world: &World<'_>, id: &ResourceId, probe: &ProbeSpec, facts: Option<&
 }
 
 /// The container's address on the first of its networks that has one.
-fn address<'a>(container: &ObservedContainer, mut networks: impl Iterator<Item = &'a str>) -> Option<IpAddr> {
+pub(crate) fn address<'a>(
+    container: &ObservedContainer,
+    mut networks: impl Iterator<Item = &'a str>,
+) -> Option<IpAddr> {
     networks.find_map(|name| container.networks.get(name)?.ip)
 }

@@ -27,6 +27,7 @@ fn web(as_of: u64, state: ContainerState, detail: Option<ContainerDetail>) -> Ob
             resource: ResourceId::new(Kind::Container, "web"),
             fingerprint: None,
             depends_on: Vec::new(),
+            gpus: None,
         }),
         compose: None,
         created: 0,

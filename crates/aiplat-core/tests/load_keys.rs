@@ -125,7 +125,8 @@ fn rows() {
     assert_eq!(row("services * ports [] target"), Some(KeyRow::Supported));
     assert_eq!(row("services * depends_on * restart"), Some(KeyRow::Supported));
     assert_eq!(row("services * gpus [] count"), Some(KeyRow::Supported));
-    assert_eq!(row("services * gpus [] min_vram"), Some(KeyRow::Later));
+    assert_eq!(row("services * gpus [] min_vram"), Some(KeyRow::Supported));
+    assert_eq!(row("services * secrets"), Some(KeyRow::Later));
     assert_eq!(row("services * build context"), Some(KeyRow::Refused));
     assert_eq!(row("services * deploy placement constraints"), Some(KeyRow::Ignored));
     assert_eq!(row("services * imgae"), None);

@@ -116,13 +116,14 @@ const SERVICES: [(&str, &str, &str); 24] = [
 ];
 
 /// The name of a lint and a file that gets it; lints that are not about one service.
-const FILES: [(&str, &str); 9] = [
+const FILES: [(&str, &str); 10] = [
     ("version-ignored", "version: '3'\nservices: {}\n"),
     ("unused-config", "services: {}\nconfigs: {app: {content: a}}\n"),
     ("unused-volume", "services: {}\nvolumes: {data: {}}\n"),
     ("unused-network", "services: {}\nnetworks: {back: {}}\n"),
     ("unknown-profile", "services: {}\nactive_profiles: [ui]\n"),
     ("member-left-out", "services: {a: {image: x:1, profiles: [ui]}}\ngates: {Core: [a]}\n"),
+    ("model-left-out", "services: {a: {image: x:1, profiles: [ui]}}\nmodels: {m: {model: x, runner: a}}\n"),
     (
         "pull-policy-conflict",
         "services: {a: {image: x:1, pull_policy: never}, b: {image: x:1, pull_policy: always}}\n",

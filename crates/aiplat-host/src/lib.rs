@@ -9,6 +9,7 @@ mod lines;
 pub mod listeners;
 pub mod machine;
 mod mailbox;
+pub mod model;
 pub mod port;
 pub mod probe;
 pub mod systemd;
@@ -16,7 +17,7 @@ pub mod systemd;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 pub use port::{
-    Backend, FileHost, Gpus, Hint, HostError, HostErrorKind, LogLine, LogOptions, LogStream, Machine,
+    Backend, FileHost, Gpus, Hint, HostError, HostErrorKind, LogLine, LogOptions, LogStream, Machine, Models,
     Progress, SystemdOverview, Target, UnitAnswer, UnitHint, Units, Usage,
 };
 

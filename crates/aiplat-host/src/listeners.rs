@@ -171,9 +171,13 @@ fn socket_inode(link: &Path) -> Option<u64> {
 }
 
 fn process(proc: &Path, pid: u32) -> Holder {
+    Holder::Process { pid, name: program_of(proc, pid), owner: owner_of(proc, pid) }
+}
+
+/// The name of a process's program; empty where there is none any more.
+pub(crate) fn program_of(proc: &Path, pid: u32) -> String {
     let comm = fs::read(proc.join(pid.to_string()).join("comm")).unwrap_or_default();
-    let name = crate::lines::printable(&String::from_utf8_lossy(&comm));
-    Holder::Process { pid, name, owner: owner_of(proc, pid) }
+    crate::lines::printable(&String::from_utf8_lossy(&comm))
 }
 
 /// `hierarchy:controllers:path`, one line for version 2 and one for each controller of version 1.

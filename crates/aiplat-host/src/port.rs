@@ -10,14 +10,14 @@ use std::{
 
 use aiplat_core::{
     ResourceId,
-    action::Action,
+    action::{Action, PullModel},
     condition::{ErrorClass, Reason},
     observed::{
         ContainerId, EngineSettings, FileStamp, FolderFacts, GpuEvent, GpuFacts, HeldPort, HostFacts,
-        Instance, Listener, Listing, Observed, ObservedContainer, ObservedFile, ObservedUnit, PullProgress,
-        Reach, UnitEvidence,
+        Instance, Listener, Listing, ModelAnswer, ModelEndpoint, ModelManifest, Observed, ObservedContainer,
+        ObservedFile, ObservedUnit, PullProgress, Reach, Sight, UnitEvidence,
     },
-    spec::{InstanceId, ProbeKind, Protocol},
+    spec::{InstanceId, ModelName, ProbeKind, Protocol},
 };
 use futures_util::{future::BoxFuture, stream::BoxStream};
 use tokio_util::sync::CancellationToken;
@@ -175,6 +175,9 @@ pub trait Backend: Send + Sync + 'static {
         timeout: Duration,
     ) -> BoxFuture<'a, Reach>;
 
+    /// Whether a running container reaches the GPUs that it was given: NVIDIA's library is asked inside it.
+    fn sight<'a>(&'a self, container: &'a ContainerId, timeout: Duration) -> BoxFuture<'a, Sight>;
+
     /// A container's log.
     fn logs<'a>(
         &'a self,
@@ -319,6 +322,31 @@ pub trait Gpus: Send + Sync + 'static {
     ///
     /// [`Driver::Hung`]: aiplat_core::observed::Driver::Hung
     fn events(&self) -> BoxStream<'static, GpuEvent>;
+}
+
+/// The port to servers of models, which speak Ollama's API. A real adapter and a simulated one implement it.
+pub trait Models: Send + Sync + 'static {
+    /// Asks a server what it has, and what of it is in memory. Always answers in time: one that does not answer is told as that.
+    fn observe<'a>(&'a self, at: &'a ModelEndpoint) -> BoxFuture<'a, ModelAnswer>;
+
+    /// Asks the registry of a model how large it is, which is possible only where it can be reached from here; why not, in words.
+    fn manifest<'a>(&'a self, model: &'a ModelName) -> BoxFuture<'a, Result<ModelManifest, String>>;
+
+    /// Lets a server pull a model, also one that it has: then it gets the newest. A pull that was interrupted goes on where it
+    /// was. It ends when it gets no new byte for a while, and at once when it announces more than there is room for.
+    fn pull<'a>(
+        &'a self,
+        pull: &'a PullModel,
+        progress: Progress,
+        cancel: CancellationToken,
+    ) -> BoxFuture<'a, Result<(), HostError>>;
+
+    /// Removes a model from a server: a person's word, which no plan gives. One that is gone is a success.
+    fn delete<'a>(
+        &'a self,
+        at: &'a ModelEndpoint,
+        model: &'a ModelName,
+    ) -> BoxFuture<'a, Result<(), HostError>>;
 }
 
 /// systemd as a whole.

@@ -66,7 +66,7 @@ pub(crate) struct Globals {
 pub(crate) enum Verb {
     /// List resources of a kind
     #[command(
-        after_help = "Kinds: services (svc), containers (ctr), units, images (img), volumes (vol), networks (net), files (configs), gates, \
+        after_help = "Kinds: services (svc), containers (ctr), units, images (img), volumes (vol), networks (net), files (configs), models, gates, \
                       events (ev), endpoints (ep), host, gpus."
     )]
     Get(GetArgs),
@@ -203,6 +203,9 @@ pub(crate) enum Verb {
     Pull(ServicesArgs),
     /// Make services anew from what their tags mean now; an image that does not become Ready is taken back
     Update(UpdateArgs),
+    /// Models of the file: pull them anew, or remove one that the file does not have
+    #[command(subcommand)]
+    Model(ModelCommand),
     /// Run a program in a service's container; its exit code is this command's
     #[command(
         after_help = "On a terminal the program gets it; otherwise its input, output and errors are this command's.\n\n\
@@ -335,6 +338,50 @@ pub(crate) struct ServicesArgs {
     /// Every service
     #[arg(long)]
     pub(crate) all: bool,
+}
+
+/// `model`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ModelCommand {
+    /// Pull models of the file, also those that are there: is there a newer one? What was interrupted goes on where it was
+    Pull(ModelPullArgs),
+    /// Remove models that the file does not ask for from their server, for good
+    #[command(
+        after_help = "One that the file asks for would be pulled again, and stays: take its entry out of the file first. An entry that \
+                      leaves the file leaves its model where it is, until it is removed with this."
+    )]
+    Rm(ModelRemoveArgs),
+}
+
+/// `model pull`.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct ModelPullArgs {
+    /// Entries of `models:`, or the names of their models
+    #[arg(value_name = "NAME", required = true)]
+    pub(crate) names: Vec<String>,
+    /// Give the order, and do not wait
+    #[arg(long)]
+    pub(crate) no_wait: bool,
+    /// How long to wait for each
+    #[arg(long, value_name = "DURATION", default_value = "24h", value_parser = duration)]
+    pub(crate) timeout: Duration,
+}
+
+/// `model rm`.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct ModelRemoveArgs {
+    /// Models, as their server names them
+    #[arg(value_name = "MODEL", required = true)]
+    pub(crate) names: Vec<String>,
+    /// The service from which they are removed; without it the only one that has them
+    #[arg(long, value_name = "SERVICE")]
+    pub(crate) runner: Option<String>,
+    /// Change nothing; say whether it may be done
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Do not ask
+    #[arg(short, long)]
+    pub(crate) yes: bool,
 }
 
 /// `prune`.

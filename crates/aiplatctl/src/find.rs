@@ -34,6 +34,7 @@ const KINDS: &[(Listed, &[&str])] = &[
     (Listed::Resources(Kind::Image), &["images", "image", "img"]),
     (Listed::Resources(Kind::Volume), &["volumes", "volume", "vol"]),
     (Listed::Resources(Kind::File), &["files", "file", "configs", "config"]),
+    (Listed::Resources(Kind::Model), &["models", "model"]),
     (Listed::Resources(Kind::Network), &["networks", "network", "net"]),
     (Listed::Gates, &["gates", "gate"]),
     (Listed::Events, &["events", "event", "ev"]),

@@ -13,7 +13,7 @@ use std::{
 use aiplat_core::{
     ResourceId,
     action::Action,
-    observed::{ContainerId, FileStamp, HeldPort, Listing, Observed, ObservedFile, Reach},
+    observed::{ContainerId, FileStamp, HeldPort, Listing, Observed, ObservedFile, Reach, Sight},
     spec::{InstanceId, ProbeKind, Protocol},
 };
 use aiplat_host::{Backend, FileHost, Hint, HostError, LogOptions, LogStream, Progress, Target, Usage};
@@ -104,6 +104,10 @@ impl<B: Backend> Backend for CrashAt<B> {
         timeout: Duration,
     ) -> BoxFuture<'a, Reach> {
         self.inner.reach(container, host, port, timeout)
+    }
+
+    fn sight<'a>(&'a self, container: &'a ContainerId, timeout: Duration) -> BoxFuture<'a, Sight> {
+        self.inner.sight(container, timeout)
     }
 
     fn probe<'a>(

@@ -8,20 +8,21 @@ use aiplat_core::{
     spec::InstanceId,
     status as core_status,
 };
-use aiplat_host::{Backend, FileHost, Gpus, Machine, Units};
+use aiplat_host::{Backend, FileHost, Gpus, Machine, Models, Units};
 use aiplat_runtime::{Config, Controller, Limits};
 use tokio::{net::UnixListener, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     events::Events,
-    hints, machine, metrics, notify,
+    hints, machine, metrics, models, notify,
     ports::{Clock, SpecSource, StateStore, Stored},
     probes::Prober,
-    reconcile::{PULLS, Passes, STARTS},
+    reconcile::{MODELS, PULLS, Passes, STARTS},
     server,
     shared::Shared,
     shutdown::stop_services,
+    sight,
     spec::{self, Intent},
     status, status_file, surroundings, volumes,
 };
@@ -39,6 +40,8 @@ pub struct Ports {
     pub machine: Arc<dyn Machine>,
     /// Its GPUs.
     pub gpus: Arc<dyn Gpus>,
+    /// Servers of models.
+    pub models: Arc<dyn Models>,
     /// Time.
     pub clock: Arc<dyn Clock>,
     /// Where the ledger is kept.
@@ -76,6 +79,9 @@ const STEADY: Duration = Duration::from_secs(2);
 
 /// Pulls at once.
 const PULLS_AT_ONCE: usize = 3;
+
+/// Models that are pulled at once: one that makes no progress holds up no other, and more than two only share the line.
+const MODELS_AT_ONCE: usize = 2;
 
 /// A daemon that is put together and not running yet.
 pub struct Daemon {
@@ -118,7 +124,11 @@ impl Daemon {
     #[must_use]
     pub fn new(ports: Ports, options: Options, stored: &Stored, shutdown: CancellationToken) -> Self {
         let limits = Limits {
-            pools: BTreeMap::from([(STARTS, options.starts.max(1)), (PULLS, PULLS_AT_ONCE)]),
+            pools: BTreeMap::from([
+                (STARTS, options.starts.max(1)),
+                (PULLS, PULLS_AT_ONCE),
+                (MODELS, MODELS_AT_ONCE),
+            ]),
             ..Limits::default()
         };
         let config = Config { limits, ..Config::default() };
@@ -164,6 +174,8 @@ impl Daemon {
         tasks.spawn(hints::follow_units(Arc::clone(&shared)));
         tasks.spawn(surroundings::follow_instances(Arc::clone(&shared)));
         tasks.spawn(machine::follow(Arc::clone(&shared)));
+        tasks.spawn(sight::follow(Arc::clone(&shared)));
+        tasks.spawn(models::follow(Arc::clone(&shared)));
         let files = Arc::clone(&shared);
         tasks.spawn(async move { files.follow_files().await });
         let unit_files = Arc::clone(&shared);

@@ -30,10 +30,10 @@ pub async fn follow(shared: Arc<Shared>) {
     tokio::join!(reader, lister);
 }
 
-/// Follows systemd's hints from the first file on that has a unit, for ever.
+/// Follows systemd's hints from the first file on that has a unit, or a GPU that a reload can take from a container, for ever.
 pub async fn follow_units(shared: Arc<Shared>) {
     let mut versions = shared.versions();
-    while shared.lock().of_systemd().is_empty() {
+    while !shared.lock().follows_systemd() {
         if versions.changed().await.is_err() {
             return;
         }

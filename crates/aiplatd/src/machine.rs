@@ -19,6 +19,7 @@ use futures_util::StreamExt;
 use tokio::time::Instant;
 
 use crate::{
+    inventory,
     shared::Shared,
     spec::{self, Intent},
     state::State,
@@ -35,6 +36,8 @@ const ENGINE_PATIENCE: Duration = Duration::from_secs(2);
 /// A GPU that sleeps takes seconds to wake up, and a driver that hangs says so by itself after half a minute: neither keeps the
 /// rest from being looked at.
 const GPU_PATIENCE: Duration = Duration::from_secs(5);
+/// Who has begun with a GPU, or ended, has taken its memory or given it back so soon.
+const SETTLED: Duration = Duration::from_secs(1);
 /// The engine's settings change only with a restart of it: they are asked for again after so many looks.
 const ASK_ENGINE_AT: u32 = 20;
 
@@ -71,6 +74,8 @@ pub(crate) async fn follow(shared: Arc<Shared>) {
             }
             // Cancel-safe: a word that nobody has taken is kept.
             () = shared.look_soon.notified() => due = due.min(last + SOON),
+            // Cancel-safe: as above.
+            () = shared.gpus_used.notified() => due = due.min(Instant::now() + SETTLED),
             // Cancel-safe: an event that is not taken stays in the stream.
             Some(event) = told.next() => {
                 shared.note_gpu_event(&event);
@@ -104,21 +109,29 @@ impl Shared {
         let paths = self.places();
         let gpus = tokio::time::timeout(GPU_PATIENCE, self.gpus.observe());
         let (facts, gpus) = tokio::join!(self.machine.facts(paths), gpus);
-        let (judgement, is_news) = {
+        let (judgement, is_news, inventory) = {
             let mut state = self.lock();
             let before = self.said(&state);
+            let gpus_before = state.observed.gpus.clone();
             let addresses = ipv4(state.observed.machine.addresses.as_ref());
             state.observed.machine.take_in(facts);
             self.note_addresses(&mut state, addresses);
             if let Ok(gpus) = gpus {
                 state.observed.gpus.take_in(gpus);
             }
+            let inventory = inventory::take(&mut state, self.now(), self.clock.wall_ms());
             let known = state.ledger.get(&ResourceId::local()).and_then(|record| record.judged.capacity);
             let capacity = plan::capacity(&state.observed, known);
             let judgement = state.ledger.entry(&ResourceId::local()).judged.take(capacity);
-            let is_news = before != self.said(&state) || judgement != Judgement::Same;
-            (judgement, is_news)
+            let is_news = before != self.said(&state) || judgement != Judgement::Same || inventory;
+            if gpus_before != state.observed.gpus {
+                self.schedule(state.gpu_services());
+            }
+            (judgement, is_news, inventory)
         };
+        if inventory {
+            self.commit(&[ResourceId::local()]).await;
+        }
         self.end_pull_without_room();
         if !is_news {
             // More room is no news of the machine's; it may be all that an image waits for.

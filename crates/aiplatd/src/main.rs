@@ -8,6 +8,7 @@ use aiplat_host::{
     files::Disk,
     gpu::{GpuOptions, LocalGpus},
     machine::ThisMachine,
+    model::{ModelOptions, ModelServers},
     systemd::{Systemd, SystemdOptions},
 };
 use aiplatd::{
@@ -65,6 +66,10 @@ async fn run(args: Args) -> anyhow::Result<ExitCode> {
         ..Stored::default()
     });
     let config = std::path::absolute(&args.config).context("cannot resolve --config")?;
+    let model_servers = ModelServers::new(
+        DockerBackend::new(args.docker_socket.clone(), instance.clone()),
+        ModelOptions::default(),
+    );
     let (host, files) = engine_and_disk(DockerBackend::new(args.docker_socket.clone(), instance.clone()));
     let ports = Ports {
         units: Arc::new(Systemd::new(SystemdOptions::of_this_machine(folder.path().join("units")))),
@@ -72,6 +77,7 @@ async fn run(args: Args) -> anyhow::Result<ExitCode> {
         files,
         machine: Arc::new(ThisMachine::default()),
         gpus: Arc::new(LocalGpus::new(GpuOptions::of_this_machine())),
+        models: Arc::new(model_servers),
         clock: Arc::new(SystemClock),
         store: Arc::new(ledger),
         source: Arc::new(DiskSource::new(config)),

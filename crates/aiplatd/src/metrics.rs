@@ -1,6 +1,7 @@
 //! Prometheus metrics: computed when asked for. Off by default; no secret and no free text in any of them.
 
 mod host;
+mod models;
 mod volumes;
 
 use std::{net::SocketAddr, sync::Arc};
@@ -109,6 +110,7 @@ fn services(shared: &Shared, registry: &mut Registry) {
     if let Some(machine) = &document.host {
         host::register(machine, registry);
     }
+    models::register(&document.models, registry);
 }
 
 fn controller(shared: &Shared, registry: &mut Registry) {

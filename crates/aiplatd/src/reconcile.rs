@@ -24,6 +24,8 @@ use crate::{diagnosis, failure::failure, kept_logs, probes::Prober, shared::Shar
 pub const STARTS: Class = Class("starts");
 /// Places for pulls.
 pub const PULLS: Class = Class("pulls");
+/// Places for pulls of models.
+pub const MODELS: Class = Class("models");
 
 /// What runs a pass for each resource.
 pub struct Passes {
@@ -106,6 +108,10 @@ impl Passes {
         };
         if changed || !wake.is_empty() {
             self.shared.changed();
+            let spec = state.desired.as_deref().and_then(|desired| desired.service(id));
+            if spec.is_some_and(|spec| !spec.gpus().is_empty()) {
+                self.shared.gpus_used.notify_one();
+            }
         }
         wake
     }
@@ -147,6 +153,7 @@ impl Passes {
                 Kind::Unit | Kind::Host => self.shared.record_systemd_loss(&error.message),
                 // A disk is not away; it fails.
                 Kind::File => {}
+                Kind::Model => self.shared.record_model_server_loss(id, &error.message),
                 Kind::Container | Kind::Network | Kind::Volume | Kind::Image => {
                     self.shared.record_loss(&error.message);
                 }
@@ -191,6 +198,9 @@ impl Passes {
         state.acted.insert(id.clone());
         *state.actions.entry((action.verb(), result.is_ok())).or_default() += 1;
         let fingerprint = state.desired.as_deref().and_then(|desired| desired.fingerprint(id));
+        if state.ledger.note_done(id, action) {
+            state.unsaved.insert(id.clone());
+        }
         let record = state.ledger.entry(id);
         match result {
             Ok(()) => {
@@ -274,6 +284,7 @@ fn class(pool: Pool) -> Class {
     match pool {
         Pool::Starts => STARTS,
         Pool::Pulls => PULLS,
+        Pool::Models => MODELS,
     }
 }
 

@@ -18,7 +18,7 @@ use aiplat_core::{
     plan,
     spec::InstanceId,
 };
-use aiplat_host::{Backend, FileHost, Gpus, HostError, HostErrorKind, Machine, Progress, Units};
+use aiplat_host::{Backend, FileHost, Gpus, HostError, HostErrorKind, Machine, Models, Progress, Units};
 use aiplat_runtime::Handle;
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
@@ -41,6 +41,8 @@ pub struct Shared {
     pub machine: Arc<dyn Machine>,
     /// Its GPUs.
     pub gpus: Arc<dyn Gpus>,
+    /// Servers of models.
+    pub models: Arc<dyn Models>,
     /// Time.
     pub clock: Arc<dyn Clock>,
     /// Where the ledger is kept.
@@ -57,6 +59,8 @@ pub struct Shared {
     /// Somebody wants the machine to be looked at before its time.
     pub(crate) look_soon: Notify,
     machine_goes_down: AtomicBool,
+    /// A service that has a GPU has begun, or ended.
+    pub(crate) gpus_used: Notify,
 }
 
 /// How often the mounted files of services that wait are looked at.
@@ -75,13 +79,14 @@ impl Shared {
         ledger_lost: Option<String>,
     ) -> Self {
         let state = State::remembering(ledger, ledger_lost);
-        let crate::daemon::Ports { host, units, files, machine, gpus, clock, store, source } = ports;
+        let crate::daemon::Ports { host, units, files, machine, gpus, models, clock, store, source } = ports;
         Self {
             host,
             units,
             files,
             machine,
             gpus,
+            models,
             clock,
             store,
             source,
@@ -92,6 +97,7 @@ impl Shared {
             version: watch::Sender::new(1),
             look_soon: Notify::new(),
             machine_goes_down: AtomicBool::new(false),
+            gpus_used: Notify::new(),
         }
     }
 
@@ -167,6 +173,10 @@ impl Shared {
         }
         if id.kind == Kind::File {
             return self.look_at_config(id).await;
+        }
+        if id.kind == Kind::Model {
+            self.look_at_model(id).await;
+            return Ok(());
         }
         let target = {
             let mut state = self.lock();
@@ -278,6 +288,7 @@ impl Shared {
     pub fn relist_units(&self) {
         let ids = {
             let mut state = self.lock();
+            state.observed.systemd.reloaded_at = Some(self.now());
             let ids = state.of_systemd();
             for id in &ids {
                 state.mark_stale(id);
@@ -303,6 +314,7 @@ impl Shared {
             Kind::Unit | Kind::Host => self.units.apply(action).await,
             Kind::File => self.files.apply(id, action).await,
             Kind::Image => self.pull(id, action, progress, cancel).await,
+            Kind::Model => self.pull_model(id, action, progress, cancel).await,
             Kind::Container | Kind::Network | Kind::Volume => {
                 self.host.apply(id, action, progress, cancel).await
             }

@@ -438,6 +438,7 @@ pub async fn diff(shared: &Shared, file: Option<(Option<Platform>, String)>) -> 
     }
     shared.look_for_folders(&desired).await;
     shared.look_for_ports(&desired).await;
+    shared.look_for_sizes(&desired).await;
     let instances = shared.second_instances(&desired).await;
     let now = shared.now();
     let (mut observed, ledger) = {

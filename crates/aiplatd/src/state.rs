@@ -49,6 +49,8 @@ pub struct State {
     seen: BTreeMap<ResourceId, Seen>,
     /// Resources whose last step was blocked or unsatisfied: looked at again when any container changes.
     pub waiting: BTreeSet<ResourceId>,
+    /// The GPUs that there are were compared with those that there were.
+    pub inventoried: bool,
     /// Records that have changed since they were last written and may wait a second: transition times.
     pub unsaved: BTreeSet<ResourceId>,
     /// The file in force, and those before it, could not be written: the next start would know an older one.
@@ -123,6 +125,19 @@ impl State {
         self.ids().into_iter().filter(|id| id.kind == Kind::Unit || *id == ResourceId::systemd()).collect()
     }
 
+    /// Whether anything is to be heard from systemd: a unit, or that a reload takes the GPU from containers.
+    #[must_use]
+    pub fn follows_systemd(&self) -> bool {
+        !self.gpu_services().is_empty() || !self.of_systemd().is_empty()
+    }
+
+    /// The services that ask for GPUs.
+    #[must_use]
+    pub fn gpu_services(&self) -> Vec<ResourceId> {
+        let services = self.desired.iter().flat_map(|desired| desired.services());
+        services.filter(|(_, spec)| !spec.gpus().is_empty()).map(|(id, _)| id.clone()).collect()
+    }
+
     /// The units to look at for `id`: the one that it is, and the one that it was; all of them for systemd itself.
     #[must_use]
     pub fn unit_names(&self, id: &ResourceId) -> BTreeSet<String> {
@@ -182,8 +197,17 @@ impl State {
                 let files = desired.map(|desired| plan::docker_files(desired, &self.observed));
                 files.iter().flatten().any(|path| !self.observed.own_files.contains_key(path))
             }
+            Kind::Model => self.runner(id).is_some_and(|runner| {
+                self.world(Timestamp::ZERO).is_some_and(|world| plan::is_model_server_unasked(&world, runner))
+            }),
             Kind::Network | Kind::Volume | Kind::Host => false,
         }
+    }
+
+    /// The service that is to serve the model `id`.
+    #[must_use]
+    pub fn runner(&self, id: &ResourceId) -> Option<&ResourceId> {
+        Some(&self.desired.as_deref()?.models.get(id)?.runner)
     }
 
     /// A look begins: a hint that comes during it marks `id` anew.
@@ -280,12 +304,18 @@ impl State {
             Kind::Network | Kind::Volume | Kind::File => u32::MAX,
             Kind::Image => u32::MAX - 1,
             Kind::Container | Kind::Unit => self.heights.get(id).copied().unwrap_or(0),
+            Kind::Model => 0,
             Kind::Host => u32::MAX,
         }
     }
 
     /// Puts a file in force.
     pub fn accept(&mut self, platform: Arc<Platform>) {
+        let before = self.desired.as_deref();
+        let is_same =
+            |id: &ResourceId| before.and_then(|before| before.models.get(id)) == platform.models.get(id);
+        self.observed.model_sizes.retain(|id, _| is_same(id));
+        self.observed.model_servers.retain(|id, _| platform.service(id).is_some());
         self.heights = platform.critical_paths();
         self.desired = Some(platform);
     }
@@ -325,6 +355,9 @@ impl State {
             }
             Kind::File => self.file_path(id),
             Kind::Unit => self.unit_names(id).into_iter().next(),
+            Kind::Model => {
+                desired.and_then(|platform| platform.models.get(id)).map(|spec| spec.model.to_string())
+            }
             Kind::Image | Kind::Host => None,
         };
         host_name.unwrap_or_else(|| id.key().to_owned())

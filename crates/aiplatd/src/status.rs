@@ -1,6 +1,7 @@
 //! The status document: computed from the state when somebody asks, never stored.
 
 mod host;
+mod models;
 mod service;
 mod units;
 mod volumes;
@@ -27,15 +28,16 @@ pub fn document(shared: &Shared, version: u64) -> StatusDoc {
     let state = shared.lock();
     let events = state.events.newest(EVENTS);
     let time = rfc3339(shared.clock.wall_ms());
-    let (services, resources, gates, host) = match state.world(now) {
+    let (services, resources, gates, host, models) = match state.world(now) {
         Some(world) => {
             let resources = resources(&state, &world);
-            (service::all(&state, &world), resources, gates(&world), host::host(&state, &world))
+            let host = host::host(&state, &world);
+            (service::all(&state, &world), resources, gates(&world), host, models::all(&state, &world))
         }
-        None => (Vec::new(), Vec::new(), Vec::new(), None),
+        None => (Vec::new(), Vec::new(), Vec::new(), None, Vec::new()),
     };
     let platform = platform(shared, &state, &services, &gates);
-    StatusDoc { version, time, platform, services, resources, gates, host, events }
+    StatusDoc { version, time, platform, services, resources, gates, host, models, events }
 }
 
 fn platform(
@@ -270,8 +272,13 @@ fn resource(state: &State, world: &World<'_>, id: &ResourceId) -> ResourceStatus
             let (word, message) = passive(id, &step);
             if message.is_empty() { (word, moved(world, id)) } else { (word, message) }
         }
+        Kind::Model => {
+            let summary = status::model_summary(world, id, &step);
+            (summary.word, summary.message)
+        }
         Kind::Network | Kind::Volume | Kind::File | Kind::Host => passive(id, &step),
     };
+    let runner = world.desired.models.get(id).map(|spec| spec.runner.key().to_owned());
     let users = world.desired.services().filter(|(_, spec)| spec.needs(id));
     ResourceStatus {
         id: id.clone(),
@@ -280,7 +287,7 @@ fn resource(state: &State, world: &World<'_>, id: &ResourceId) -> ResourceStatus
         status: word,
         message,
         conditions: with_times(state, world.desired, id, &step),
-        used_by: users.map(|(_, spec)| spec.name().to_owned()).collect(),
+        used_by: users.map(|(_, spec)| spec.name().to_owned()).chain(runner).collect(),
         pull: state.observed.pulls.get(id).copied(),
         usage: (id.kind == Kind::Volume).then(|| volumes::usage(world, &state.host_name(id))),
         moving: status::is_moving(world, id) || is_on_trial(&step),

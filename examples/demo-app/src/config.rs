@@ -7,7 +7,7 @@ use crate::ollama;
 
 /// The usage text.
 pub const USAGE: &str = "usage: app [serve|crash|job] [KEY=VALUE...] | app probe URL | app get URL
-keys (environment or KEY=VALUE): NAME MODE PORT TCP_PORT READY_AFTER BIND REDIS_PORT POSTGRES_PORT PASSWORD UPSTREAMS CRASH_AFTER EXIT_CODE LOG_LINE RUN_FOR WRITE_FILE OLLAMA_HOST OLLAMA_MODELS";
+keys (environment or KEY=VALUE): NAME MODE PORT TCP_PORT READY_AFTER BIND REDIS_PORT POSTGRES_PORT PASSWORD UPSTREAMS CRASH_AFTER EXIT_CODE LOG_LINE RUN_FOR WRITE_FILE OLLAMA_HOST OLLAMA_MODELS PULL_SIZE PULL_MS";
 
 /// What this process does.
 #[derive(Debug, PartialEq)]
@@ -70,6 +70,10 @@ pub struct Config {
     pub write_file: Option<PathBuf>,
     /// `OLLAMA_MODELS`: the folder of the models that `/api/tags` lists; without it that of `HOME`, as with Ollama.
     pub models: Option<PathBuf>,
+    /// `PULL_SIZE`: bytes of each model that is pulled, 64 MiB by default.
+    pub pull_size: u64,
+    /// `PULL_MS`: how long the pull of a slow one takes.
+    pub pull_takes: Duration,
 }
 
 /// Reads argv and environment.
@@ -123,6 +127,8 @@ impl Config {
                 let home = PathBuf::from(value("HOME")?);
                 Some(home.join(".ollama/models"))
             }),
+            pull_size: number(&value, "PULL_SIZE")?.unwrap_or(64 << 20),
+            pull_takes: millis(&value, "PULL_MS")?,
         })
     }
 }

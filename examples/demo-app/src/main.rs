@@ -7,7 +7,9 @@
 mod client;
 mod config;
 mod doubles;
+mod models;
 mod ollama;
+mod request;
 mod server;
 
 use std::path::Path;

@@ -2,7 +2,11 @@
 //! See <https://docs.ollama.com/api>.
 
 use std::fs;
+use std::io::{self, Write};
 use std::path::Path;
+
+use crate::models::{Listed, Store};
+use crate::request::Request;
 
 /// Where Ollama listens unless `OLLAMA_HOST` says otherwise.
 const PORT: u16 = 11434;
@@ -21,18 +25,55 @@ pub fn address(host: &str) -> Result<(String, u16), String> {
     Ok((name.to_owned(), port))
 }
 
-/// The body of `path`, if it is one of the API; `models` is the folder of `OLLAMA_MODELS`.
-pub fn body(path: &str, version: &str, models: Option<&Path>) -> Option<String> {
+/// The body of `path`, if it is one of the API; `models` is the folder of `OLLAMA_MODELS`, `store` what was pulled besides.
+pub fn body(path: &str, version: &str, models: Option<&Path>, store: &Store) -> Option<String> {
     match path {
         "/api/version" => Some(format!(r#"{{"version":"{version}"}}"#)),
         "/api/tags" => {
-            let listed: Vec<String> = models.map(tags).unwrap_or_default();
+            let mut listed: Vec<String> = models.map(tags).unwrap_or_default();
+            listed.extend(store.pulled().iter().map(|Listed { name, digest, size }| {
+                format!(r#"{{"name":"{name}","model":"{name}","digest":"{digest}","size":{size}}}"#)
+            }));
             Some(format!(r#"{{"models":[{}]}}"#, listed.join(",")))
         }
-        // None is ever loaded: it has no model runner.
-        "/api/ps" => Some(r#"{"models":[]}"#.to_owned()),
+        "/api/ps" => {
+            let loaded = store.loaded().into_iter().map(|(name, size, vram)| {
+                let until = "2099-01-01T00:00:00Z";
+                format!(r#"{{"name":"{name}","size":{size},"size_vram":{vram},"expires_at":"{until}"}}"#)
+            });
+            Some(format!(r#"{{"models":[{}]}}"#, loaded.collect::<Vec<_>>().join(",")))
+        }
         _ => None,
     }
+}
+
+/// Answers what changes models; `false`: it was asked for something else.
+pub fn change(request: &Request, store: &Store, out: &mut impl Write) -> io::Result<bool> {
+    let Request { method, target, body } = request;
+    let name = model_in(body);
+    let mut head = |status: &str| {
+        write!(out, "HTTP/1.1 {status}\r\nContent-Type: application/x-ndjson\r\nConnection: close\r\n\r\n")
+    };
+    match (method.as_str(), target.as_str()) {
+        ("POST", "/api/pull") => {
+            head("200 OK")?;
+            store.pull(name, out)?;
+        }
+        ("DELETE", "/api/delete") if store.delete(name) => head("200 OK")?,
+        ("DELETE", "/api/delete") => {
+            head("404 Not Found")?;
+            write!(out, r#"{{"error":"model '{name}' not found"}}"#)?;
+        }
+        _ => return Ok(false),
+    }
+    out.flush()?;
+    Ok(true)
+}
+
+/// The name in `{"model": "..."}`.
+fn model_in(body: &str) -> &str {
+    let after = body.split_once(r#""model""#).map(|(_, rest)| rest).unwrap_or_default();
+    after.split('"').nth(1).unwrap_or_default()
 }
 
 /// One JSON object for each manifest: `manifests/HOST/NAMESPACE/NAME/TAG`. The official host and namespace are left out of
@@ -91,10 +132,20 @@ mod tests {
         let of_library = models.join("manifests/registry.ollama.ai/library/llama3.2");
         fs::create_dir_all(&of_library).unwrap();
         fs::write(of_library.join("3b"), r#"{"config":{"size":2},"layers":[{"size":40}]}"#).unwrap();
-        let tags = body("/api/tags", "1", Some(&models)).unwrap();
+        let store = Store::new(None, 1, std::time::Duration::ZERO);
+        let tags = body("/api/tags", "1", Some(&models), &store).unwrap();
         fs::remove_dir_all(&models).unwrap();
         assert_eq!(tags, r#"{"models":[{"name":"llama3.2:3b","model":"llama3.2:3b","size":42}]}"#);
-        assert_eq!(body("/api/tags", "1", Some(&models)).unwrap(), r#"{"models":[]}"#);
-        assert_eq!(body("/api/pull", "1", None), None);
+        assert_eq!(body("/api/tags", "1", Some(&models), &store).unwrap(), r#"{"models":[]}"#);
+        assert_eq!(body("/api/pull", "1", None, &store), None);
+        let asked = |method: &str, body: &str| Request {
+            method: method.to_owned(),
+            target: "/api/delete".to_owned(),
+            body: body.to_owned(),
+        };
+        let mut out = Vec::new();
+        assert!(change(&asked("DELETE", r#"{"model": "x:1"}"#), &store, &mut out).unwrap());
+        assert!(String::from_utf8(out).unwrap().contains("model 'x:1' not found"));
+        assert!(!change(&asked("GET", ""), &store, &mut Vec::new()).unwrap());
     }
 }

@@ -1,6 +1,6 @@
 //! The server side: HTTP with a controllable health, and a plain TCP listener.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::Write;
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::sync::Arc;
@@ -11,16 +11,18 @@ use std::time::{Duration, Instant};
 use crate::client;
 use crate::config::Config;
 use crate::doubles;
+use crate::models::Store;
 use crate::ollama;
+use crate::request::Request;
 
 const READ_TIMEOUT: Duration = Duration::from_secs(5);
-const HEAD_MAX: u64 = 16 * 1024;
 
 struct App {
     config: Config,
     started: Instant,
     starts: Option<u64>,
     failed: AtomicBool,
+    store: Store,
 }
 
 /// What one request is answered with.
@@ -35,7 +37,8 @@ struct Reply {
 pub fn serve(config: Config, started: Instant, starts: Option<u64>) -> Result<(), String> {
     let listener = listen(&config.bind, config.port)?;
     let (tcp_port, redis_port, postgres_port) = (config.tcp_port, config.redis_port, config.postgres_port);
-    let app = Arc::new(App { config, started, starts, failed: AtomicBool::new(false) });
+    let store = Store::new(config.models.as_deref(), config.pull_size, config.pull_takes);
+    let app = Arc::new(App { config, started, starts, failed: AtomicBool::new(false), store });
     println!("{}: HTTP on port {}", app.config.name, app.config.port);
     if let Some(port) = tcp_port {
         let app = Arc::clone(&app);
@@ -85,8 +88,12 @@ fn serve_tcp(app: &App, port: u16, what: &str, serve: impl Fn(TcpStream)) {
 }
 
 fn answer(app: &App, mut stream: TcpStream) {
-    let Some(target) = read_target(&stream) else { return };
-    let reply = app.reply(&target);
+    let Some(request) = Request::read(&stream) else { return };
+    // A client that hangs up early is its own problem.
+    if app.ready() && !matches!(ollama::change(&request, &app.store, &mut stream), Ok(false)) {
+        return;
+    }
+    let reply = app.reply(&request.target);
     // A client that hangs up early is its own problem.
     let _ = stream.write_all(render(&reply).as_bytes()).and_then(|()| stream.flush());
     drop(stream);
@@ -94,17 +101,6 @@ fn answer(app: &App, mut stream: TcpStream) {
         eprintln!("{}: exits with {code} as asked", app.config.name);
         std::process::exit(code.into())
     }
-}
-
-/// Reads the request's head; the target is its second word.
-fn read_target(stream: &TcpStream) -> Option<String> {
-    stream.set_read_timeout(Some(READ_TIMEOUT)).ok()?;
-    stream.set_write_timeout(Some(READ_TIMEOUT)).ok()?;
-    let mut lines = BufReader::new(stream.take(HEAD_MAX)).lines();
-    let first = lines.next()?.ok()?;
-    // The whole head is read: closing a socket with unread input resets the connection under the answer.
-    lines.map_while(Result::ok).take_while(|line| !line.is_empty()).for_each(drop);
-    first.split(' ').nth(1).map(str::to_owned)
 }
 
 fn render(reply: &Reply) -> String {
@@ -163,7 +159,7 @@ impl App {
 
     fn of_ollama(&self, path: &str) -> Option<String> {
         let version = self.config.version.as_deref().map_or_else(|| "0.0.0".to_owned(), escape);
-        ollama::body(path, &version, self.config.models.as_deref())
+        ollama::body(path, &version, self.config.models.as_deref(), &self.store)
     }
 
     fn ready(&self) -> bool {
@@ -222,7 +218,9 @@ mod tests {
             |key: &str| environment.iter().find(|(name, _)| *name == key).map(|(_, v)| (*v).to_owned());
         match role(&[], lookup) {
             Ok(Role::Work(config)) => {
-                App { config: *config, started: Instant::now(), starts: None, failed: AtomicBool::new(false) }
+                let store = Store::new(None, config.pull_size, config.pull_takes);
+                let failed = AtomicBool::new(false);
+                App { config: *config, started: Instant::now(), starts: None, failed, store }
             }
             other => panic!("expected a workload, got {other:?}"),
         }

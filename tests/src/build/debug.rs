@@ -26,7 +26,11 @@ impl fmt::Debug for Sketch {
             names,
             internal,
             configs,
+            models,
         } = self;
+        if !models.is_empty() {
+            write!(f, "\n    models {models:?}")?;
+        }
         if !configs.is_empty() {
             write!(f, "\n    configs {configs:?}")?;
         }
@@ -75,6 +79,9 @@ impl fmt::Debug for Service {
         }
         if self.limits != plain.limits || self.container_name.is_some() {
             write!(f, " memory {} name {:?}", self.limits.memory, self.container_name)?;
+        }
+        if !self.gpus.is_empty() {
+            write!(f, " gpus {:?}", self.gpus)?;
         }
         write!(f, " boot {:?} stops with {}", self.app.boot, self.app.stop_exit)?;
         if let Some(hang) = &self.app.hangs {

@@ -5,7 +5,8 @@ use std::{collections::BTreeMap, time::Duration};
 use aiplat_core::{
     ResourceId,
     spec::{
-        Dependency, Hardening, Management, OwnUnit, ProbeKind, ProbeSpec, RestartMode, TimerSpec, UnitSpec,
+        Dependency, GpuRequest, Hardening, Management, OwnUnit, ProbeKind, ProbeSpec, RestartMode, TimerSpec,
+        UnitSpec,
     },
 };
 
@@ -31,6 +32,8 @@ pub struct UnitService {
     pub probe: bool,
     /// Edges.
     pub needs: BTreeMap<String, Dependency>,
+    /// `gpus`.
+    pub gpus: Vec<GpuRequest>,
 }
 
 /// What a program does that runs at times.
@@ -48,6 +51,7 @@ pub fn unit(name: &str) -> UnitService {
         management: Management::Configure,
         probe: false,
         needs: BTreeMap::new(),
+        gpus: Vec::new(),
     }
 }
 
@@ -91,7 +95,7 @@ impl UnitService {
     }
 
     pub(super) fn spec(&self, sketch: &Sketch) -> UnitSpec {
-        let Self { name, unit_of: _, version, own, timer: _, management, probe, needs } = self;
+        let Self { name, unit_of: _, version, own, timer: _, management, probe, needs, gpus } = self;
         let program = |version: u32| OwnUnit {
             command: self.command(version),
             user: None,
@@ -117,12 +121,13 @@ impl UnitService {
             probe: probe.then_some(asked),
             startup: None,
             liveness: None,
+            gpus: gpus.clone(),
         }
     }
 
     /// As a person would write it.
     pub(crate) fn yaml(&self) -> String {
-        let Self { name, unit_of: _, version, own, timer, management, probe, needs: _ } = self;
+        let Self { name, unit_of: _, version, own, timer, management, probe, needs: _, gpus } = self;
         let unit = self.unit();
         let times = if *timer { ", on_calendar: daily" } else { "" };
         let mut text =
@@ -138,6 +143,7 @@ impl UnitService {
             Management::Configure => "",
             Management::Full => "    management: full\n",
         });
+        text.push_str(&super::gpus_yaml(gpus));
         if *probe {
             let port = self.port();
             text.push_str(&format!(

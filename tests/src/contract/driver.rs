@@ -76,7 +76,7 @@ impl<'a> Driver<'a> {
                 ours.next().map(|network| network.name.clone())
             }),
             Kind::Volume => desired.volumes.get(id).map(|spec| spec.host_name.clone()),
-            Kind::Image | Kind::Container | Kind::File | Kind::Unit | Kind::Host => None,
+            Kind::Image | Kind::Container | Kind::File | Kind::Unit | Kind::Model | Kind::Host => None,
         };
         let target = Target { id: id.clone(), host_name: host_name.unwrap_or_else(|| id.key().to_owned()) };
         let seen = self.machine.backend().observe(&target).await.expect("the engine is looked at");

@@ -242,6 +242,7 @@ pub fn wanted(unit: &str, environment: &[(&str, &str)]) -> UnitSpec {
         probe: None,
         startup: None,
         liveness: None,
+        gpus: Vec::new(),
     }
 }
 

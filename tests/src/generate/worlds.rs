@@ -9,8 +9,8 @@ use aiplat_core::{
     ledger::{Failure, Ledger, Order, Orders, Record, Restart, Suspension, TakenBack, Until},
     observed::{
         AsOf, ContainerDetail, ContainerId, ContainerState, Endpoint, EngineHealth, Incarnation, Listing,
-        ObservedContainer, ObservedImage, ObservedMount, ObservedNetwork, ObservedState, ObservedVolume,
-        Ownership, ProbeFacts, PublishedPort,
+        ModelAnswer, ModelFacts, ModelServer, ObservedContainer, ObservedImage, ObservedMount,
+        ObservedNetwork, ObservedState, ObservedVolume, Ownership, ProbeFacts, PublishedPort, StoredModel,
     },
     spec::{InstanceId, Limits, OnExhausted, Protocol, Role, Settings},
 };
@@ -53,7 +53,7 @@ fn owners(kind: Kind, fingerprints: Vec<String>) -> impl Strategy<Value = Option
     let depends = vec(select(vec!["api", "db", "gone"]).prop_map(ResourceId::container), 0..3);
     let whole =
         (instances(), resource, print, depends).prop_map(|(instance, resource, fingerprint, depends_on)| {
-            Ownership { instance, resource, fingerprint, depends_on }
+            Ownership { instance, resource, fingerprint, depends_on, gpus: None }
         });
     option::weighted(0.8, whole)
 }
@@ -188,6 +188,8 @@ pub fn observations(fingerprints: Vec<String>) -> impl Strategy<Value = Observed
             observed.images.insert(format!("{name}:1"), present);
         }
         for (id, members) in &observed.owned {
+            let (said, model) = models_of(members.len(), healthy, lost_at.is_some());
+            observed.model_servers.insert(id.clone(), ModelServer { run: model, answer: said });
             let incarnation = members.first().and_then(ObservedContainer::incarnation);
             let incarnation = incarnation.unwrap_or_else(|| Incarnation(run.to_owned()));
             let facts = ProbeFacts { healthy: Some(healthy), ..ProbeFacts::new(incarnation, then) };
@@ -197,6 +199,18 @@ pub fn observations(fingerprints: Vec<String>) -> impl Strategy<Value = Observed
         }
         observed
     })
+}
+
+/// What a server of models may have said, of this run or of another.
+fn models_of(members: usize, answers: bool, has_one: bool) -> (ModelAnswer, Option<Incarnation>) {
+    let run = (members % 2 == 0).then(|| Incarnation("another".to_owned()));
+    if !answers {
+        return (ModelAnswer::Unreachable { why: "refused".to_owned() }, run);
+    }
+    let name = super::MODELS[members % super::MODELS.len()].parse().expect("a model's name");
+    let stored = StoredModel { name, digest: String::new(), size: u64::MAX };
+    let models = has_one.then_some(stored).into_iter().collect();
+    (ModelAnswer::Answers(ModelFacts { models, ..ModelFacts::default() }), run)
 }
 
 fn orders() -> impl Strategy<Value = Orders> {
@@ -218,6 +232,7 @@ fn orders() -> impl Strategy<Value = Orders> {
         restart,
         suspended,
         image,
+        pull: None,
     })
 }
 

@@ -83,7 +83,8 @@ impl Scene {
     #[must_use]
     pub fn differences(&self) -> Vec<String> {
         let units = check::units::differences(&self.units(), &self.desired);
-        check::differences(&self.engine, &self.desired).into_iter().chain(units).collect()
+        let models = self.models_differ();
+        check::differences(&self.engine, &self.desired).into_iter().chain(units).chain(models).collect()
     }
 
     /// What its units run and hold that are in the file, a line each. Whether a timer's time has come is systemd's.

@@ -25,6 +25,7 @@ impl Engine {
             Action::StartContainer { .. } => (Duration::from_millis(107), 0),
             Action::PullImage { .. } => (Duration::from_secs(2), 0),
             Action::CreateNetwork { .. }
+            | Action::PullModel(_)
             | Action::RemoveNetwork { .. }
             | Action::CreateVolume { .. }
             | Action::CreateContainer(_)
@@ -78,7 +79,8 @@ impl Engine {
             Action::PullImage { reference } => self.pull(reference).map_err(pull_error),
             Action::WriteFile(write) => self.write(write),
             Action::RemoveFile { path, content } => self.unwrite(path, content),
-            Action::WriteUnitFiles(_)
+            Action::PullModel(_)
+            | Action::WriteUnitFiles(_)
             | Action::RemoveUnitFiles { .. }
             | Action::WriteUnit(_)
             | Action::RemoveUnit { .. }
@@ -166,7 +168,7 @@ impl Engine {
     }
 
     fn make(&mut self, instance: &InstanceId, create: &CreateContainer) -> Result<(), HostError> {
-        let CreateContainer { name, labels, spec, network, inherit, joins } = create;
+        let CreateContainer { name, labels, spec, network, inherit, joins, gpus: _ } = create;
         let runtime = &spec.runtime;
         let mut mounts = Vec::new();
         for mount in &runtime.mounts {

@@ -6,7 +6,7 @@ use aiplat_core::{
     Kind, ResourceId,
     action::Action,
     condition::{ErrorClass, Reason},
-    observed::{ContainerId, EngineSettings, FileStamp, HeldPort, Listing, Observed, Reach},
+    observed::{ContainerId, EngineSettings, FileStamp, HeldPort, Listing, Observed, Reach, Sight},
     spec::{InstanceId, ProbeKind, Protocol},
 };
 use aiplat_host::{
@@ -177,6 +177,14 @@ impl Backend for SimPort {
             reach.unwrap_or_else(|| Reach::Untried("this machine has no units".to_owned()))
         };
         self.unless_dead(connection).boxed()
+    }
+
+    fn sight<'a>(&'a self, container: &'a ContainerId, _timeout: Duration) -> BoxFuture<'a, Sight> {
+        let look = async move {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            self.host.settle().engine.sight(container)
+        };
+        self.unless_dead(look).boxed()
     }
 
     fn logs<'a>(

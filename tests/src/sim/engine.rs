@@ -19,7 +19,7 @@ use aiplat_core::{
 pub use super::objects::{
     Connection, Container, Event, Image, Mounted, Network, NewContainer, State, Subject, Volume, Written,
 };
-use super::{app::App, rng};
+use super::{app::App, rng, sight::Blind};
 
 /// An engine's refusal: a status and its sentence.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,6 +44,8 @@ pub struct Engine {
     pub now: Timestamp,
     /// How it says that it is set up.
     pub settings: Option<EngineSettings>,
+    /// Who does not reach the GPUs that it was given.
+    pub blind: Blind,
     /// By id.
     pub containers: BTreeMap<String, Container>,
     /// By id.

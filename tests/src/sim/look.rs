@@ -52,7 +52,7 @@ impl Engine {
             }
             Kind::File => Observed::File(host_name.clone(), self.file(host_name)),
             // Those are the other port's.
-            Kind::Unit | Kind::Host => Observed::Units(Vec::new()),
+            Kind::Unit | Kind::Model | Kind::Host => Observed::Units(Vec::new()),
         }
     }
 
@@ -194,6 +194,7 @@ pub fn ownership(labels: &BTreeMap<String, String>, kind: Kind) -> Option<Owners
         resource,
         fingerprint: labels.get(label::FINGERPRINT).and_then(|text| text.parse().ok()),
         depends_on: depends_on.split(',').filter_map(|id| id.parse().ok()).collect(),
+        gpus: labels.get(label::GPUS).and_then(|text| text.parse().ok()),
     })
 }
 

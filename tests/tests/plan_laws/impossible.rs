@@ -5,6 +5,7 @@ use std::time::Duration;
 use aiplat_core::{
     Kind, ResourceId, Timestamp,
     action::{Action, UnitVerb},
+    condition::Status,
     ledger::Ledger,
     observed::{ContainerState, LoadState, ObservedState, ObservedUnit},
     plan::{World, diagnosing, entries, folders_in_doubt, plan, programs, readiness, variables},
@@ -80,6 +81,10 @@ proptest! {
     }
 }
 
+fn is_ordered(world: &World<'_>, id: &ResourceId) -> bool {
+    world.ledger.get(id).is_some_and(|record| record.orders.pull.is_some())
+}
+
 /// On an impossible world too: only what is ours as observed, nothing twice, nothing before what it waits for exists.
 fn harmless(world: &World<'_>, id: &ResourceId, action: Option<&Action>) -> Result<(), TestCaseError> {
     let Some(action) = action else { return Ok(()) };
@@ -90,6 +95,16 @@ fn harmless(world: &World<'_>, id: &ResourceId, action: Option<&Action>) -> Resu
     }
     if matches!(id.kind, Kind::Unit | Kind::Host) {
         return harmless_to_units(world, id, action);
+    }
+    if let Action::PullModel(pull) = action {
+        let spec = &desired.models[id];
+        prop_assert_eq!(&spec.model, &pull.model);
+        prop_assert_eq!(readiness(world, &spec.runner).status, Status::True, "{} waits for its server", id);
+        let facts = observed.model_servers.get(&spec.runner).and_then(|server| server.facts());
+        let is_there = facts.is_none_or(|facts| facts.model(&spec.model).is_some());
+        prop_assert!(!is_there || is_ordered(world, id), "{id} is there, or nobody knows: it is not pulled");
+        prop_assert!(ledger.suspension(&spec.runner, *now).is_none(), "its server is suspended");
+        return Ok(());
     }
     prop_assert!(observed.engine.listed, "nothing is done without a listing");
     let members = observed.owned.get(id).map(Vec::as_slice).unwrap_or_default();

@@ -295,7 +295,10 @@ proptest! {
         // Who neither is the victim, nor waits for it, nor wants that port.
         let mut stuck = std::collections::BTreeSet::from([victim.name]);
         stuck.extend(sketch.services.iter().filter(|s| s.ports.contains(&8_000)).map(|s| s.name.clone()));
-        let stuck = units::waiting_for(&sketch, stuck);
+        let mut stuck = units::waiting_for(&sketch, stuck);
+        let models: Vec<String> =
+            sketch.models.iter().filter(|(.., runner)| stuck.contains(runner)).map(|(entry, ..)| entry.clone()).collect();
+        stuck.extend(models);
         for text in scene.differences() {
             let service = text.split([':', '/']).nth(1).unwrap_or_default();
             prop_assert!(stuck.contains(service), "{text}");

@@ -5,17 +5,17 @@ use std::collections::BTreeMap;
 use super::{
     check::{DEFAULT_NETWORK, Scene, container_name, network_name, networks_of, volume_name},
     draft::{
-        AttachmentDraft, Draft, GrantDraft, Health, MountDraft, NetworkDraft, ServiceDraft, SourceDraft,
-        UnitDraft, VolumeDraft,
+        AttachmentDraft, Draft, GrantDraft, Health, ModelDraft, MountDraft, NetworkDraft, ServiceDraft,
+        SourceDraft, UnitDraft, VolumeDraft,
     },
 };
 use crate::{
     Kind, ResourceId, Timestamp,
     spec::{
         Attachment, ContainerLive, ContainerPolicy, ContainerRuntime, ContainerSpec, Content, Dependency,
-        EngineCheck, FileSpec, Hardening, ImageSpec, InstanceId, Mount, MountOptions, MountSource, Namespace,
-        NetworkSpec, OnChange, Options, OwnUnit, Platform, PortBinding, PullPolicy, Removals, TimerSpec,
-        UnitSpec, VolumeSpec,
+        EngineCheck, FileSpec, Hardening, ImageSpec, InstanceId, ModelSpec, Mount, MountOptions, MountSource,
+        Namespace, NetworkSpec, OnChange, Options, OwnUnit, Platform, PortBinding, PullPolicy, Removals,
+        TimerSpec, UnitSpec, VolumeSpec,
     },
 };
 
@@ -45,6 +45,7 @@ pub(super) fn compile(scene: &Scene<'_>, instance: &InstanceId) -> Platform {
         images: images(scene),
         containers,
         units: of_systemd.collect(),
+        models: models(scene),
         gates: gates(scene),
         removals: Removals::From(Timestamp::ZERO),
     }
@@ -112,6 +113,15 @@ fn images(scene: &Scene<'_>) -> BTreeMap<ResourceId, ImageSpec> {
     images
 }
 
+fn models(scene: &Scene<'_>) -> BTreeMap<ResourceId, ModelSpec> {
+    let served = scene.draft.models.iter().filter(|(_, model)| scene.is_served(model));
+    let spec = |model: &ModelDraft| {
+        let runner = service_id(scene, &model.runner.as_ref()?.value);
+        Some(ModelSpec { model: model.model.as_ref()?.value.clone(), runner })
+    };
+    served.filter_map(|(name, model)| Some((ResourceId::model(name), spec(model)?))).collect()
+}
+
 fn gates(scene: &Scene<'_>) -> BTreeMap<String, Vec<ResourceId>> {
     let member = |text: &str| {
         let (kind, key) = text.split_once('/').unwrap_or(("container", text));
@@ -119,6 +129,10 @@ fn gates(scene: &Scene<'_>) -> BTreeMap<String, Vec<ResourceId>> {
         match kind {
             Kind::Container | Kind::Unit => scene.active.contains_key(key).then(|| service_id(scene, key)),
             Kind::Network | Kind::Volume | Kind::Image | Kind::Host => Some(ResourceId::new(kind, key)),
+            Kind::Model => {
+                let is_served = scene.draft.models.get(key).is_some_and(|model| scene.is_served(model));
+                is_served.then(|| ResourceId::model(key))
+            }
             // The checks have refused it.
             Kind::File => None,
         }
@@ -149,6 +163,7 @@ fn unit(scene: &Scene<'_>, name: &str, service: &ServiceDraft, draft: &UnitDraft
         liveness,
         stop_grace: _,
         update: _,
+        gpus,
     } = policy(scene, service);
     UnitSpec {
         service: name.to_owned(),
@@ -161,6 +176,7 @@ fn unit(scene: &Scene<'_>, name: &str, service: &ServiceDraft, draft: &UnitDraft
         probe,
         startup,
         liveness,
+        gpus,
     }
 }
 
@@ -327,6 +343,7 @@ fn policy(scene: &Scene<'_>, service: &ServiceDraft) -> ContainerPolicy {
         liveness: liveness.clone(),
         stop_grace: service.stop_grace,
         update: service.update,
+        gpus: service.gpus.clone(),
     }
 }
 

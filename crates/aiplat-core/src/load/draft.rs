@@ -10,8 +10,9 @@ use super::{
     tree::{Place, Span, Spanned},
 };
 use crate::spec::{
-    Content, DependencyCondition, EngineCheck, Hardening, HostSpec, Limits, Management, MountOptions,
-    OnChange, Options, PortBinding, ProbeSpec, PullPolicy, RestartMode, Settings, Subnet, UpdatePolicy,
+    Content, DependencyCondition, EngineCheck, GpuRequest, Hardening, HostSpec, Limits, Management,
+    ModelName, MountOptions, OnChange, Options, PortBinding, ProbeSpec, PullPolicy, RestartMode, Settings,
+    Subnet, UpdatePolicy,
 };
 use crate::tier::Capacity;
 
@@ -26,6 +27,7 @@ pub(super) struct Draft {
     pub(super) networks: BTreeMap<String, NetworkDraft>,
     pub(super) volumes: BTreeMap<String, VolumeDraft>,
     pub(super) configs: BTreeMap<String, ConfigDraft>,
+    pub(super) models: BTreeMap<String, ModelDraft>,
     pub(super) gates: BTreeMap<String, GateDraft>,
     pub(super) active_profiles: Vec<Spanned<String>>,
     /// Lints that are allowed everywhere.
@@ -61,6 +63,7 @@ pub(super) struct ServiceDraft {
     pub(super) limits: Limits,
     pub(super) update: UpdatePolicy,
     pub(super) options: Options,
+    pub(super) gpus: Vec<GpuRequest>,
     /// It is a unit of systemd, and no container.
     pub(super) unit: Option<UnitDraft>,
     /// Where its keys are written.
@@ -205,6 +208,17 @@ pub(super) struct GrantDraft {
     pub(super) gid: Option<u32>,
 }
 
+/// One entry of top-level `models`.
+#[derive(Debug)]
+pub(super) struct ModelDraft {
+    pub(super) place: Place,
+    /// `None`: could not be read, which has been said; so for `runner`, unless none is written.
+    pub(super) model: Option<Spanned<ModelName>>,
+    pub(super) runner: Option<Spanned<String>>,
+    pub(super) is_without_runner: bool,
+    pub(super) profiles: Vec<Spanned<String>>,
+}
+
 /// One gate.
 #[derive(Debug)]
 pub(super) struct GateDraft {
@@ -233,9 +247,13 @@ impl Draft {
 impl ServiceDraft {
     /// Whether one of its profiles is active, or it has none.
     pub(super) fn is_active(&self, active: &[Spanned<String>]) -> bool {
-        self.profiles.is_empty()
-            || active
-                .iter()
-                .any(|on| on.value == "*" || self.profiles.iter().any(|profile| profile.value == on.value))
+        is_active(&self.profiles, active)
     }
+}
+
+/// Whether one of `profiles` is active, or there is none.
+pub(super) fn is_active(profiles: &[Spanned<String>], active: &[Spanned<String>]) -> bool {
+    let is_on =
+        |on: &Spanned<String>| on.value == "*" || profiles.iter().any(|profile| profile.value == on.value);
+    profiles.is_empty() || active.iter().any(is_on)
 }

@@ -18,7 +18,7 @@ const fn lint(name: &'static str, summary: &'static str, why: &'static str, inst
 }
 
 /// Every lint, in the order of the alphabet.
-pub const LINTS: [Lint; 26] = [
+pub const LINTS: [Lint; 27] = [
     lint(
         "api-version",
         "A Compose file without `apiVersion`.",
@@ -78,6 +78,12 @@ pub const LINTS: [Lint; 26] = [
         "A gate names a service that its profiles leave out.",
         "The gate does not wait for it.",
         "Switch the profile on, or take the service out of the gate.",
+    ),
+    lint(
+        "model-left-out",
+        "A model is active, and its profiles leave out the service that is to serve it.",
+        "The model is not pulled.",
+        "Switch a profile of the service on, or give the model the same `profiles`.",
     ),
     lint(
         "name-missing",

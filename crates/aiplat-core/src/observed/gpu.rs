@@ -1,8 +1,11 @@
 //! What the machine's GPUs were last seen to be like. What could not be read is `None`, never zero.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
+
+use super::{Incarnation, Owner};
+use crate::Timestamp;
 
 /// A GPU's name for good, whatever slot it is moved to: `GPU-8f3a1c2e-…` as NVML gives it, `MIG-…` of a slice of one; of an AMD
 /// or Intel GPU its place on the bus, as in `pci-0000:03:00.0`, for their drivers give no other that every card has.
@@ -37,6 +40,12 @@ pub struct GpuFacts {
 }
 
 impl GpuFacts {
+    /// Whether anybody has looked.
+    #[must_use]
+    pub fn is_known(&self) -> bool {
+        self.nvidia != Driver::NotObserved
+    }
+
     /// Takes in a newer look: while the driver cannot be asked, its GPUs are as they last were.
     pub fn take_in(&mut self, newer: Self) {
         let Self { nvidia, mut gpus } = newer;
@@ -209,6 +218,79 @@ impl ObservedGpu {
     }
 }
 
+/// Whether a container reaches its GPUs, as it looked from inside.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sighted {
+    /// The run that looked.
+    pub run: Incarnation,
+    /// When.
+    pub at: Timestamp,
+    /// What it saw.
+    pub sight: Sight,
+}
+
+/// What NVIDIA's library says inside a container.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Sight {
+    /// It lists so many GPUs.
+    Sees(usize),
+    /// It lists none, or cannot begin: what it said.
+    Blind(String),
+    /// It could not be asked (`nvidia-smi` is not in there): why.
+    Untried(String),
+}
+
+/// What a container was given of the GPUs when it was made, as its label says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GivenGpus {
+    /// Which.
+    pub gpus: Given,
+    /// By the Container Device Interface, whose specification the engine reads at each start.
+    pub cdi: bool,
+}
+
+/// Which GPUs a container was given.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Given {
+    /// None: it may do without.
+    None,
+    /// Whichever there are at its start.
+    All,
+    /// These.
+    These(BTreeSet<GpuId>),
+}
+
+impl std::fmt::Display for GivenGpus {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if self.cdi {
+            f.write_str("cdi:")?;
+        }
+        match &self.gpus {
+            Given::None => f.write_str("none"),
+            Given::All => f.write_str("all"),
+            Given::These(gpus) => {
+                let names: Vec<&str> = gpus.iter().map(|gpu| gpu.0.as_str()).collect();
+                f.write_str(&names.join(","))
+            }
+        }
+    }
+}
+
+impl std::str::FromStr for GivenGpus {
+    type Err = std::convert::Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (cdi, names) = text.strip_prefix("cdi:").map_or((false, text), |names| (true, names));
+        let named = |name: &str| GpuId(name.trim().to_owned());
+        let gpus = match names {
+            "" | "none" => Given::None,
+            "all" => Given::All,
+            names => Given::These(names.split(',').map(named).collect()),
+        };
+        Ok(Self { gpus, cdi })
+    }
+}
+
 /// Bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GpuMemory {
@@ -225,6 +307,10 @@ pub struct GpuProcess {
     pub pid: u32,
     /// Bytes; `None`: the driver does not say.
     pub memory: Option<u64>,
+    /// The name of its program; empty where it has ended meanwhile.
+    pub name: String,
+    /// What it is part of, as its control group says.
+    pub owner: Owner,
 }
 
 /// What the driver asks to have done about a GPU (`NVML_FI_DEV_GET_GPU_RECOVERY_ACTION`), which is worth more than any table of
@@ -283,6 +369,16 @@ mod tests {
         assert_eq!(facts, GpuFacts { nvidia: hung, gpus: BTreeMap::from([gpu("GPU-1", Vendor::Nvidia)]) });
         facts.take_in(GpuFacts { nvidia: ready, gpus: BTreeMap::new() });
         assert_eq!(facts.gpus, BTreeMap::new(), "a driver that answers knows which there are");
+    }
+
+    #[test]
+    fn what_a_container_was_given_is_read_as_it_was_written() {
+        for text in ["none", "all", "cdi:all", "GPU-1,GPU-2", "cdi:GPU-1"] {
+            let Ok(given) = text.parse::<GivenGpus>();
+            assert_eq!(given.to_string(), text);
+        }
+        let Ok(one) = "cdi:GPU-1".parse::<GivenGpus>();
+        assert_eq!(one.gpus, Given::These([GpuId("GPU-1".to_owned())].into()));
     }
 
     #[test]

@@ -4,12 +4,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{AsOf, FileStamp, Incarnation};
+use crate::Timestamp;
 
 /// Whether systemd itself can be asked. A broken bus makes nothing dead.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SystemdFacts {
     /// Why it is out of reach, if it is.
     pub away: Option<String>,
+    /// When it last read its files anew, or aiplatd began to listen: what happened before is not known.
+    pub reloaded_at: Option<Timestamp>,
 }
 
 /// What came of reading the unit's file: `LoadState`.

@@ -17,7 +17,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use super::{
     Cause, Gate, Members, Requeue, Step, World, contents,
     ended::{self, Ended, ended},
-    gate, members, moved,
+    gate, gpu, members, moved,
     readiness::{readiness, ready_incarnation, restart_ordered},
     running,
 };
@@ -107,7 +107,7 @@ impl Look<'_> {
             )),
             (None, Some(current)) if follows && restart_ordered(self.world, self.id, Some(current)) => {
                 // Of several that are to run anew each does so once: whom it needs goes first.
-                let gates = gate::before_disruption(self.world, &self.spec.policy.dependencies);
+                let gates = gate::before_disruption(self.world, self.id, &self.spec.policy.dependencies);
                 Some(if gates.is_empty() {
                     Step::act(self.stop(current), Cause::RestartOrdered)
                 } else {
@@ -140,20 +140,27 @@ impl Look<'_> {
         if self.members.removing {
             return Step::again(Duration::from_millis(100));
         }
-        let gates = gate::before_create(self.world, self.spec);
+        let mut gates = gate::before_create(self.world, self.spec);
+        let grant = gpu::grant(self.world, self.id).unwrap_or_else(|gate| {
+            gates.push(gate);
+            None
+        });
         if !gates.is_empty() {
             return Step::blocked(self.world, gates);
         }
+        let (given, requests) = grant.map(|grant| (grant.given, grant.requests)).unzip();
         let create = CreateContainer {
             name,
             labels: OwnLabels {
                 depends_on: self.spec.policy.dependencies.keys().cloned().collect(),
+                gpus: given,
                 ..OwnLabels::of(self.world.desired, self.id, fingerprint::of(&self.spec.runtime))
             },
             spec: Arc::new(self.spec.clone()),
             network: self.first_network(old.is_some()),
             inherit: old.map(|old| self.anonymous_volumes(old)).unwrap_or_default(),
             joins: self.joined(),
+            gpus: requests.flatten(),
         };
         Step::act(Action::CreateContainer(Box::new(create)), cause)
     }
@@ -199,8 +206,8 @@ impl Look<'_> {
         if let Some(step) = self.connect(candidate) {
             return step;
         }
-        let mut gates = gate::before_disruption(self.world, &self.spec.policy.dependencies);
-        gates.extend(gate::before_start(self.world, self.id, self.spec));
+        let mut gates = gate::before_disruption(self.world, self.id, &self.spec.policy.dependencies);
+        gates.extend(gate::before_start(self.world, self.id, self.spec, Some(candidate)));
         let waits_for = |gate: &Gate| {
             matches!(gate, Gate::Dependency { .. } | Gate::ReplacementPending { .. })
                 || (matches!(gate, Gate::PortTaken { .. }) && !gate::is_port_foreign(self.world, self.spec))
@@ -235,7 +242,8 @@ impl Look<'_> {
     /// `current` is of this very file, and makes way for an update.
     fn moved(&self, current: &ObservedContainer) -> Option<Cause> {
         let lost = members::lost_namespaces(self.world, current, self.spec);
-        (lost.is_empty() && moved::is_of_same_file(current, self.spec))
+        let same_gpus = gpu::outdated(self.world, self.id, current).is_none();
+        (lost.is_empty() && same_gpus && moved::is_of_same_file(current, self.spec))
             .then(|| Cause::Moved { image: self.spec.runtime.image.clone() })
     }
 
@@ -244,10 +252,13 @@ impl Look<'_> {
         if !lost.is_empty() {
             return lost.into_iter().map(|key| format!("the container behind {key}")).collect();
         }
+        let gpus = gpu::outdated(self.world, self.id, current);
         if moved::is_of_same_file(current, self.spec) {
-            return vec!["image".to_owned()];
+            return vec![gpus.unwrap_or_else(|| "image".to_owned())];
         }
-        self.world.changed_fields(self.id, current.fingerprint(), &self.spec.runtime)
+        let mut changed = self.world.changed_fields(self.id, current.fingerprint(), &self.spec.runtime);
+        changed.extend(gpus);
+        changed
     }
 
     /// The container to run bears the service's name; whoever of ours has it makes way.
@@ -364,7 +375,7 @@ impl Look<'_> {
             }
             Ended::Start(cause) => cause,
         };
-        let gates = gate::before_start(self.world, self.id, self.spec);
+        let gates = gate::before_start(self.world, self.id, self.spec, Some(current));
         if gates.is_empty() {
             Step::act(Action::StartContainer { id: current.id.clone() }, cause)
         } else {
@@ -422,6 +433,7 @@ impl Look<'_> {
     fn restart(&self, current: &ObservedContainer) -> Option<Step> {
         self.follow_contents(current)
             .or_else(|| self.follow_dependencies(current))
+            .or_else(|| self.regain_gpus(current))
             .or_else(|| self.revive(current))
     }
 
@@ -433,13 +445,24 @@ impl Look<'_> {
             let known = record.dependencies.get(*on);
             known.is_some() && ready_incarnation(self.world, on).is_some_and(|now| known != Some(&now))
         })?;
-        let mut gates = gate::before_disruption(self.world, &self.spec.policy.dependencies);
-        gates.extend(gate::before_start(self.world, self.id, self.spec));
+        let mut gates = gate::before_disruption(self.world, self.id, &self.spec.policy.dependencies);
+        gates.extend(gate::before_start(self.world, self.id, self.spec, Some(current)));
         if gates.is_empty() {
             Some(Step::act(self.stop(current), Cause::DependencyRestarted { dependency: restarted.clone() }))
         } else {
             Some(Step::blocked(self.world, gates))
         }
+    }
+
+    /// A run that does not reach its GPUs ends for one that does; of several, whom it depends on goes first.
+    fn regain_gpus(&self, current: &ObservedContainer) -> Option<Step> {
+        let said = gpu::lost(self.world, self.id)?;
+        let mut gates = gate::before_disruption(self.world, self.id, &self.spec.policy.dependencies);
+        gates.extend(gate::before_start(self.world, self.id, self.spec, Some(current)));
+        if !gates.is_empty() {
+            return Some(Step::blocked(self.world, gates));
+        }
+        Some(Step::act(self.stop(current), Cause::GpuLost { said }))
     }
 
     /// A config is written with another content than its process was started with.
@@ -449,8 +472,8 @@ impl Look<'_> {
         if unseen.is_empty() || !unseen.iter().all(written) {
             return None;
         }
-        let mut gates = gate::before_disruption(self.world, &self.spec.policy.dependencies);
-        gates.extend(gate::before_start(self.world, self.id, self.spec));
+        let mut gates = gate::before_disruption(self.world, self.id, &self.spec.policy.dependencies);
+        gates.extend(gate::before_start(self.world, self.id, self.spec, Some(current)));
         if !gates.is_empty() {
             return Some(Step::blocked(self.world, gates));
         }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::{Cause, Requeue, Step, Verdict, World};
 use crate::{
-    ResourceId, Timestamp,
+    Kind, ResourceId, Timestamp,
     condition::{Condition, ConditionType, Reason},
     ledger::Revert,
     time::human,
@@ -40,6 +40,7 @@ impl Cause {
             | Self::TakesNameOn { .. }
             | Self::Outdated { .. }
             | Self::TakenBack { .. }
+            | Self::GpuLost { .. }
             | Self::NotStarted
             | Self::KeptBefore
             | Self::Ended { .. }
@@ -63,6 +64,7 @@ impl Cause {
             | Self::ReleaseOrdered
             | Self::Moved { .. }
             | Self::PullAlways
+            | Self::PullOrdered
             | Self::UnitNotInFile { .. }
             | Self::FilesDiffer { .. }
             | Self::UnitFileNew
@@ -113,16 +115,20 @@ impl Step {
         let Some(oldest) = reverts.first().filter(|_| reverts.len() > REVERTS_MAX) else { return self };
         let wait = world.now.until(*oldest + WINDOW);
         let name = id.key();
-        let wheel = if id.is_service() {
+        let way_out = if id.kind == Kind::Model {
             format!(
-                ", or take the wheel with `aiplatctl suspend {name}`; `aiplatctl reset-failed {name}` tries at once"
+                "find out who does that, or take it out of the file; `aiplatctl model pull {name}` tries at once"
             )
+        } else if !id.is_service() {
+            "find out who does that".to_owned()
         } else {
-            String::new()
+            format!(
+                "find out who does that, or take the wheel with `aiplatctl suspend {name}`; `aiplatctl reset-failed {name}` tries \
+                 at once"
+            )
         };
         let message = format!(
-            "somebody undoes what aiplatd does: {what}, put right {} times within {}; it is left so for {}: find out who \
-             does that{wheel}",
+            "somebody undoes what aiplatd does: {what}, put right {} times within {}; it is left so for {}: {way_out}",
             reverts.len(),
             human(WINDOW),
             human(wait),

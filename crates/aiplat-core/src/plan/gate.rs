@@ -7,11 +7,11 @@ use std::{collections::BTreeMap, fmt};
 pub use holders::ports_in_doubt;
 pub(super) use holders::{describe, holder, is_port_foreign, overlaps, ports_taken, volumes_in_use};
 
-use super::{Readiness, World, readiness};
+use super::{Readiness, World, gpu, readiness};
 use crate::{
     ResourceId, Timestamp,
     condition::{Condition, ConditionType, Reason, Status},
-    observed::{ComposeOrigin, Ownership},
+    observed::{ComposeOrigin, ObservedContainer, Ownership},
     spec::{ContainerSpec, Dependency},
 };
 
@@ -61,6 +61,13 @@ pub enum Gate {
     /// The disk that it would be written to is short of room.
     DiskPressure {
         /// `DiskPressure`, or `DiskFull` for what would fill it.
+        reason: Reason,
+        /// The sentence.
+        message: String,
+    },
+    /// It gets no GPU as it asks, or cannot be started with the one that it has.
+    Gpu {
+        /// Why.
         reason: Reason,
         /// The sentence.
         message: String,
@@ -130,6 +137,7 @@ impl Gate {
             | Self::Resource { .. }
             | Self::VolumeInUse { .. }
             | Self::DiskPressure { .. }
+            | Self::Gpu { .. }
             | Self::PortTaken { .. }
             | Self::Dependency { .. }
             | Self::ReplacementPending { .. }
@@ -152,6 +160,7 @@ impl Gate {
             | Self::NameTaken { .. }
             | Self::VolumeInUse { .. }
             | Self::DiskPressure { .. }
+            | Self::Gpu { .. }
             | Self::PortTaken { .. }
             | Self::BackOff { .. }
             | Self::Failed { .. }
@@ -167,7 +176,9 @@ impl Gate {
     pub fn is_unknown(&self) -> bool {
         matches!(
             self,
-            Self::Dependency { unknown: true, .. } | Self::Image { reason: Reason::NotObserved, .. }
+            Self::Dependency { unknown: true, .. }
+                | Self::Image { reason: Reason::NotObserved, .. }
+                | Self::Gpu { reason: Reason::NotObserved, .. }
         )
     }
 
@@ -181,12 +192,15 @@ impl Gate {
                 crate::Kind::Volume => Some(ConditionType::StorageReady),
                 crate::Kind::File => Some(ConditionType::ConfigRendered),
                 crate::Kind::Host => Some(ConditionType::DropInApplied),
-                crate::Kind::Network | crate::Kind::Image | crate::Kind::Container | crate::Kind::Unit => {
-                    None
-                }
+                crate::Kind::Network
+                | crate::Kind::Image
+                | crate::Kind::Container
+                | crate::Kind::Unit
+                | crate::Kind::Model => None,
             },
             Self::VolumeInUse { .. } => Some(ConditionType::StorageReady),
             Self::DiskPressure { .. } => Some(ConditionType::ImageAvailable),
+            Self::Gpu { .. } => Some(ConditionType::GPUAllocated),
             Self::PortTaken { .. } => Some(ConditionType::PortsFree),
             Self::Dependency { .. } | Self::ReplacementPending { .. } => {
                 Some(ConditionType::DependenciesReady)
@@ -211,6 +225,7 @@ impl Gate {
             Self::NameTaken { reason, .. }
             | Self::Image { reason, .. }
             | Self::Resource { reason, .. }
+            | Self::Gpu { reason, .. }
             | Self::DiskPressure { reason, .. }
             | Self::Failed { reason, .. } => *reason,
             Self::VolumeInUse { .. } => Reason::VolumeInUse,
@@ -236,6 +251,7 @@ impl fmt::Display for Gate {
             | Self::Resource { message, .. }
             | Self::VolumeInUse { message }
             | Self::DiskPressure { message, .. }
+            | Self::Gpu { message, .. }
             | Self::PortTaken { message }
             | Self::BackOff { message, .. }
             | Self::Failed { message, .. } => f.write_str(message),
@@ -338,7 +354,19 @@ fn joined(world: &World<'_>, spec: &ContainerSpec) -> Vec<Gate> {
 }
 
 /// The gates of starting a container: whatever it was made from must still be there, and the rest of the world ready.
-pub(super) fn before_start(world: &World<'_>, id: &ResourceId, spec: &ContainerSpec) -> Vec<Gate> {
+pub(super) fn before_start(
+    world: &World<'_>,
+    id: &ResourceId,
+    spec: &ContainerSpec,
+    container: Option<&ObservedContainer>,
+) -> Vec<Gate> {
+    let mut gates = before_start_but_gpus(world, id, spec);
+    gates.extend(gpu::before_start(world, id, container));
+    gates
+}
+
+/// All of `before_start` but what concerns GPUs.
+pub(super) fn before_start_but_gpus(world: &World<'_>, id: &ResourceId, spec: &ContainerSpec) -> Vec<Gate> {
     let mut gates = resources(world, spec);
     gates.extend(volumes_in_use(world, id, spec));
     gates.extend(ports_taken(world, id, spec));
@@ -346,14 +374,16 @@ pub(super) fn before_start(world: &World<'_>, id: &ResourceId, spec: &ContainerS
     gates
 }
 
-/// The gates of a disruption by choice: nobody that we depend on is about to be replaced.
+/// The gates of a disruption of `id` by choice: nobody that we depend on is about to be replaced, and its GPU would have it again.
 pub(super) fn before_disruption(
     world: &World<'_>,
+    id: &ResourceId,
     dependencies: &BTreeMap<ResourceId, Dependency>,
 ) -> Vec<Gate> {
     let pending =
         dependencies.keys().filter(|dependency| super::readiness::replacement_pending(world, dependency));
-    pending.map(|dependency| Gate::ReplacementPending { on: dependency.clone() }).collect()
+    let pending = pending.map(|dependency| Gate::ReplacementPending { on: dependency.clone() });
+    gpu::freeze(world, id).into_iter().chain(pending).collect()
 }
 
 pub(super) fn name(world: &World<'_>, spec: &ContainerSpec) -> Option<Gate> {

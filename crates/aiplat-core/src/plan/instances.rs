@@ -27,6 +27,11 @@ static FAMILIES: [Family; 3] = [
     Family { name: "Open WebUI", images: &["open-webui"], programs: &["open-webui"] },
 ];
 
+/// Whether `id` is an Ollama, by its image or its unit.
+pub(super) fn is_ollama(world: &World<'_>, id: &ResourceId) -> bool {
+    family(world, id).is_some_and(|family| family.name == "Ollama")
+}
+
 /// The programs of which a second instance would be worth a word: those to look for among the machine's processes.
 #[must_use]
 pub fn programs(world: &World<'_>) -> BTreeSet<String> {
@@ -114,7 +119,7 @@ fn family(world: &World<'_>, id: &ResourceId) -> Option<&'static Family> {
             of_unit(&spec.unit).or_else(|| FAMILIES.iter().find(by_program))
         }
         Kind::Container => of_image(&world.desired.containers.get(id)?.runtime.image),
-        Kind::Network | Kind::Volume | Kind::File | Kind::Image | Kind::Host => None,
+        Kind::Network | Kind::Volume | Kind::File | Kind::Image | Kind::Model | Kind::Host => None,
     }
 }
 

@@ -3,7 +3,7 @@
 use super::{Readiness, Step, World, room};
 use crate::{
     condition::{Condition, ConditionType, Reason},
-    observed::{Driver, HostFacts, Mismatch, ObservedState, Vendor},
+    observed::{Driver, GpuId, HostFacts, Mismatch, ObservedState, Vendor},
     tier::Capacity,
 };
 
@@ -58,7 +58,7 @@ fn driver_mismatch(world: &World<'_>) -> Option<Condition> {
 }
 
 /// What is wrong, with the versions and the package manager's own line, and what cures it.
-pub(super) fn mismatch_sentence(mismatch: &Mismatch) -> String {
+fn mismatch_sentence(mismatch: &Mismatch) -> String {
     let Mismatch { module, library, history } = mismatch;
     let version = |of: &Option<String>| of.as_ref().map(|version| format!(" {version}")).unwrap_or_default();
     let since = history.as_ref().map(|line| format!(" ({line})")).unwrap_or_default();
@@ -74,58 +74,73 @@ pub(super) fn mismatch_sentence(mismatch: &Mismatch) -> String {
 /// Said only where there is a GPU, or something of one.
 fn gpu_ready(world: &World<'_>) -> Option<Condition> {
     let kind = ConditionType::GPUReady;
-    let no = |reason, message: String| Some(Condition::abnormal(kind, reason, message));
     let gpus = &world.observed.gpus;
+    if let Some((reason, message)) = driver_trouble(&gpus.nvidia) {
+        return Some(Condition::abnormal(kind, reason, message));
+    }
     match &gpus.nvidia {
-        Driver::NotObserved => None,
-        Driver::Absent if gpus.gpus.is_empty() => None,
-        Driver::Absent => Some(Condition::normal(kind, Reason::Present)),
-        Driver::NoLibrary { card } => no(
+        Driver::Absent if !gpus.gpus.is_empty() => Some(Condition::normal(kind, Reason::Present)),
+        Driver::Ready { .. } => {
+            let lost = gpus.gpus.iter().find_map(|(id, gpu)| Some((id, gpu.lost.as_ref()?)));
+            let message = |(id, said): (&GpuId, &String)| {
+                format!(
+                    "{} does not answer any more ({said}); `sudo dmesg | grep -i xid` says why",
+                    id.short()
+                )
+            };
+            Some(match lost {
+                Some(lost) => Condition::abnormal(kind, Reason::GPULost, message(lost)),
+                None => Condition::normal(kind, Reason::Present),
+            })
+        }
+        Driver::Absent
+        | Driver::NotObserved
+        | Driver::NoLibrary { .. }
+        | Driver::NotLoaded { .. }
+        | Driver::NoPermission { .. }
+        | Driver::Mismatch(_)
+        | Driver::Hung { .. }
+        | Driver::Failed { .. } => None,
+    }
+}
+
+/// What is wrong with NVIDIA's driver, and what cures it; nothing where it answers, or nobody has looked, or there is no card.
+pub(super) fn driver_trouble(driver: &Driver) -> Option<(Reason, String)> {
+    match driver {
+        Driver::NotObserved | Driver::Absent | Driver::Ready { .. } => None,
+        Driver::NoLibrary { card } => Some((
             Reason::GPUDriverMissing,
             format!(
                 "there is an NVIDIA card at {card}, and no libnvidia-ml.so.1: install the driver (Ubuntu: `sudo ubuntu-drivers \
                  install`; Debian: `sudo apt install nvidia-driver`), or leave it unused"
             ),
-        ),
-        Driver::NotLoaded { message } => no(
+        )),
+        Driver::NotLoaded { message } => Some((
             Reason::GPUDriverMissing,
             format!(
                 "NVIDIA's library is installed, and its kernel module answers not ({message}): `sudo modprobe nvidia`; if that \
                  fails, `sudo dmesg | grep -i nvidia` says why"
             ),
-        ),
-        Driver::NoPermission { message } => no(
+        )),
+        Driver::NoPermission { message } => Some((
             Reason::GPUNoPermission,
             format!(
                 "aiplatd may not open NVIDIA's devices ({message}): look at `ls -l /dev/nvidia*`, and at DeviceAllow= in \
                  `systemctl cat aiplatd`"
             ),
-        ),
-        Driver::Mismatch(mismatch) => no(Reason::GPUDriverMismatch, mismatch_sentence(mismatch)),
-        Driver::Hung { call } => no(
+        )),
+        Driver::Mismatch(mismatch) => Some((Reason::GPUDriverMismatch, mismatch_sentence(mismatch))),
+        Driver::Hung { call } => Some((
             Reason::GPUHung,
             format!(
                 "NVIDIA's driver has not answered {call}, as `nvidia-smi` would not return either: what runs on the GPU is left \
                  alone; `sudo dmesg | grep -i -e nvrm -e xid` says why, and a restart of the machine cures it"
             ),
-        ),
-        Driver::Failed { message } => no(
+        )),
+        Driver::Failed { message } => Some((
             Reason::GPUUnknown,
             format!("NVIDIA's driver cannot be asked ({message}); asked again every half minute"),
-        ),
-        Driver::Ready { .. } => {
-            let lost = gpus.gpus.iter().find_map(|(id, gpu)| Some((id, gpu.lost.as_ref()?)));
-            match lost {
-                Some((id, said)) => no(
-                    Reason::GPULost,
-                    format!(
-                        "{} does not answer any more ({said}); `sudo dmesg | grep -i xid` says why",
-                        id.short()
-                    ),
-                ),
-                None => Some(Condition::normal(kind, Reason::Present)),
-            }
-        }
+        )),
     }
 }
 

@@ -1,6 +1,6 @@
 //! One service is a set of containers: told apart by labels and state, never by name.
 
-use super::{World, moved};
+use super::{World, gpu, moved};
 use crate::{
     ResourceId, fingerprint,
     ledger::TakenBack,
@@ -118,6 +118,7 @@ fn matches(world: &World<'_>, id: &ResourceId, container: &ObservedContainer, sp
     container.fingerprint().is_some_and(|fingerprint| fingerprint.matches(&spec.runtime))
         && lost_namespaces(world, container, spec).is_empty()
         && !moved::is_outdated(world, id, container)
+        && gpu::outdated(world, id, container).is_none()
 }
 
 /// The keys by which `container` joined another that has been replaced since: the engine joins containers by id, once

@@ -7,10 +7,12 @@ mod ended;
 mod fight;
 mod file;
 mod gate;
+mod gpu;
 mod image;
 mod instances;
 mod machine;
 mod members;
+mod model;
 mod moved;
 mod network;
 mod orders;
@@ -31,9 +33,15 @@ pub use docker::{DAEMON_JSON, docker_files};
 pub use ended::paths_in_doubt;
 pub use file::file_path;
 pub use gate::{Gate, ports_in_doubt};
+pub use gpu::{SightCheck, sight_due};
 pub use instances::programs;
 pub use machine::{capacity, is_known as machine_is_known};
 pub use members::Members;
+pub use model::{
+    does_not_fit, endpoint as model_endpoint, folder as models_folder, is_too_large,
+    is_unasked as is_model_server_unasked, model_word, removable as removable_model,
+    servers as model_servers,
+};
 pub use moved::{Moved, image_now, moved};
 pub use orders::{Command, order, refused};
 pub use prune::{FILE_REFUSED, Kept, left_volumes, mounted_by, removable_volume};
@@ -157,6 +165,11 @@ pub enum Cause {
         /// The reference.
         image: String,
     },
+    /// It does not reach its GPU any more, and gets it anew with another run.
+    GpuLost {
+        /// What it said.
+        said: String,
+    },
     /// A network makes way for its replacement; these fields differ.
     Outdated {
         /// Field names.
@@ -264,6 +277,8 @@ pub enum Cause {
     Paused,
     /// `pull_policy: always`, and the file has changed.
     PullAlways,
+    /// `aiplatctl model pull`.
+    PullOrdered,
     /// The engine could not remove it.
     Dead,
     /// What was written for a unit that the file no longer has.
@@ -384,6 +399,7 @@ impl fmt::Display for Cause {
             Self::Outdated { changed } => {
                 write!(f, "{}, and no container is connected: it is made anew", Self::fields(changed))
             }
+            Self::GpuLost { said } => write!(f, "it does not reach its GPU any more ({said})"),
             Self::TakenBack { why } => write!(f, "{why}; what served before is brought back"),
             Self::NotStarted => f.write_str("it is not started and all it needs is ready"),
             Self::Ended { how, attempt } => {
@@ -432,6 +448,7 @@ impl fmt::Display for Cause {
             }
             Self::Paused => f.write_str("it was paused by hand"),
             Self::PullAlways => f.write_str("pull_policy is always"),
+            Self::PullOrdered => f.write_str("`aiplatctl model pull` was given"),
             Self::Dead => f.write_str("the engine left it dead"),
             Self::UnitNotInFile { unit } => {
                 write!(f, "it is no longer in the file; {unit} itself is left as it is")
@@ -542,11 +559,12 @@ pub fn plan(world: &World<'_>, id: &ResourceId) -> Step {
         Kind::Image => image::plan(world, id),
         Kind::Container => suspended::apply(world, id, container::plan(world, id)),
         Kind::Unit => suspended::apply(world, id, unit::plan(world, id)),
+        Kind::Model => model::plan(world, id),
         Kind::Host if *id == ResourceId::local() => machine::plan(world),
         Kind::Host if docker::is_it(id) => docker::plan(world),
         Kind::Host => systemd::plan(world, id),
     };
-    let step = room::apply(world, id, step);
+    let step = model::apply(world, id, room::apply(world, id, step));
     let step = instances::apply(world, id, step.unless_failed(world, id).unless_fought(world, id));
     match world.desired.settings.mode {
         Mode::Auto => step,

@@ -6,12 +6,12 @@ use serde::{Deserialize, Serialize};
 use super::{
     Entry, Members, World,
     ended::{Ended, ended},
-    moved, unit,
+    gpu, moved, unit,
 };
 use crate::{
     Kind, ResourceId,
     condition::Reason,
-    ledger::{Order, Orders, Suspension, Until},
+    ledger::{AssignedGpus, Order, Orders, Suspension, Until},
     observed::{Incarnation, ObservedContainer},
 };
 
@@ -92,9 +92,12 @@ pub fn refused(world: &World<'_>, id: &ResourceId, command: Command) -> Option<S
     if !command.acts() {
         return None;
     }
-    let (reason, message) = unit::in_the_way(world, id)?;
     let is_up = present_run(world, id).0;
     let name = id.key();
+    if let Some(gate) = gpu::freeze(world, id).filter(|_| is_up && command != Command::Stop) {
+        return Some(format!("nothing is done to {name} before this is mended: {gate}"));
+    }
+    let (reason, message) = unit::in_the_way(world, id)?;
     (reason == Reason::NameTaken || is_up)
         .then(|| format!("nothing is done to {name} before this is mended: {message}"))
 }
@@ -145,6 +148,11 @@ pub fn order(
             }
             entries
         }
-        Command::ResetFailed => vec![Entry::Forget, Entry::ForgetEdit],
+        Command::ResetFailed => {
+            // It waits for a GPU that it had: a person who says this lets it have another.
+            let others = gpu::waits_for_its_own(world, id)
+                .then(|| Entry::Gpus(AssignedGpus { given_up: true, ..AssignedGpus::default() }));
+            [Entry::Forget, Entry::ForgetEdit].into_iter().chain(others).collect()
+        }
     }
 }

@@ -3,7 +3,7 @@
 use super::{
     Members, World, contents,
     ended::{Ended, ended},
-    gate, running,
+    gate, gpu, running,
 };
 use crate::{
     Kind, ResourceId,
@@ -46,7 +46,8 @@ impl Readiness {
 /// Whether `id` is ready.
 #[must_use]
 pub fn readiness(world: &World<'_>, id: &ResourceId) -> Readiness {
-    let of_engine = !matches!(id.kind, Kind::Unit | Kind::Host | Kind::File);
+    // A model is its server's: whether that can be asked is its own question.
+    let of_engine = !matches!(id.kind, Kind::Unit | Kind::Host | Kind::File | Kind::Model);
     if let Some(reason) = world.observed.engine.away.as_ref().filter(|_| of_engine) {
         return Readiness::unknown(
             Reason::EngineUnreachable,
@@ -59,6 +60,7 @@ pub fn readiness(world: &World<'_>, id: &ResourceId) -> Readiness {
         Kind::File => super::file::readiness(world, id),
         Kind::Image => super::image::readiness(world, id),
         Kind::Container | Kind::Unit => of_dependency(world, id, DependencyCondition::Healthy),
+        Kind::Model => super::model::readiness(world, id),
         Kind::Host if *id == ResourceId::local() => super::machine::readiness(),
         Kind::Host if super::docker::is_it(id) => super::docker::readiness(world),
         Kind::Host => super::systemd::readiness(world),
@@ -156,7 +158,10 @@ pub fn replacement_pending(world: &World<'_>, id: &ResourceId) -> bool {
         .current
         .filter(|_| members.current_matches)
         .is_some_and(|current| contents::restart_pending(world, id, spec, current));
-    let serves_old = serves_old || restarts || restart_ordered(world, id, members.current);
+    let serves_old = serves_old
+        || restarts
+        || restart_ordered(world, id, members.current)
+        || gpu::lost(world, id).is_some();
     if members.taken_back.is_some() || world.ledger.suspension(id, world.now).is_some() {
         return false;
     }
@@ -168,6 +173,8 @@ pub fn replacement_pending(world: &World<'_>, id: &ResourceId) -> bool {
         // Nor one that waits for what a dependant holds: the dependant would wait for it in turn.
         && gate::ports_taken(world, id, spec).is_empty()
         && gate::volumes_in_use(world, id, spec).is_empty()
+        && gpu::freeze(world, id).is_none()
+        && gpu::before_start(world, id, members.candidate).is_none()
 }
 
 /// A person wants another run of `id` than the one that `current` is in.

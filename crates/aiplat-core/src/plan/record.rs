@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::{
-    Cause, Members, Planned, Step, World, contents, ended, fight, file, image, moved,
+    Cause, Members, Planned, Step, World, contents, ended, fight, file, gpu, image, moved,
     readiness::ready_incarnation, running,
 };
 use crate::{
@@ -14,8 +14,8 @@ use crate::{
     condition::Status,
     fingerprint::{self, FieldHashes, Fingerprint, Fingerprinted},
     ledger::{
-        Basis, Contents, FileRecord, Ledger, Orders, Proven, REVERTS_KEPT, Restart, Revert, STOPPED_MAX,
-        TakenBack, UnitRecord,
+        AssignedGpus, Basis, Contents, FileRecord, Ledger, Orders, Proven, REVERTS_KEPT, Restart, Revert,
+        STOPPED_MAX, TakenBack, UnitRecord,
     },
     observed::{ContainerId, Incarnation},
     spec::{ContainerSpec, Dependency},
@@ -63,6 +63,10 @@ pub enum Entry {
     Contents(Box<Contents>),
     /// What is remembered of a unit.
     Unit(Box<UnitRecord>),
+    /// Which GPUs it was given.
+    Gpus(AssignedGpus),
+    /// The container, and its run, that is restarted because it does not reach its GPUs; `None`: one does again.
+    GpuLost(Option<(ContainerId, Incarnation)>),
 }
 
 /// What `step` changes in the record of `id`.
@@ -86,6 +90,7 @@ pub fn entries(world: &World<'_>, id: &ResourceId, step: &Step) -> Vec<Entry> {
         entries.extend(adopt(world, id));
         entries.extend(contents::followed(world, id));
         entries.extend(updated(world, id));
+        entries.extend(gpu::regained(world, id));
         return entries;
     };
     if let Cause::TakenBack { why } = &planned.cause {
@@ -110,14 +115,22 @@ fn of_action(world: &World<'_>, id: &ResourceId, planned: &Planned) -> Vec<Entry
             let run = incarnation(world, id, container);
             let mut entries: Vec<Entry> =
                 unresponsive(world, id, container, &planned.cause).into_iter().collect();
+            if let Cause::GpuLost { .. } = &planned.cause {
+                entries.extend(run.clone().map(|run| Entry::GpuLost(Some((container.clone(), run)))));
+            }
             entries.extend(run.map(Entry::Stopping));
             entries
         }
-        Action::CreateContainer(create) => vec![fields(world, id, &create.spec.runtime)],
+        Action::CreateContainer(create) => {
+            let given = create.labels.gpus.as_ref().map(|given| gpu::assigned(world, id, given));
+            let given = given.filter(|it| world.ledger.get(id).is_none_or(|record| record.gpus != *it));
+            std::iter::once(fields(world, id, &create.spec.runtime)).chain(given.map(Entry::Gpus)).collect()
+        }
         Action::CreateNetwork { spec, .. } => vec![fields(world, id, spec)],
         Action::CreateVolume { spec, .. } => vec![fields(world, id, spec)],
         Action::PullImage { .. } => vec![Entry::Pulled(image::users(world, id))],
         Action::RemoveNetwork { .. }
+        | Action::PullModel(_)
         | Action::UnpauseContainer { .. }
         | Action::RemoveContainer { .. }
         | Action::RenameContainer { .. }
@@ -309,6 +322,8 @@ impl Ledger {
             }
             Entry::Pulled(users) => record.pulled_for = users,
             Entry::Unit(unit) => record.unit = *unit,
+            Entry::Gpus(gpus) => record.gpus = gpus,
+            Entry::GpuLost(restarted) => record.gpus.restarted = restarted,
             Entry::File(file) => record.file = file,
             Entry::Contents(contents) => record.contents = *contents,
         }

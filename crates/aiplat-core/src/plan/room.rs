@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Gate, Step, World};
+use super::{Gate, Step, World, model};
 use crate::{
     Kind, ResourceId,
     action::Action,
+    bytes,
     condition::{Condition, ConditionType, Reason, Status},
     observed::{FileSystem, PullProgress, Room},
     spec::{DiskPressure, Mount, MountSource, VolumeSpec},
@@ -71,21 +72,9 @@ impl std::fmt::Display for Short<'_> {
             // However much room there is in bytes: each file takes one.
             write!(f, "{} of {} inodes are free", room.inodes_free, room.inodes)
         } else {
-            write!(f, "{} of {} are free", bytes(room.free), bytes(room.total))
+            write!(f, "{} of {} are free", bytes::human(room.free), bytes::human(room.total))
         }
     }
-}
-
-/// Bytes as people read them, rounded down to a tenth: `2.1 GiB`.
-pub(super) fn bytes(bytes: u64) -> String {
-    let units = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"];
-    let (mut scale, mut unit) = (1_u64, 0);
-    while bytes / scale >= 1024 && unit + 1 < units.len() {
-        scale *= 1024;
-        unit += 1;
-    }
-    let tenths = u128::from(bytes) * 10 / u128::from(scale);
-    if unit == 0 { format!("{bytes} B") } else { format!("{}.{} {}", tenths / 10, tenths % 10, units[unit]) }
 }
 
 /// The paths that something of the platform lives at, and what: the engine, and services by name.
@@ -96,6 +85,11 @@ pub fn places(world: &World<'_>) -> BTreeMap<String, BTreeSet<String>> {
         let users = places.entry(root.to_owned()).or_default();
         users.insert("the engine".to_owned());
         users.extend(world.desired.containers.keys().map(|id| id.key().to_owned()));
+    }
+    for runner in model::servers(world) {
+        if let Some(folder) = model::folder(world, runner) {
+            places.entry(folder).or_default().insert(runner.key().to_owned());
+        }
     }
     places
 }
@@ -112,12 +106,12 @@ pub fn host_paths(world: &World<'_>) -> BTreeMap<String, BTreeSet<String>> {
     paths
 }
 
-fn engine_root<'a>(world: &World<'a>) -> Option<&'a str> {
+pub(super) fn engine_root<'a>(world: &World<'a>) -> Option<&'a str> {
     world.observed.engine.settings.as_ref().map(|settings| settings.data_root.as_str())
 }
 
 /// Where the data of a service are: the host's paths that it may write to, and the engine's folder for its volumes and its own
-/// layer. A unit writes where its own file says, which is not looked up.
+/// layer. A unit writes where its own file says, which is not looked up but for models.
 fn places_of(world: &World<'_>, id: &ResourceId) -> BTreeSet<String> {
     if !world.desired.containers.contains_key(id) {
         return BTreeSet::new();
@@ -199,7 +193,7 @@ pub(super) fn no_pull(world: &World<'_>, image: &ResourceId) -> Option<Gate> {
     let disk = Disk::of(world, root).filter(|disk| disk.usable() < needed)?;
     let message = format!(
         "it does not fit: it needs {} or more, and {disk}; it is pulled by itself when there is room; {FREES_IMAGES}",
-        bytes(needed)
+        bytes::human(needed)
     );
     Some(Gate::DiskPressure { reason: Reason::DiskFull, message })
 }
@@ -223,23 +217,22 @@ pub struct NoRoom {
 /// to come. Registries tell sizes compressed, and layer by layer: what fits by this may yet turn out not to.
 #[must_use]
 pub fn pull_without_room(world: &World<'_>) -> Option<NoRoom> {
-    let pulls = &world.observed.pulls;
-    if pulls.is_empty() {
-        return None;
-    }
-    let disk = Disk::of(world, engine_root(world)?)?;
+    // Models are kept elsewhere.
+    let pulls: Vec<(&ResourceId, &PullProgress)> =
+        world.observed.pulls.iter().filter(|(id, _)| id.kind == Kind::Image).collect();
     let to_come = |pull: &PullProgress| pull.total.saturating_sub(pull.done);
-    let of_all = pulls.values().map(to_come).fold(0, u64::saturating_add);
+    let (image, pull) = pulls.iter().copied().max_by_key(|(_, pull)| to_come(pull))?;
+    let disk = Disk::of(world, engine_root(world)?)?;
+    let of_all = pulls.iter().map(|(_, pull)| to_come(pull)).fold(0, u64::saturating_add);
     if of_all <= disk.usable() {
         return None;
     }
-    let (image, pull) = pulls.iter().max_by_key(|(_, pull)| to_come(pull))?;
     let others = if pulls.len() > 1 { " (others are being pulled there too)" } else { "" };
     let message = format!(
         "{} does not fit: at least {} of it are still to come, and more unpacked, for registries tell sizes compressed, and \
          {disk}{others}; its pull is ended before it fills the disk; {FREES_IMAGES}",
         image.key(),
-        bytes(to_come(pull))
+        bytes::human(to_come(pull))
     );
     // What it has taken beyond what was told is what it unpacks to. That others write there too must not make it huge.
     let before = world.observed.room_before_pull.get(image).copied().unwrap_or(disk.room.free);
@@ -270,7 +263,7 @@ impl<'a> Disk<'a> {
 impl std::fmt::Display for Disk<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { mount, file_system: FileSystem { source, kind, .. }, room } = self;
-        write!(f, "{} are free on the file system {mount} ({kind} on {source})", bytes(room.free))
+        write!(f, "{} are free on the file system {mount} ({kind} on {source})", bytes::human(room.free))
     }
 }
 
@@ -283,6 +276,15 @@ fn full_place<'a>(world: &World<'a>, id: &ResourceId) -> Option<Short<'a>> {
     }
     let places = places_of(world, id);
     places.iter().filter_map(|path| short(world, path)).find(|short| short.pressure == Pressure::Full)
+}
+
+/// The same for models that are kept in `folder`.
+pub(super) fn no_model(world: &World<'_>, folder: &str) -> Option<String> {
+    let short = short(world, folder).filter(|short| short.pressure >= Pressure::StopsPulls)?;
+    Some(format!(
+        "no model is pulled to {folder}, for {short}; `aiplatctl get models` shows how large each is, `aiplatctl model rm MODEL` \
+         removes one"
+    ))
 }
 
 /// The step of a service that lives on a full disk says so, while it runs too: what it cannot write fails in ways of its own.
@@ -306,6 +308,6 @@ pub(super) fn apply(world: &World<'_>, id: &ResourceId, mut step: Step) -> Step 
             }
             _ => step,
         },
-        Kind::Network | Kind::Volume | Kind::File | Kind::Unit | Kind::Host => step,
+        Kind::Network | Kind::Volume | Kind::File | Kind::Unit | Kind::Model | Kind::Host => step,
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{Cause, Gate, Planned, Requeue, Step, Verdict, World};
 use crate::{
-    ResourceId,
+    Kind, ResourceId,
     action::Action,
     condition::{Condition, ConditionType, Reason, Status},
 };
@@ -123,11 +123,16 @@ impl Step {
 
 /// What has failed for good, and what lets it go.
 fn held(id: &ResourceId, message: &str) -> String {
+    let name = id.key();
+    if id.kind == Kind::Model {
+        return format!(
+            "{message}; it is tried again when its entry in the file is edited, or with `aiplatctl model pull {name}`"
+        );
+    }
     if !id.is_service() {
         return message.to_owned();
     }
     format!(
-        "{message}; it is tried again when its entry in the file is edited, or with `aiplatctl reset-failed {}`",
-        id.key()
+        "{message}; it is tried again when its entry in the file is edited, or with `aiplatctl reset-failed {name}`"
     )
 }

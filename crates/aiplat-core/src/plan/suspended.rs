@@ -19,9 +19,13 @@ pub(super) fn apply(world: &World<'_>, id: &ResourceId, mut step: Step) -> Step 
         // Without a listing there is nothing to say of it at all.
         let is_known = match id.kind {
             Kind::Unit => world.observed.systemd.away.is_none(),
-            Kind::Container | Kind::Network | Kind::Volume | Kind::File | Kind::Image | Kind::Host => {
-                world.observed.engine.listed
-            }
+            Kind::Container
+            | Kind::Network
+            | Kind::Volume
+            | Kind::File
+            | Kind::Image
+            | Kind::Model
+            | Kind::Host => world.observed.engine.listed,
         };
         if is_known && world.desired.wants(id) {
             insert(&mut step, Condition::normal(kind, Reason::AsDesired));

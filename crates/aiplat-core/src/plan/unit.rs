@@ -34,6 +34,7 @@ pub use diagnosis::{Diagnosing, add_evidence, diagnosing};
 pub(super) use environment::notes;
 pub use environment::{Variable, variables};
 pub use folders::folders_in_doubt;
+pub(super) use folders::models_folder;
 pub(super) use loading::waits_for_unmasking;
 pub use reach::{HOST_NAME, ReachCheck, reaches};
 pub(super) use record::entries;
@@ -397,7 +398,7 @@ impl Look<'_> {
     }
 
     fn disrupt(&self, cause: Cause) -> Step {
-        let mut gates = gate::before_disruption(self.world, &self.spec.dependencies);
+        let mut gates = gate::before_disruption(self.world, self.id, &self.spec.dependencies);
         gates.extend(gate::dependencies(self.world, &self.spec.dependencies));
         if gates.is_empty() { self.verb(UnitVerb::Restart, cause) } else { Step::blocked(self.world, gates) }
     }

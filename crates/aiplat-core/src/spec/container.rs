@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fmt, net::IpAddr, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Namespace, OnChange, Options, ProbeSpec, Role};
+use super::{GpuRequest, Namespace, OnChange, Options, ProbeSpec, Role};
 use crate::ResourceId;
 
 /// What one service wants of the engine and of us. Where a field goes decides what a change of it does:
@@ -147,6 +147,8 @@ pub struct ContainerPolicy {
     pub stop_grace: Duration,
     /// What follows an edit that does not become ready.
     pub update: UpdatePolicy,
+    /// What it asks of GPUs: which it gets is decided when it is made, and no matter of its fingerprint.
+    pub gpus: Vec<GpuRequest>,
 }
 
 /// `deploy.update_config`.
@@ -425,6 +427,9 @@ impl ContainerSpec {
         let shared = matches!(mode, Namespace::Host | Namespace::Service(_) | Namespace::Container(_))
             .then(|| format!("both would listen in one network (`network_mode: {mode}`)"));
         let port = port.or(shared);
+        let vram = self.policy.gpus.iter().any(|request| request.needs.vram.is_some());
+        let vram = vram.then(|| "both would take their `vram` of the GPU".to_owned());
+        let port = port.or(vram);
         let mac = self.runtime.options.identity.mac_address.as_ref();
         let mac =
             mac.or_else(|| self.live.networks.values().find_map(|network| network.mac_address.as_ref()));

@@ -2,7 +2,9 @@
 
 mod container;
 mod file;
+mod gpu;
 mod host;
+mod model;
 mod options;
 mod probe;
 mod unit;
@@ -17,7 +19,9 @@ pub use container::{
     PortBinding, Protocol, Recursive, RestartMode, UpdateOrder, UpdatePolicy,
 };
 pub use file::{Content, ContentHash, FileSpec, OnChange};
+pub use gpu::{CDI_KIND, DriverVersion, GpuNeeds, GpuRequest, WantedGpus, WrittenGpus, cdi_gpu};
 pub use host::{DiskPressure, DockerSpec, HostSpec};
+pub use model::{InvalidModelName, ModelName, ModelSpec};
 pub use options::{
     Blkio, Confinement, Device, DeviceRequest, Hardware, Identity, Logging, Namespace, Options, Process,
     Ulimit, Words,
@@ -68,6 +72,8 @@ pub struct Platform {
     pub containers: BTreeMap<ResourceId, ContainerSpec>,
     /// systemd units by `unit/<service>`.
     pub units: BTreeMap<ResourceId, UnitSpec>,
+    /// Models by `model/<key>`.
+    pub models: BTreeMap<ResourceId, ModelSpec>,
     /// Named conditions over several resources, by name.
     pub gates: BTreeMap<String, Vec<ResourceId>>,
     /// When what is no longer in the file may be removed.
@@ -99,6 +105,15 @@ impl<'a> ServiceSpec<'a> {
         match self {
             Self::Container(spec) => &spec.policy.dependencies,
             Self::Unit(spec) => &spec.dependencies,
+        }
+    }
+
+    /// What it asks of the machine's GPUs.
+    #[must_use]
+    pub fn gpus(self) -> &'a [GpuRequest] {
+        match self {
+            Self::Container(spec) => &spec.policy.gpus,
+            Self::Unit(spec) => &spec.gpus,
         }
     }
 
@@ -301,6 +316,7 @@ impl Platform {
             .chain(self.images.keys())
             .chain(self.containers.keys())
             .chain(self.units.keys())
+            .chain(self.models.keys())
     }
 
     /// Every service, in order of name within its kind.
@@ -332,6 +348,7 @@ impl Platform {
             || self.images.contains_key(id)
             || self.containers.contains_key(id)
             || self.units.contains_key(id)
+            || self.models.contains_key(id)
             || (*id == ResourceId::systemd() && !self.units.is_empty())
             || (*id == ResourceId::docker() && self.host.docker.is_some())
             || *id == ResourceId::local()
@@ -346,6 +363,7 @@ impl Platform {
             Kind::File => self.files.get(id).map(fingerprint::of),
             Kind::Container => self.containers.get(id).map(|spec| fingerprint::of(&spec.runtime)),
             Kind::Unit => self.units.get(id).map(fingerprint::of),
+            Kind::Model => self.models.get(id).map(fingerprint::of),
             Kind::Image | Kind::Host => None,
         }
     }
@@ -353,7 +371,19 @@ impl Platform {
     /// The resources that look at `id` when they are planned: they are woken when its readiness changes.
     #[must_use]
     pub fn dependants(&self, id: &ResourceId) -> Vec<ResourceId> {
-        self.services().filter(|(_, spec)| spec.needs(id)).map(|(other, _)| other.clone()).collect()
+        let services = self.services().filter(|(_, spec)| spec.needs(id)).map(|(other, _)| other.clone());
+        // A model looks at its server, and that says which of its models are there.
+        let models = self.models_of(id).map(|(model, _)| model.clone());
+        let runner = self.models.get(id).map(|spec| spec.runner.clone());
+        services.chain(models).chain(runner).collect()
+    }
+
+    /// The models that the service `runner` is to serve.
+    pub fn models_of<'a>(
+        &'a self,
+        runner: &'a ResourceId,
+    ) -> impl Iterator<Item = (&'a ResourceId, &'a ModelSpec)> {
+        self.models.iter().filter(move |(_, spec)| spec.runner == *runner)
     }
 
     /// For each service, the number of services on the longest path that waits for it: what to do first.

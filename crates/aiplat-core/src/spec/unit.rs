@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 pub use own::{Hardening, OwnUnit, SANDBOX, TimerSpec};
 
-use super::{Dependency, ProbeSpec, RestartMode, Role};
+use super::{Dependency, GpuRequest, ProbeSpec, RestartMode, Role};
 use crate::ResourceId;
 
 /// How every file begins that aiplatd writes for systemd.
@@ -36,6 +36,8 @@ pub struct UnitSpec {
     pub startup: Option<ProbeSpec>,
     /// What it is restarted for when it fails.
     pub liveness: Option<ProbeSpec>,
+    /// What it asks of GPUs.
+    pub gpus: Vec<GpuRequest>,
 }
 
 /// `management:` of a unit.

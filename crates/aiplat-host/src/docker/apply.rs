@@ -59,7 +59,8 @@ impl DockerBackend {
             Action::Disconnect { id: container, network } => self.disconnect(id, container, network).await,
             Action::HandBack { id: container } => self.hand_back(id, container).await,
             Action::UpdateLimits { id: container, limits } => self.update(id, container, limits).await,
-            Action::WriteFile(_)
+            Action::PullModel(_)
+            | Action::WriteFile(_)
             | Action::RemoveFile { .. }
             | Action::WriteUnitFiles(_)
             | Action::RemoveUnitFiles { .. }
@@ -292,11 +293,12 @@ impl DockerBackend {
 
     /// The name is taken. By what this very call would have made: an earlier one of ours succeeded unheard.
     async fn accept_or_explain(&self, create: &CreateContainer, error: CallError) -> Result<(), HostError> {
-        let OwnLabels { instance: _, resource, fingerprint, depends_on: _ } = &create.labels;
+        let OwnLabels { instance: _, resource, fingerprint, depends_on: _, gpus } = &create.labels;
         let holder = found(self.inspect_container(&ContainerId(create.name.clone())).await);
         if let Ok(Some(holder)) = &holder {
             let owner = observe::ownership(&holder.config.labels, Kind::Container);
-            let same = owner.as_ref().is_some_and(|owner| owner.fingerprint == *fingerprint);
+            let same =
+                owner.as_ref().is_some_and(|owner| owner.fingerprint == *fingerprint && owner.gpus == *gpus);
             if same && self.is_of(owner.as_ref(), resource) {
                 return Ok(());
             }

@@ -42,7 +42,7 @@ pub(super) struct Engine {
 
 /// The body of `POST /containers/create`.
 pub(super) fn container(create: &CreateContainer, engine: &Engine) -> Value {
-    let CreateContainer { name: _, labels: own, spec, network, inherit, joins } = create;
+    let CreateContainer { name: _, labels: own, spec, network, inherit, joins, gpus } = create;
     let ContainerSpec { service: _, host_name: _, runtime, live, policy } = &**spec;
     let ContainerRuntime {
         image,
@@ -70,6 +70,7 @@ pub(super) fn container(create: &CreateContainer, engine: &Engine) -> Value {
         liveness: _,
         stop_grace,
         update: _,
+        gpus: _,
     } = policy;
 
     let mut body = Map::new();
@@ -117,6 +118,7 @@ pub(super) fn container(create: &CreateContainer, engine: &Engine) -> Value {
         joins,
         log_files: engine.log_files,
         mac_of_container: !engine.mac_of_endpoint,
+        gpus: gpus.as_deref(),
     };
     halves.put(options);
     body.insert("HostConfig".to_owned(), Value::Object(host));
@@ -458,6 +460,7 @@ mod tests {
             liveness: None,
             stop_grace: Duration::from_millis(10_500),
             update: UpdatePolicy::default(),
+            gpus: Vec::new(),
         };
         let (service, host_name) = ("web".to_owned(), "p-web-1".to_owned());
         let resource = ResourceId::container("web");
@@ -469,11 +472,13 @@ mod tests {
                 resource,
                 fingerprint: None,
                 depends_on: vec![],
+                gpus: None,
             },
             spec: Arc::new(spec),
             network: None,
             inherit: Vec::new(),
             joins: BTreeMap::new(),
+            gpus: None,
         }
     }
 

@@ -24,6 +24,8 @@ pub(super) struct Halves<'a> {
     pub(super) log_files: bool,
     /// The hardware address goes into the body; else it is in the endpoint.
     pub(super) mac_of_container: bool,
+    /// What is asked for in place of the requests of the file.
+    pub(super) gpus: Option<&'a [DeviceRequest]>,
 }
 
 impl Halves<'_> {
@@ -200,6 +202,7 @@ impl Halves<'_> {
         }
         self.list("DeviceCgroupRules", device_cgroup_rules);
         let cdi = (!cdi_devices.is_empty()).then(|| json!({"Driver": "cdi", "DeviceIDs": cdi_devices}));
+        let requests = self.gpus.unwrap_or(requests);
         let requests: Vec<Value> = requests.iter().map(device_request).chain(cdi).collect();
         if !requests.is_empty() {
             self.host("DeviceRequests", requests);
@@ -268,8 +271,10 @@ fn device_request(request: &DeviceRequest) -> Value {
     } else {
         body.insert("DeviceIDs".to_owned(), json!(device_ids));
     }
-    // A list of alternatives, each a list of what is needed together.
-    body.insert("Capabilities".to_owned(), json!([capabilities]));
+    // A list of alternatives, each a list of what is needed together. The driver `cdi` is chosen by its name alone.
+    if !capabilities.is_empty() {
+        body.insert("Capabilities".to_owned(), json!([capabilities]));
+    }
     if !options.is_empty() {
         body.insert("Options".to_owned(), json!(options));
     }

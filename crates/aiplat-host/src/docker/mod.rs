@@ -22,6 +22,7 @@ mod pull;
 mod reach;
 mod reference;
 mod settings;
+mod sight;
 mod start;
 mod stats;
 mod vantage;
@@ -175,6 +176,14 @@ impl Backend for DockerBackend {
         timeout: Duration,
     ) -> BoxFuture<'a, aiplat_core::observed::Reach> {
         Box::pin(self.reach_out(container, host, port, timeout))
+    }
+
+    fn sight<'a>(
+        &'a self,
+        container: &'a ContainerId,
+        timeout: Duration,
+    ) -> BoxFuture<'a, aiplat_core::observed::Sight> {
+        Box::pin(self.look_for_gpus(container, timeout))
     }
 
     fn logs<'a>(

@@ -52,7 +52,7 @@ impl DockerBackend {
             Kind::Image => {
                 self.image_of(host_name).await.map(|image| Observed::Image(host_name.clone(), image))
             }
-            Kind::File | Kind::Unit | Kind::Host => {
+            Kind::File | Kind::Unit | Kind::Model | Kind::Host => {
                 return Err(HostError::misdirected(format_args!("look at {id}"), "the engine"));
             }
         };
@@ -255,7 +255,9 @@ pub(super) fn ownership(labels: &Labels, kind: Kind) -> Option<Ownership> {
     // A dependency of a kind that a newer aiplatd wrote is skipped: it only orders a removal.
     let depends_on = labels.get(label::DEPENDS_ON).map(String::as_str).unwrap_or_default();
     let depends_on = depends_on.split(',').filter_map(|id| id.trim().parse().ok()).collect();
-    Some(Ownership { instance: InstanceId(instance.clone()), resource, fingerprint, depends_on })
+    // What a newer aiplatd writes there is not understood, and so nothing is made anew for it.
+    let gpus = labels.get(label::GPUS).and_then(|text| text.parse().ok());
+    Some(Ownership { instance: InstanceId(instance.clone()), resource, fingerprint, depends_on, gpus })
 }
 
 pub(super) fn compose_origin(labels: &Labels) -> Option<ComposeOrigin> {

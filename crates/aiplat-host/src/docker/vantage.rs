@@ -66,7 +66,7 @@ impl DockerBackend {
     }
 
     /// Its network namespace, held open.
-    pub(super) async fn namespace_of(&self, container: &ContainerId) -> Result<Namespace, String> {
+    pub(crate) async fn namespace_of(&self, container: &ContainerId) -> Result<Namespace, String> {
         let inspect = self.inspect_container(container).await.map_err(|error| error.to_string())?;
         let pid = inspect.state.pid;
         if pid <= 0 {

@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    path::Path,
     sync::Arc,
 };
 
@@ -15,6 +16,8 @@ use nvml_wrapper::{
     structs::device::FieldId,
     sys_exports::field_id::NVML_FI_DEV_GET_GPU_RECOVERY_ACTION,
 };
+
+use crate::listeners::{owner_of, program_of};
 
 use super::{
     GpuOptions, NvidiaFacts,
@@ -226,7 +229,9 @@ impl<'a> Asked<'a> {
                 UsedGpuMemory::Used(bytes) => Some(bytes),
                 UsedGpuMemory::Unavailable => None,
             };
-            GpuProcess { pid: process.pid, memory }
+            let proc = Path::new("/proc");
+            let (name, owner) = (program_of(proc, process.pid), owner_of(proc, process.pid));
+            GpuProcess { pid: process.pid, memory, name, owner }
         };
         let mut processes: Vec<GpuProcess> = processes.into_iter().map(process).collect();
         processes.sort_by_key(|process| process.pid);

@@ -13,7 +13,9 @@ mod vantage;
 
 use std::{io, time::Duration};
 
-use aiplat_core::spec::{HttpProbe, PostgresProbe, ProbeKind, RedisProbe};
+use aiplat_core::spec::{HttpProbe, PostgresProbe, ProbeKind, RedisProbe, Trust};
+use tokio::net::TcpStream;
+use tokio_rustls::client::TlsStream;
 pub(crate) use vantage::{Namespace, Vantage};
 
 /// What is asked over the network.
@@ -124,8 +126,22 @@ impl From<io::Error> for Cause {
     }
 }
 
+/// A TLS session over `stream`, with a server whose certificate one of the authorities in the file `trusted` vouches for.
+pub(crate) async fn in_tls(
+    stream: TcpStream,
+    trusted: &str,
+    name: &str,
+) -> Result<TlsStream<TcpStream>, String> {
+    let address = stream.peer_addr().map_err(|error| plain(&error))?.ip();
+    match tls::wrap(stream, &Trust::Authority(trusted.to_owned()), Some(name), address).await {
+        Ok(session) => Ok(session),
+        Err(Cause::Other(why)) => Err(why),
+        Err(Cause::Refused) => Err("connection refused".to_owned()),
+    }
+}
+
 /// Without "(os error 111)".
-fn plain(error: &io::Error) -> String {
+pub(crate) fn plain(error: &io::Error) -> String {
     let text = error.to_string();
     text.split(" (os error").next().unwrap_or(&text).to_lowercase()
 }

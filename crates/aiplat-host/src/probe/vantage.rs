@@ -25,7 +25,7 @@ pub(crate) enum Vantage {
 pub(crate) struct Namespace(pub(crate) Arc<OwnedFd>);
 
 impl Vantage {
-    pub(super) async fn connect(&self, port: u16, timeout: Duration) -> io::Result<TcpStream> {
+    pub(crate) async fn connect(&self, port: u16, timeout: Duration) -> io::Result<TcpStream> {
         match self {
             Self::Address(address) => TcpStream::connect(SocketAddr::new(*address, port)).await,
             Self::Namespace(namespace) => namespace.connect(port, timeout).await,

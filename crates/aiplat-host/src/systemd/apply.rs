@@ -52,6 +52,7 @@ impl Systemd {
             | Action::RemoveNetwork { .. }
             | Action::CreateVolume { .. }
             | Action::PullImage { .. }
+            | Action::PullModel(_)
             | Action::CreateContainer(_)
             | Action::StartContainer { .. }
             | Action::StopContainer { .. }

@@ -52,7 +52,7 @@ fn state_dir() -> PathBuf {
 }
 
 /// A platform whose service `web` has these lines.
-fn platform(lines: &str) -> Platform {
+pub fn platform(lines: &str) -> Platform {
     let text = format!(
         "apiVersion: aiplat/v1\nname: home\nservices:\n  db: {{image: db, ipc: shareable}}\n  web:\n    {lines}\n    image: web:1\n\
          networks: {{default: , front: }}\nvolumes: {{data: }}\nconfigs: {{app: {{content: a}}}}\n"
@@ -82,12 +82,22 @@ fn create(platform: &Platform) -> Action {
         network: spec.live.first_network().cloned(),
         inherit: Vec::new(),
         joins: BTreeMap::from([(ResourceId::container("db"), ContainerId("d00d".to_owned()))]),
+        gpus: None,
     }))
 }
 
 /// Path and body of the create call that an engine of that API version, with that log driver, gets.
 async fn asked(
     platform: &Platform,
+    version: &'static str,
+    driver: &'static str,
+) -> Result<(String, Value), HostError> {
+    sent(create(platform), version, driver).await
+}
+
+/// Path and body of the call that `create` becomes.
+pub async fn sent(
+    create: Action,
     version: &'static str,
     driver: &'static str,
 ) -> Result<(String, Value), HostError> {
@@ -103,7 +113,7 @@ async fn asked(
         let info = format!(r#"{{"LoggingDriver":"{driver}"}}"#);
         answer_as(stream, version, 200, if request.path.ends_with("/info") { &info } else { "\"OK\"" });
     });
-    apply(&engine.backend(), &ResourceId::container("web"), create(platform)).await?;
+    apply(&engine.backend(), &ResourceId::container("web"), create).await?;
     let call = calls.lock().unwrap().pop();
     Ok(call.expect("one call"))
 }

@@ -5,6 +5,7 @@
 mod support;
 
 mod engine;
+mod gpus;
 mod keys;
 mod odd_answers;
 mod streams;

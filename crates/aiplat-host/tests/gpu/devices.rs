@@ -1,10 +1,10 @@
 //! What is known of a GPU, and what happens to one.
 
-use aiplat_core::observed::{Driver, GpuMemory, GpuProcess, ObservedGpu, Recovery, Vendor};
+use aiplat_core::observed::{Driver, GpuMemory, GpuProcess, ObservedGpu, Owner, Recovery, Vendor};
 use aiplat_host::Gpus;
 use serde_json::json;
 
-use crate::machine::{FIRST, Machine, SECOND, id, is_ready, the, until};
+use crate::machine::{FIRST, Machine, NOBODY, SECOND, id, is_ready, the, until};
 
 const SLICE: &str = "MIG-0a1b2c3d-1111-2222-3333-444455556666";
 const OTHER_SLICE: &str = "MIG-1b2c3d4e-1111-2222-3333-444455556666";
@@ -13,7 +13,8 @@ const OTHER_SLICE: &str = "MIG-1b2c3d4e-1111-2222-3333-444455556666";
 async fn everything_that_the_driver_knows_of_a_gpu_is_read() {
     let machine = Machine::with_one_gpu();
     let facts = machine.gpus().observe().await;
-    let processes = vec![GpuProcess { pid: 42, memory: None }, GpuProcess { pid: 4711, memory: Some(3_000) }];
+    let gone = |pid, memory| GpuProcess { pid, memory, name: String::new(), owner: Owner::Nothing };
+    let processes = vec![gone(NOBODY - 1, None), gone(NOBODY, Some(3_000))];
     let expected = ObservedGpu {
         index: Some(0),
         name: Some("NVIDIA GeForce RTX 4090".to_owned()),
@@ -54,6 +55,17 @@ async fn memory_pressure_and_who_causes_it_are_seen_anew_with_each_look() {
     let gpu = the(&facts, FIRST);
     assert_eq!(gpu.memory, Some(GpuMemory { total: 24_000, free: 100 }));
     assert_eq!(gpu.processes.as_ref().map(Vec::len), Some(40));
+}
+
+#[tokio::test]
+async fn a_process_is_told_with_its_program_and_what_it_is_part_of() {
+    let mut machine = Machine::with_one_gpu();
+    let own = std::process::id();
+    machine.change(|scenario| scenario["gpus"][0]["processes"] = json!([[own, 1_000]]));
+    let facts = machine.gpus().observe().await;
+    let process = the(&facts, FIRST).processes.as_ref().and_then(|all| all.first()).expect("it is listed");
+    let name = std::fs::read_to_string("/proc/self/comm").expect("this is Linux");
+    assert_eq!((process.pid, process.name.as_str()), (own, name.trim_end()));
 }
 
 #[tokio::test]

@@ -17,6 +17,8 @@ use serde_json::{Value, json};
 /// Longer than anything takes on a slow machine that works.
 const DEADLINE: Duration = Duration::from_secs(20);
 /// The first GPU's name for good.
+/// More than any kernel counts to.
+pub const NOBODY: u32 = 5_000_000;
 pub const FIRST: &str = "GPU-8f3a1c2e-1111-2222-3333-444455556666";
 /// The second's.
 pub const SECOND: &str = "GPU-0b1c2d3e-1111-2222-3333-444455556666";
@@ -139,7 +141,7 @@ pub fn gpu(uuid: &str, bus: &str) -> Value {
     json!({
         "uuid": uuid, "name": "NVIDIA GeForce RTX 4090", "bus": bus, "memory": [24_000, 20_000, 3_500],
         "capability": [8, 9], "utilisation": 37, "temperature": 61, "power": 120_500, "power_limit": 450_000,
-        "persistence": true, "recovery": 0, "processes": [[4711, 3_000], [42, null]], "mig": false,
+        "persistence": true, "recovery": 0, "processes": [[NOBODY, 3_000], [NOBODY - 1, null]], "mig": false,
         "events": 0xff9f,
     })
 }

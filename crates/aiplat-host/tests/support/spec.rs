@@ -13,7 +13,7 @@ use aiplat_core::{
 };
 
 pub fn labels(instance: &InstanceId, resource: ResourceId) -> OwnLabels {
-    OwnLabels { instance: instance.clone(), resource, fingerprint: None, depends_on: Vec::new() }
+    OwnLabels { instance: instance.clone(), resource, fingerprint: None, depends_on: Vec::new(), gpus: None }
 }
 
 /// A container of `service` under `name`.
@@ -33,6 +33,7 @@ pub fn create(
         liveness: None,
         stop_grace: Duration::from_secs(1),
         update: UpdatePolicy::default(),
+        gpus: Vec::new(),
     };
     let spec = ContainerSpec {
         service: service.to_owned(),
@@ -48,6 +49,7 @@ pub fn create(
         network: None,
         inherit: Vec::new(),
         joins: BTreeMap::new(),
+        gpus: None,
     }
 }
 

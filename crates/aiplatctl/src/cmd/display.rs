@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use aiplat_api::v1::{ServiceStatus, StatusDoc};
+use aiplat_api::v1::{ModelStatus, ServiceStatus, StatusDoc};
 use aiplat_core::condition::Word;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use tokio::time::Instant;
@@ -84,8 +84,36 @@ impl Display {
                 Some(_) => {}
             }
         }
+        self.models(doc, awaited);
         if let Some(bars) = &mut self.bars {
             bars.update(doc, awaited, width);
+        }
+    }
+
+    /// A line for each model of `awaited` that has another word than before; its bytes are a bar where there are bars.
+    fn models(&mut self, doc: &StatusDoc, awaited: &[Awaited<'_>]) {
+        let is_awaited = |it: &&ModelStatus| awaited.iter().any(|other| other.service.name == it.runner);
+        for it in doc.models.iter().filter(|it| it.name.is_some()).filter(is_awaited) {
+            let key = format!("model/{}", it.name.as_deref().unwrap_or_default());
+            if self.words.get(&key).map(|(word, _)| *word) == Some(it.status) {
+                continue;
+            }
+            let is_first = self.words.insert(key.clone(), (it.status, String::new())).is_none();
+            // What was there before is no news.
+            if is_first && it.status == Word::Ready {
+                continue;
+            }
+            let since = aiplat_core::time::human(self.began.elapsed());
+            let word = paint(style::word(it.status), &it.status.to_string());
+            let said = if it.message.is_empty() { clean(&it.model) } else { clean(&it.message) };
+            let line = format!("{since:>5}  {}  {word}  {said}", clean(&key));
+            match &self.bars {
+                None => console::note(line.trim_end()),
+                Some(bars) if it.pull.is_none() => {
+                    drop(bars.multi.println(console::colors_of_notes(line.trim_end())));
+                }
+                Some(_) => {}
+            }
         }
     }
 

@@ -1,6 +1,6 @@
 //! `get`: lists.
 
-use aiplat_api::v1::{Event, ServiceStatus, StatusDoc};
+use aiplat_api::v1::{Event, ModelStatus, ServiceStatus, StatusDoc};
 use aiplat_core::{Kind, ResourceId};
 use serde::Serialize;
 use serde_json::Value;
@@ -11,7 +11,7 @@ use crate::{
     console,
     exit::{Code, Failure, Outcome},
     find::{KindWord, Listed, names, no_such},
-    render::{View, events, host, lists, table::Table, volumes},
+    render::{View, events, host, lists, models, table::Table, volumes},
     source,
 };
 
@@ -67,6 +67,7 @@ impl Selection {
         }
         let known = names(doc, Some(self.listed));
         let on_host: Vec<&str> = match self.listed {
+            Listed::Resources(Kind::Model) => doc.models.iter().map(|it| it.model.as_str()).collect(),
             Listed::Resources(kind) => {
                 let of_kind = doc.resources.iter().filter(|it| it.id.kind == kind);
                 let paths = doc.host.iter().flat_map(|host| &host.host_paths);
@@ -119,6 +120,7 @@ impl Selection {
             Listed::Resources(Kind::Image) => lists::images(doc, &self.names),
             Listed::Resources(Kind::Unit) => lists::units(doc, &self.names, view),
             Listed::Resources(Kind::Volume) => volumes::volumes(doc, &self.names, view),
+            Listed::Resources(Kind::Model) => models::models(doc, &self.names, view),
             Listed::Resources(kind @ (Kind::Network | Kind::File | Kind::Host)) => {
                 lists::named(doc, kind, &self.names)
             }
@@ -148,6 +150,11 @@ impl Selection {
         match self.listed {
             Listed::Services => {
                 self.services(doc).map(|it| (format!("service/{}", it.name), value(it))).collect()
+            }
+            Listed::Resources(Kind::Model) => {
+                let found = doc.models.iter().filter(|it| models::is_chosen(it, &self.names));
+                let id = |it: &ModelStatus| format!("model/{}", it.name.as_ref().unwrap_or(&it.model));
+                found.map(|it| (id(it), value(it))).collect()
             }
             Listed::Resources(kind) => {
                 let asked = |id: &ResourceId, host: &str| {

@@ -17,6 +17,7 @@ mod graph;
 mod history;
 mod is_ready;
 mod logs;
+mod model;
 mod operate;
 mod other;
 mod progress;
@@ -74,6 +75,7 @@ pub(crate) async fn run(args: Args) -> Outcome {
         Verb::ResetFailed(args) => operate::run(globals, &args, Command::ResetFailed).await,
         Verb::Pull(args) => pull::run(globals, &args).await,
         Verb::Update(args) => pull::update(globals, &args).await,
+        Verb::Model(command) => model::run(globals, &command).await,
         Verb::Exec(args) => exec::run(globals, &args).await,
         Verb::Graph { output } => graph::run(globals, output).await,
         Verb::Top { names, watch, output } => top::run(globals, &names, watch, output).await,

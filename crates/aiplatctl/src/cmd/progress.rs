@@ -2,8 +2,11 @@
 
 use std::time::Duration;
 
-use aiplat_api::v1::{ServiceStatus, StatusDoc};
-use aiplat_core::{ResourceId, condition::ConditionType};
+use aiplat_api::v1::{ModelStatus, ServiceStatus, StatusDoc};
+use aiplat_core::{
+    ResourceId,
+    condition::{ConditionType, Word},
+};
 use tokio::time::{Instant, timeout_at};
 
 use super::{
@@ -68,7 +71,7 @@ fn outlook(doc: &StatusDoc, generation: u64) -> Outlook {
     // What aiplatd is at work on, or waits for, is its own to say.
     if doc.resources.iter().any(|it| it.moving) {
         Outlook::Underway
-    } else if in_file(doc).all(|it| is_ready(it, generation)) {
+    } else if in_file(doc).all(|it| is_ready(it, generation)) && missing(doc).next().is_none() {
         Outlook::Done
     } else {
         Outlook::Hopeless
@@ -78,6 +81,11 @@ fn outlook(doc: &StatusDoc, generation: u64) -> Outlook {
 /// What has left the file is nobody's edit to wait for.
 fn in_file(doc: &StatusDoc) -> impl Iterator<Item = &ServiceStatus> {
     doc.services.iter().filter(|service| service.desired)
+}
+
+/// Models of the file that their servers do not have, or of which that is not known.
+fn missing(doc: &StatusDoc) -> impl Iterator<Item = &ModelStatus> {
+    doc.models.iter().filter(|it| it.name.is_some() && it.status != Word::Ready)
 }
 
 /// Ready, and not only from before this generation.
@@ -99,8 +107,12 @@ fn time_is_up(doc: Option<&StatusDoc>, limit: Duration) -> Failure {
 fn reasons(doc: &StatusDoc) -> String {
     let unready = in_file(doc).filter(|service| !why::is_ready(service));
     let chains: String = unready.map(|service| format!("\n  {}", why::painted_chain(service))).collect();
-    if !chains.is_empty() {
-        return chains;
+    let name = |it: &ModelStatus| clean(it.name.as_deref().unwrap_or(&it.model));
+    let models: String = missing(doc)
+        .map(|it| format!("\n  model/{} {}: {}", name(it), it.status, clean(&it.message)))
+        .collect();
+    if !chains.is_empty() || !models.is_empty() {
+        return chains + &models;
     }
     let next = |id: &ResourceId| {
         let mut services = doc.services.iter();

@@ -1,6 +1,7 @@
 //! A platform as it is understood, in the words of the file: merged, every name final, secrets left out.
 
 mod configs;
+mod gpus;
 mod host;
 mod options;
 mod units;
@@ -13,15 +14,16 @@ use aiplat_core::{
     Kind, ResourceId,
     spec::{
         ApplyMode, Attachment, ContainerLive, ContainerPolicy, ContainerRuntime, ContainerSpec, Dependency,
-        DependencyCondition, FailureAction, ImageSpec, Limits, Mode, Mount, MountSource, NetworkSpec,
-        OnExhausted, Platform, RestartMode, RestartSettings, ServiceSpec, Settings, Subnet, UpdateOrder,
-        UpdatePolicy, VolumeSpec,
+        DependencyCondition, FailureAction, ImageSpec, Limits, Mode, ModelSpec, Mount, MountSource,
+        NetworkSpec, OnExhausted, Platform, RestartMode, RestartSettings, ServiceSpec, Settings, Subnet,
+        UpdateOrder, UpdatePolicy, VolumeSpec,
     },
 };
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use configs::{configs, grants};
+use gpus::with_needs;
 use options::{mount_options, words};
 use units::unit;
 
@@ -43,6 +45,8 @@ pub struct Config {
     volumes: BTreeMap<String, Value>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     configs: BTreeMap<String, Value>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    models: BTreeMap<String, Value>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     gates: BTreeMap<String, Vec<String>>,
 }
@@ -127,6 +131,7 @@ pub fn config(platform: &Platform) -> Config {
         images: _,
         containers,
         units,
+        models,
         gates,
         removals: _,
     } = platform;
@@ -144,6 +149,7 @@ pub fn config(platform: &Platform) -> Config {
         networks: networks.iter().map(|(id, spec)| (id.key().to_owned(), network(spec))).collect(),
         volumes: volumes.iter().map(|(id, spec)| (id.key().to_owned(), volume(spec))).collect(),
         configs: configs(files, containers),
+        models: models.iter().map(|(id, spec)| (id.key().to_owned(), model(spec))).collect(),
         gates: gates
             .iter()
             .map(|(name, members)| (name.clone(), members.iter().map(member).collect()))
@@ -209,6 +215,7 @@ fn service(platform: &Platform, spec: &ContainerSpec) -> Service {
         liveness: _,
         stop_grace,
         update,
+        gpus,
     } = policy;
     let argv = |argv: &Option<Vec<String>>| argv.as_ref().map(|argv| without_secrets(argv));
     Service {
@@ -234,7 +241,7 @@ fn service(platform: &Platform, spec: &ContainerSpec) -> Service {
         stop_signal: stop_signal.clone(),
         stop_grace_period: duration(*stop_grace),
         deploy: deploy(limits, update),
-        options: words(options, limits),
+        options: with_needs(words(options, limits), &options.hardware.requests, gpus),
     }
 }
 
@@ -419,10 +426,15 @@ pub(super) fn insert<T: Serialize>(map: &mut Map<String, Value>, key: &str, valu
     }
 }
 
+fn model(spec: &ModelSpec) -> Value {
+    let ModelSpec { model, runner } = spec;
+    json!({"model": model, "runner": runner.key()})
+}
+
 fn member(id: &ResourceId) -> String {
     match id.kind {
         Kind::Container | Kind::Unit => id.key().to_owned(),
-        Kind::Network | Kind::Volume | Kind::File | Kind::Image | Kind::Host => id.to_string(),
+        Kind::Network | Kind::Volume | Kind::File | Kind::Image | Kind::Model | Kind::Host => id.to_string(),
     }
 }
 

@@ -3,13 +3,13 @@
 use std::fmt::Write as _;
 
 use aiplat_api::v1::{
-    CheckDetail, DiagnosisDetail, Event, GateStatus, ResourceStatus, ServiceDetail, ServiceStatus,
-    StatusCondition, StatusDoc, TimerDetail, UnitDetail, UnitVariable,
+    CheckDetail, DiagnosisDetail, Event, GateStatus, ModelStatus, ResourceStatus, ServiceDetail,
+    ServiceStatus, StatusCondition, StatusDoc, TimerDetail, UnitDetail, UnitVariable,
 };
-use aiplat_core::{observed::ProbeOutcome, spec::Role};
+use aiplat_core::{Kind, observed::ProbeOutcome, spec::Role};
 
 use super::{
-    View, events, lists, style,
+    View, events, lists, models, style,
     style::paint,
     table::{Table, cell, column, message},
     text::{self, clean, count},
@@ -52,6 +52,7 @@ pub fn service(doc: &StatusDoc, service: &ServiceStatus, view: View) -> String {
     fact(&mut out, view, "Next", &clean(&detail.next));
     fact(&mut out, view, "Endpoint", &clean(endpoint));
     facts(&mut out, view, detail);
+    fact(&mut out, view, "GPU", &models::gpu(doc, name));
     // A chain of one link says what the message says.
     if !style::is_well(service) && service.why.len() > 1 {
         section(&mut out, "Why");
@@ -61,6 +62,7 @@ pub fn service(doc: &StatusDoc, service: &ServiceStatus, view: View) -> String {
     }
     section(&mut out, "Conditions");
     out.push_str(&indented(&conditions_table(conditions, view), view));
+    out.push_str(&served(doc, name, view));
     out.push_str(&environment(detail, view));
     if let Some(unit) = &detail.unit {
         diagnosis(&mut out, view, unit, detail);
@@ -99,6 +101,7 @@ fn facts(out: &mut String, view: View, detail: &ServiceDetail) {
         action_due: _,
         fingerprint,
         unit,
+        model_server,
     } = detail;
     if let Some(unit) = unit {
         unit_facts(out, view, unit, state.as_deref());
@@ -111,6 +114,7 @@ fn facts(out: &mut String, view: View, detail: &ServiceDetail) {
         fact(out, view, "Image", &clean(&format!("{image}{made_from}")));
         fact(out, view, "Container", &clean(&container));
     }
+    fact(out, view, "API", &clean(model_server.as_deref().unwrap_or_default()));
     list(out, view, "Ports", ports);
     list(out, view, "Networks", networks);
     list(out, view, "Volumes", volumes);
@@ -171,6 +175,18 @@ fn unit_facts(out: &mut String, view: View, unit: &UnitDetail, state: Option<&st
     fact(out, view, "Management", &clean(management));
     fact(out, view, "Drop-in", &clean(drop_in.as_deref().unwrap_or_default()));
     list(out, view, "Others", other_drop_ins);
+}
+
+/// The models that a service has, or is to have.
+fn served(doc: &StatusDoc, service: &str, view: View) -> String {
+    let table = models::of_service(doc, service, view);
+    if table.is_empty() {
+        return String::new();
+    }
+    let mut out = String::new();
+    section(&mut out, "Models");
+    out.push_str(&indented(&table, view));
+    out
 }
 
 /// What a unit's process is given, and by which file.
@@ -265,7 +281,11 @@ pub fn resource(doc: &StatusDoc, resource: &ResourceStatus, view: View) -> Strin
     fact(&mut out, view, "Message", &clean(message));
     fact(&mut out, view, "Name on host", &clean(host_name));
     fact(&mut out, view, "In the file", if *desired { "yes" } else { "no longer" });
-    list(&mut out, view, "Used by", used_by);
+    let model = doc.models.iter().find(|it| id.kind == Kind::Model && it.name.as_deref() == Some(id.key()));
+    list(&mut out, view, if model.is_some() { "Runner" } else { "Used by" }, used_by);
+    if let Some(model) = model {
+        model_facts(&mut out, view, model);
+    }
     fact(&mut out, view, "Pulled", &pull.map(lists::progress).unwrap_or_default());
     for (name, said) in usage.iter().flat_map(volumes::facts) {
         fact(&mut out, view, name, &clean(&said));
@@ -275,6 +295,17 @@ pub fn resource(doc: &StatusDoc, resource: &ResourceStatus, view: View) -> Strin
     let name = id.to_string();
     out.push_str(&events_of(doc, view, &|event| event.resource == name));
     out
+}
+
+fn model_facts(out: &mut String, view: View, model: &ModelStatus) {
+    let loaded = model
+        .loaded
+        .as_ref()
+        .map(|it| format!("{}, {} of it on a GPU", text::bytes(it.size), text::bytes(it.vram)));
+    fact(out, view, "Size", &model.size.map(text::bytes).unwrap_or_default());
+    fact(out, view, "Digest", &clean(model.digest.as_deref().unwrap_or_default()));
+    fact(out, view, "In memory", &loaded.unwrap_or_default());
+    fact(out, view, "Ordered", if model.ordered { "a pull, which has not been made yet" } else { "" });
 }
 
 /// `describe` of a gate.

@@ -141,7 +141,7 @@ pub fn named(doc: &StatusDoc, kind: Kind, names: &[String]) -> Table {
     let title = match kind {
         Kind::Host => "HOST",
         Kind::File => "PATH",
-        Kind::Network | Kind::Volume | Kind::Image | Kind::Container | Kind::Unit => "NETWORK",
+        Kind::Network | Kind::Volume | Kind::Image | Kind::Container | Kind::Unit | Kind::Model => "NETWORK",
     };
     let columns = [
         column("NAME"),

@@ -8,6 +8,7 @@ pub mod graph;
 pub mod host;
 pub mod lists;
 pub mod logs;
+pub mod models;
 pub mod origin;
 pub mod plan;
 mod probe;

@@ -1,6 +1,7 @@
 //! HTTP/JSON v1 over the Unix socket. Every route names its verb; one check, before anything is read.
 
 pub mod auth;
+mod models;
 mod orders;
 mod prune;
 mod pull;
@@ -75,6 +76,8 @@ fn router(shared: Arc<Shared>) -> Router {
         .route("/v1/history/{revision}", allow(Verb::Administer, get(routes::revision)))
         .route("/v1/rollback", allow(Verb::Administer, post(routes::rollback)))
         .route("/v1/prune", allow(Verb::Administer, post(prune::prune)))
+        .route("/v1/models/remove", allow(Verb::Administer, post(models::remove)))
+        .route("/v1/models/{model}/pull", allow(Verb::Operate, post(models::pull)))
         .route("/v1/reload", allow(Verb::Operate, post(routes::reload)))
         .route("/v1/services/{service}/pull", allow(Verb::Operate, post(pull::pull)))
         .route("/v1/services/{service}/{command}", allow(Verb::Operate, post(orders::order)))

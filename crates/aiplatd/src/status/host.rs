@@ -79,7 +79,8 @@ fn status(world: &World<'_>, machine: &HostFacts, conditions: Vec<StatusConditio
         environment: BTreeMap::new(),
         conditions,
     };
-    status.environment = environment(&status);
+    let models = world.desired.models.values().map(|spec| spec.model.to_string()).collect::<BTreeSet<_>>();
+    status.environment = environment(&status, &models.into_iter().collect::<Vec<_>>());
     status
 }
 
@@ -191,7 +192,7 @@ fn complaint(it: &ObservedGpu) -> String {
 
 /// The names of the hardware profile that the scripts before aiplatd wrote. What is not known is empty; memory is rounded
 /// down to whole units, as theirs was.
-fn environment(status: &HostStatus) -> BTreeMap<String, String> {
+fn environment(status: &HostStatus, models: &[String]) -> BTreeMap<String, String> {
     const GIB: u64 = 1 << 30;
     const MIB: u64 = 1 << 20;
     let text = |value: Option<String>| value.unwrap_or_default();
@@ -203,7 +204,9 @@ fn environment(status: &HostStatus) -> BTreeMap<String, String> {
     let disk = disk.or_else(|| status.file_systems.first());
     let whole = || status.gpus.iter().filter(|gpu| gpu.parent.is_none());
     let largest = whole().max_by_key(|gpu| gpu.memory);
-    let models = status.tier.as_ref().map(|tier| default_models(&tier.name).join(","));
+    let of_tier = || status.tier.as_ref().map(|tier| default_models(&tier.name).join(","));
+    // What the file asks for; a file without models has those that its tier once stood for.
+    let models = if models.is_empty() { of_tier() } else { Some(models.join(",")) };
     let medium = |it: &FileSystemStatus| match it.medium.as_deref() {
         Some("disk") => "HDD",
         Some(_) => "SSD",

@@ -12,7 +12,7 @@ use aiplat_core::{
     time::human,
 };
 
-use super::{units, with_times};
+use super::{models, units, with_times};
 use crate::{events::rfc3339, state::State};
 
 /// All services of the file, and those that have left it while they were suspended, by name.
@@ -207,6 +207,7 @@ pub(super) fn of_any(
         endings: restarts.iter().rev().take(5).rev().map(ending).collect(),
         next: next(step),
         action_due: step.action.is_some(),
+        model_server: models::server(world, id),
         ..ServiceDetail::default()
     }
 }

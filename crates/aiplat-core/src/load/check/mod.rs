@@ -4,6 +4,7 @@ mod addresses;
 mod graph;
 mod host;
 mod lint;
+mod models;
 mod names;
 mod options;
 mod own_units;
@@ -20,7 +21,7 @@ use std::{collections::BTreeMap, path::Path};
 
 use super::{
     diagnostic::Sink,
-    draft::{AttachmentDraft, Draft, ServiceDraft},
+    draft::{AttachmentDraft, Draft, ModelDraft, ServiceDraft, is_active},
 };
 
 /// The network of services that name none.
@@ -44,6 +45,17 @@ impl<'a> Scene<'a> {
     /// The services that profiles leave out.
     pub(super) fn left_out(&self) -> Vec<String> {
         self.draft.services.keys().filter(|name| !self.active.contains_key(name.as_str())).cloned().collect()
+    }
+
+    /// Whether one of a model's profiles is active, or it has none.
+    pub(super) fn is_active(&self, model: &ModelDraft) -> bool {
+        is_active(&model.profiles, &self.draft.active_profiles)
+    }
+
+    /// Whether it is active, and so is the service that serves it.
+    pub(super) fn is_served(&self, model: &ModelDraft) -> bool {
+        let runner = model.runner.as_ref().map(|runner| runner.value.as_str());
+        self.is_active(model) && runner.is_some_and(|runner| self.active.contains_key(runner))
     }
 
     /// Whether a section could be read, so that a name which is not in it is unknown for sure.
@@ -70,6 +82,7 @@ pub(super) fn check(scene: &Scene<'_>, ours: &Ours<'_>, sink: &mut Sink) {
     host::check(scene, ours, sink);
     probes::check(scene, sink);
     units::check(scene, sink);
+    models::check(scene, sink);
     references::unused(scene, sink);
     // Advice comes once the file is valid: with errors about, it would stand in the way of what must be mended.
     if !sink.has_errors() {

@@ -135,19 +135,29 @@ fn gate_member(scene: &Scene<'_>, gate: &str, member: &Spanned<String>, sink: &m
         {
             sink.add(unknown("image").help("write it just as the service does"));
         }
+        Kind::Model if draft.models.get(key).is_some_and(|model| !scene.is_served(model)) => {
+            let message =
+                format!("the gate `{gate}` does not wait for the model `{key}`: profiles leave it out");
+            sink.add(Problem::warning("member-left-out", *place, message));
+        }
+        Kind::Model if scene.knows("models") && !draft.models.contains_key(key) => {
+            sink.add(with_nearest(unknown("model"), key, draft.models.keys(), || {
+                "name an entry of `models:`".to_owned()
+            }));
+        }
         Kind::Host | Kind::File => sink.add(unknown_kind(kind.as_str(), *place)),
-        Kind::Container | Kind::Unit | Kind::Network | Kind::Volume | Kind::Image => {}
+        Kind::Container | Kind::Unit | Kind::Network | Kind::Volume | Kind::Image | Kind::Model => {}
     }
 }
 
 fn unknown_kind(kind: &str, place: Place) -> Problem {
-    const LATER: [&str; 7] = ["model", "task", "gpu", "host", "secret", "directory", "file"];
+    const LATER: [&str; 6] = ["task", "gpu", "host", "secret", "directory", "file"];
     if LATER.contains(&kind) {
         Problem::error("not-supported", place, format!("`{kind}/...` is not supported by this version"))
             .help("take it out of the gate")
     } else {
         Problem::error("unknown-member", place, format!("`{kind}` is not a kind of resource")).help(
-            "write the name of a service, or `container/x`, `unit/x`, `network/x`, `volume/x`, `image/x`",
+            "write the name of a service, or `container/x`, `unit/x`, `network/x`, `volume/x`, `image/x`, `model/x`",
         )
     }
 }
@@ -158,13 +168,15 @@ fn profiles(scene: &Scene<'_>, sink: &mut Sink) {
         .services
         .values()
         .flat_map(|service| &service.profiles)
+        .chain(scene.draft.models.values().flat_map(|model| &model.profiles))
         .map(|profile| &profile.value)
         .collect();
     for Spanned { value, place } in &scene.draft.active_profiles {
         let is_here = place.span.start < place.span.end;
         if is_here && scene.knows("services") && value != "*" && !known.contains(value) {
-            let problem =
-                Problem::warning("unknown-profile", *place, format!("no service has the profile `{value}`"));
+            let nobody = if scene.draft.models.is_empty() { "no service" } else { "no service and no model" };
+            let message = format!("{nobody} has the profile `{value}`");
+            let problem = Problem::warning("unknown-profile", *place, message);
             sink.add(with_nearest(problem, value, known.iter().copied(), || "remove it".to_owned()));
         }
     }

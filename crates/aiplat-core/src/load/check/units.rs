@@ -9,17 +9,18 @@ use crate::{
         draft::{Health, ServiceDraft, UnitDraft},
         tree::Place,
     },
-    spec::{DependencyCondition, Management, ProbeKind, ProbeSpec, RestartMode, Via},
+    spec::{DependencyCondition, Management, ProbeKind, ProbeSpec, RestartMode, Via, WantedGpus},
 };
 
 /// The keys of a service that mean something for a unit.
-const KEYS: [&str; 9] = [
+const KEYS: [&str; 10] = [
     "provider",
     "management",
     "environment",
     "env_file",
     "depends_on",
     "healthcheck",
+    "gpus",
     "restart",
     "profiles",
     "lint",
@@ -40,6 +41,7 @@ pub(super) fn check(scene: &Scene<'_>, sink: &mut Sink) {
             restart(name, service, sink);
         }
         own_units::check(name, service, unit, sink);
+        gpus(name, service, sink);
         if unit.management == Management::Observe && !service.environment.is_empty() {
             let place = service.places.get("environment").or(service.places.get("env_file"));
             sink.add(
@@ -83,6 +85,17 @@ fn foundations(name: &str, unit: &UnitDraft, sink: &mut Sink) {
         let message = format!("`{name}` is {unit_name}, on which everything else here stands");
         let problem = Problem::error("not-for-a-unit", place, message);
         sink.add(problem.help("write `management: observe`, which only looks at it"));
+    }
+}
+
+/// A unit is given no devices: whoever may open them does.
+fn gpus(name: &str, service: &ServiceDraft, sink: &mut Sink) {
+    let Some(place) = service.places.get("gpus") else { return };
+    if service.gpus.iter().any(|request| request.wanted != WantedGpus::All) {
+        let message = format!("`{name}` is a unit, which sees every GPU of the machine");
+        sink.add(Problem::error("not-for-a-unit", *place, message).help(
+            "write `count: all`; which of them it uses is a setting of its own, as in `environment: {CUDA_VISIBLE_DEVICES: GPU-…}`",
+        ));
     }
 }
 

@@ -9,6 +9,7 @@ mod health;
 mod host;
 mod include;
 mod lint;
+mod models;
 mod names;
 mod options;
 mod platform;

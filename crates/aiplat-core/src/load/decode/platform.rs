@@ -13,6 +13,7 @@ use super::{
     files::{Content, absolute},
     host::host,
     lint::allowed,
+    models::model,
     names::{check_gate_name, check_key, check_service_name, is_platform_name},
     scalar::crop,
     service::service,
@@ -112,6 +113,7 @@ pub(in crate::load) fn platform(cx: &mut Cx<'_>, root: &Node, accept_compose: bo
         networks: BTreeMap::new(),
         volumes: BTreeMap::new(),
         configs: BTreeMap::new(),
+        models: BTreeMap::new(),
         gates: BTreeMap::new(),
         active_profiles: active_profiles(cx, &mut fields, root),
         allowed: allowed(cx, &mut fields),
@@ -167,6 +169,12 @@ fn declarations(cx: &mut Cx<'_>, fields: &mut Fields<'_>, draft: &mut Draft) {
         for (name, place, inner) in section(cx, &item, "configs", &mut draft.unreadable) {
             configs::check_name(cx, name, place);
             draft.configs.insert(name.to_owned(), config(cx, place, &inner));
+        }
+    }
+    if let Some(item) = fields.take("models") {
+        for (name, place, inner) in section(cx, &item, "models", &mut draft.unreadable) {
+            check_key(cx, name, place, "model");
+            draft.models.insert(name.to_owned(), model(cx, name, place, &inner));
         }
     }
 }

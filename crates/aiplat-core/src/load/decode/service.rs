@@ -9,7 +9,7 @@ use super::{
     files::absolute,
     health::health,
     lint::allowed,
-    options::{self, Reserved, limits, options},
+    options::{self, Rarer, Reserved, limits, options},
     ports::ports,
     provider::provider,
     scalar::crop,
@@ -42,18 +42,22 @@ pub(super) fn service(cx: &mut Cx<'_>, name: &str, place: Place, item: &Item<'_>
     let limits = limits(cx, &mut fields, &reserved);
     let command_item = fields.take("command");
     let program = command_item.as_ref().and_then(|item| command(cx, item));
+    let environment = environment(cx, &mut fields);
+    let visible = environment.get("NVIDIA_VISIBLE_DEVICES");
+    let Rarer { options, gpus } = options(cx, &mut fields, reserved.devices, visible);
     let draft = ServiceDraft {
         place,
         has_broken_command: program.is_none() && command_item.is_some_and(|item| !is_null(&item)),
         limits,
         update,
-        options: options(cx, &mut fields, reserved.devices),
+        options,
+        gpus,
         unit: provided.and_then(Result::ok),
         places,
         image: image(cx, name, place, is_mapping, &mut fields),
         command: program,
         entrypoint: fields.take("entrypoint").and_then(|item| command(cx, &item)),
-        environment: environment(cx, &mut fields),
+        environment,
         user: fields.take("user").and_then(|item| cx.parsed(&item, user)).map(|user| user.value),
         labels: labels(cx, &mut fields),
         stop_signal: fields

@@ -1,8 +1,8 @@
 //! Mappings among the rarer keys of a service.
 
 use super::{
-    Grammar::{self, Anything, Duration, Either, Integer, List, Named, Scalar, Size, Text},
-    LIST_OR_MAP, STRINGS, Shape, ignored, key, later,
+    Grammar::{self, Anything, Duration, Either, Flag, Integer, List, Named, Scalar, Size, Text},
+    LIST_OR_MAP, STRINGS, Shape, ignored, key,
 };
 
 /// A whole number of microseconds, or a duration.
@@ -45,12 +45,19 @@ pub(in crate::load) static GPU: Shape = Shape {
         key("device_ids", "These very ones, by index or UUID, instead of `count`.", STRINGS),
         key("capabilities", "What the driver must offer besides `gpu`, as in `compute`.", STRINGS),
         key("options", "Options of the driver.", LIST_OR_MAP),
-        // Ours, of later versions.
-        later("min_vram"),
-        later("min_compute_capability"),
-        later("min_driver"),
-        later("vram"),
-        later("optional"),
+        key(
+            "min_vram",
+            "The least memory of a GPU, as in `8GiB`. A sixteenth less will do: a card of \"8 GB\" has a little less than 8 GiB.",
+            Size,
+        ),
+        key("min_compute_capability", "The least compute capability, as in `8.0`.", Scalar),
+        key("min_driver", "The oldest driver, as in `550` or `550.54.15`.", Scalar),
+        key(
+            "vram",
+            "What the service takes of the memory of each GPU that it gets: with less free it waits, and says who has it.",
+            Size,
+        ),
+        key("optional", "Start without a GPU where none can be had. Default false.", Flag),
     ],
 };
 

@@ -53,7 +53,11 @@ pub(in crate::load) static ROOT: Shape = Shape {
             "Files that aiplatd writes on the host and mounts, read-only, into the services that name them.",
             Named(&Grammar::Shape(&CONFIG)),
         ),
-        later("models"),
+        key(
+            "models",
+            "Models, by name, each on a service that speaks Ollama's API. They are pulled, and never removed by an edit.",
+            Named(&Grammar::Shape(&MODEL)),
+        ),
         // Ours, of later versions.
         key("host", "The machine itself.", Grammar::Shape(&HOST)),
         key(
@@ -203,6 +207,26 @@ pub(in crate::load) static VOLUME: Shape = Shape {
         later("mode"),
         later("requires_mount"),
         later("access_mode"),
+    ],
+};
+
+pub(in crate::load) static MODEL: Shape = Shape {
+    name: "a model",
+    keys: &[
+        key(
+            "model",
+            "The model, as its server names it: `llama3.1:8b`, `hf.co/someone/model:Q4_K_M`. Without a tag it is `latest`.",
+            Text,
+        ),
+        key("runner", "The service of this file that serves it.", Text),
+        key("profiles", "It is pulled only where one of these is active; the tier is one.", STRINGS),
+        later_but("context_size", "set `OLLAMA_CONTEXT_LENGTH` in the `environment` of its `runner`"),
+        refused(
+            "runtime_flags",
+            "they are those of Docker's own Model Runner",
+            "set what its `runner` reads in the `environment` of that service",
+        ),
+        ignored("name", "a model has the name of its entry"),
     ],
 };
 

@@ -8,7 +8,7 @@ use crate::{
     plan::{
         Cause, Gate, Readiness, Step,
         ended::{self, Ended, ended},
-        gate, members, running,
+        gate, gpu, members, running,
     },
     spec::ServiceSpec,
     time::human,
@@ -19,7 +19,7 @@ impl Look<'_> {
     pub(super) fn conditions(&self, step: &Step) -> Vec<Condition> {
         let world = self.world;
         let mut gates: Vec<Gate> = gate::name(world, self.spec).into_iter().collect();
-        gates.extend(gate::before_start(world, self.id, self.spec));
+        gates.extend(gate::before_start_but_gpus(world, self.id, self.spec));
         // What a container was made from is asked for again only when one is to be made.
         if !self.members.current_matches && self.members.candidate.is_none() {
             gates.extend(gate::image(world, self.spec));
@@ -40,8 +40,15 @@ impl Look<'_> {
             let refused = self.failed(kind).filter(|_| closed.is_empty());
             conditions.push(refused.unwrap_or_else(|| gate::condition(kind, &closed)));
         }
+        conditions.extend(self.gpus());
         conditions.extend(self.life(step));
         conditions
+    }
+
+    fn gpus(&self) -> Option<Condition> {
+        let container = self.members.candidate.or(self.members.current);
+        let alive = self.members.current.is_some_and(|current| current.state.is_alive());
+        gpu::condition(self.world, self.id, container, alive)
     }
 
     /// What only the host's refusal told us: a port that a process holds, a folder that is not there.

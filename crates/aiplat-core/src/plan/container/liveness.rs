@@ -7,7 +7,7 @@ use crate::{
     plan::{
         Cause, Gate, Step,
         ended::{Count, count},
-        running,
+        gpu, running,
     },
     spec::{OnExhausted, RestartMode},
     time::human,
@@ -27,6 +27,9 @@ impl Look<'_> {
             RestartMode::No => return None,
             RestartMode::OnFailure(Some(most)) if attempt >= most => return None,
             RestartMode::Default | RestartMode::Always | RestartMode::OnFailure(_) => {}
+        }
+        if let Some(gate) = gpu::freeze(self.world, self.id) {
+            return Some(Step::blocked(self.world, vec![gate]));
         }
         if settings.on_exhausted == OnExhausted::Hold && attempt >= settings.crash_loop {
             let message = format!(

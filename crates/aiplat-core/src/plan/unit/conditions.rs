@@ -4,7 +4,7 @@ use super::{Look, life};
 use crate::{
     condition::{Condition, ConditionType, Reason, Status},
     observed::ActiveState,
-    plan::{Cause, Gate, Readiness, Step, World, ended, gate, running},
+    plan::{Cause, Gate, Readiness, Step, World, ended, gate, gpu, running},
     secret::redacted,
     spec::{DependencyCondition, Management, ServiceSpec},
 };
@@ -48,6 +48,7 @@ impl Look<'_> {
             }
             (_, _, _) => ready,
         };
+        conditions.extend(gpu::condition(self.world, self.id, None, self.unit.active.is_alive()));
         conditions.extend(self.stages());
         conditions.extend([self.crash_loop(), drifted, running::held(step), ready]);
         conditions

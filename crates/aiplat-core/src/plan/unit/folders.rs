@@ -8,7 +8,7 @@ use crate::{
     ResourceId,
     observed::{FolderFacts, ObservedUnit},
     plan::World,
-    spec::Management,
+    spec::{Management, UnitSpec},
 };
 
 /// A variable that names a folder in which a program keeps what it cannot make again by itself.
@@ -64,6 +64,23 @@ pub fn folders_in_doubt(world: &World<'_>, id: &ResourceId) -> Vec<String> {
         both.flat_map(|folder| it.folder.parts.iter().map(|part| path(folder, part))).collect::<Vec<_>>()
     });
     paths.collect()
+}
+
+/// Where the unit of `spec` keeps its models; where the installer of Ollama has them, if its own files do not say.
+pub(in crate::plan) fn models_folder(world: &World<'_>, spec: &UnitSpec) -> Option<String> {
+    const INSTALLED: &str = "/usr/share/ollama/.ollama/models";
+    let Some(unit) = world.observed.units.get(&spec.unit) else {
+        let set = spec.environment.get(FOLDERS[0].variable).filter(|path| path.starts_with('/'));
+        return Some(set.map_or(INSTALLED, String::as_str).to_owned());
+    };
+    let mut environment = environment::now(unit);
+    environment.extend(spec.environment.clone());
+    environment.extend(unit.effective.clone().unwrap_or_default());
+    let home = environment.get("HOME").or(unit.home.as_ref()).map(String::as_str);
+    if odd(&FOLDERS[0], &environment).is_some() {
+        return None;
+    }
+    Some(place(&FOLDERS[0], &environment, home).unwrap_or_else(|| INSTALLED.to_owned()))
 }
 
 impl Look<'_> {

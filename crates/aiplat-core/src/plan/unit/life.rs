@@ -13,7 +13,7 @@ use crate::{
     condition::{Reason, Status},
     ledger::{Basis, Restart, RestartWindow, UnitRecord},
     observed::{ActiveState, FileStamp, Incarnation, ObservedUnit, Sighting},
-    plan::{Cause, Gate, Readiness, Step, ended, gate, running},
+    plan::{Cause, Gate, Readiness, Step, ended, gate, gpu, running},
     spec::{DependencyCondition, Management, OnExhausted, ProbeSpec, RestartMode, Role},
     time::human,
 };
@@ -340,7 +340,8 @@ impl Look<'_> {
             Next::Stays { reason, message } => return Step::unsatisfied(reason, message),
             Next::Held { reason, message } => return Step::held(reason, message),
         };
-        let gates = gate::dependencies(self.world, &self.spec.dependencies);
+        let mut gates = gate::dependencies(self.world, &self.spec.dependencies);
+        gates.extend(gpu::before_start(self.world, self.id, None));
         if gates.is_empty() { self.verb(verb, cause) } else { Step::blocked(self.world, gates) }
     }
 
@@ -349,6 +350,9 @@ impl Look<'_> {
         let why = self.failed_liveness().filter(|_| running::waits_for(self.world, self.id).is_empty())?;
         if self.spec.restart == RestartMode::No {
             return None;
+        }
+        if let Some(gate) = gpu::freeze(self.world, self.id) {
+            return Some(Step::blocked(self.world, vec![gate]));
         }
         let Attempts { attempt, counted, exhausted, due } = self.attempts();
         if !counted && exhausted {

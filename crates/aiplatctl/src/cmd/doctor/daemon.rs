@@ -52,7 +52,12 @@ fn platform(doc: Option<&StatusDoc>) -> Vec<Check> {
         | ConditionType::ImageAvailable
         | ConditionType::ConfigRendered
         | ConditionType::StorageReady
+        | ConditionType::SpaceAvailable
+        | ConditionType::Pulling
+        | ConditionType::Present
+        | ConditionType::ModelsPresent
         | ConditionType::PortsFree
+        | ConditionType::GPUAllocated
         | ConditionType::DependenciesReady
         | ConditionType::Started
         | ConditionType::Healthy

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use aiplat_core::spec::{Hardening, Management, OwnUnit, ServiceSpec, UnitSpec};
+use aiplat_core::spec::{GpuRequest, Hardening, Management, OwnUnit, ServiceSpec, UnitSpec};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::{dependency, duration, redacted, restart_word, without_secrets};
+use super::{dependency, duration, gpus::needs, redacted, restart_word, without_secrets};
 use crate::render::probe::healthcheck;
 
 #[derive(Debug, Serialize)]
@@ -23,6 +23,8 @@ pub(super) struct Unit {
     healthcheck: Value,
     #[serde(skip_serializing_if = "Option::is_none")]
     restart: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    gpus: Vec<Value>,
 }
 
 /// What a unit runs whose file aiplatd writes.
@@ -74,6 +76,7 @@ pub(super) fn unit(spec: &UnitSpec) -> Unit {
         probe: _,
         startup: _,
         liveness: _,
+        gpus,
     } = spec;
     Unit {
         provider: json!({"type": "systemd", "options": options(spec)}),
@@ -87,5 +90,13 @@ pub(super) fn unit(spec: &UnitSpec) -> Unit {
         depends_on: dependencies.iter().map(|(id, it)| (id.key().to_owned(), dependency(*it))).collect(),
         healthcheck: healthcheck(ServiceSpec::Unit(spec), false, None),
         restart: restart_word(*restart),
+        gpus: gpus.iter().map(gpu).collect(),
     }
+}
+
+/// A unit sees all of them.
+fn gpu(request: &GpuRequest) -> Value {
+    let mut words = needs(&request.needs);
+    words.insert("count".to_owned(), json!("all"));
+    Value::Object(words)
 }

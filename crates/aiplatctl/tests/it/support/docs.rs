@@ -227,6 +227,7 @@ fn litellm_detail() -> ServiceDetail {
         next: "start again in 4m (after the 5th failure)".to_owned(),
         action_due: true,
         fingerprint: Some("v1:0c2e:9d1f".to_owned()),
+        model_server: None,
         unit: None,
     }
 }
@@ -299,6 +300,7 @@ fn document(services: Vec<ServiceStatus>) -> StatusDoc {
         },
         services,
         resources,
+        models: Vec::new(),
         host: None,
         gates: vec![GateStatus {
             name: "CoreReady".to_owned(),

@@ -4,13 +4,14 @@ use super::super::{Cx, Fields, Item, files::normal, scalar::crop};
 use crate::{
     load::{
         diagnostic::Problem,
-        keys::{BLKIO, BLKIO_RATE, BLKIO_WEIGHT, DEVICE, GPU, RESERVED_DEVICE},
+        keys::{BLKIO, BLKIO_RATE, BLKIO_WEIGHT, DEVICE},
         text::{ByteSize, duration},
         tree::Value,
     },
-    spec::{Blkio, Device, DeviceRequest, Hardware},
+    spec::{Blkio, Device, Hardware},
 };
 
+/// All but the requests for GPUs, which other keys ask for, too.
 pub(super) fn hardware(cx: &mut Cx<'_>, fields: &mut Fields<'_>) -> Hardware {
     let (mut devices, mut cdi_devices) = (Vec::new(), Vec::new());
     for item in fields.take("devices").and_then(|item| cx.items(&item)).unwrap_or_default() {
@@ -26,7 +27,7 @@ pub(super) fn hardware(cx: &mut Cx<'_>, fields: &mut Fields<'_>) -> Hardware {
         devices,
         cdi_devices,
         device_cgroup_rules: cx.taken_each(fields, "device_cgroup_rules", rule),
-        requests: fields.take("gpus").map(|item| gpus(cx, &item)).unwrap_or_default(),
+        requests: Vec::new(),
         blkio: fields.take("blkio_config").map(|item| blkio(cx, &item)).unwrap_or_default(),
         cpu_period: cx.taken_parsed(fields, "cpu_period", |text| microseconds(text, 1_000, 1_000_000)),
         cpu_quota: cx.taken_parsed(fields, "cpu_quota", |text| microseconds(text, 1_000, i64::MAX)),
@@ -122,78 +123,6 @@ fn rule(text: &str) -> Result<String, String> {
             && numbers.split_once(':').is_some_and(|(major, minor)| number(major) && number(minor))
             && permissions(allowed).is_ok());
     if fits { Ok(words.join(" ")) } else { Err("write a rule as in `c 189:* rmw`".to_owned()) }
-}
-
-fn gpus(cx: &mut Cx<'_>, item: &Item<'_>) -> Vec<DeviceRequest> {
-    if let Value::Scalar(_) = item.node.value {
-        let all = cx.word(item, &[("all", ())]);
-        return all.map(|()| all_gpus()).into_iter().collect();
-    }
-    let items = cx.items(item).unwrap_or_default();
-    let request = |item: &Item<'_>| {
-        let mut fields = cx.fields(item, &GPU);
-        let request = device_request(cx, item, &mut fields);
-        fields.done();
-        let mut request = request?;
-        if !request.capabilities.iter().any(|known| known == "gpu") {
-            request.capabilities.insert(0, "gpu".to_owned());
-        }
-        Some(request)
-    };
-    items.iter().filter_map(request).collect()
-}
-
-fn all_gpus() -> DeviceRequest {
-    DeviceRequest { count: -1, capabilities: vec!["gpu".to_owned()], ..DeviceRequest::default() }
-}
-
-/// `deploy.resources.reservations.devices`.
-pub(super) fn reserved(cx: &mut Cx<'_>, item: &Item<'_>) -> Vec<DeviceRequest> {
-    let items = cx.items(item).unwrap_or_default();
-    let request = |item: &Item<'_>| {
-        let mut fields = cx.fields(item, &RESERVED_DEVICE);
-        let request = device_request(cx, item, &mut fields);
-        fields.done();
-        let request = request?;
-        if request.capabilities.is_empty() {
-            let problem =
-                Problem::error("missing-key", item.place(), "an entry of `devices` needs `capabilities`");
-            cx.sink.add(problem.help("write what the driver must offer, as in `capabilities: [gpu]`"));
-            return None;
-        }
-        Some(request)
-    };
-    items.iter().filter_map(request).collect()
-}
-
-fn device_request(cx: &mut Cx<'_>, item: &Item<'_>, fields: &mut Fields<'_>) -> Option<DeviceRequest> {
-    let count = |text: &str| match text {
-        "all" | "-1" => Ok(-1),
-        text => match text.parse::<i64>() {
-            Ok(count) if count > 0 => Ok(count),
-            _ => Err("write how many, or `all`".to_owned()),
-        },
-    };
-    let counted = fields.take("count");
-    let count = counted.as_ref().and_then(|item| cx.parsed(item, count)).map(|count| count.value);
-    let texts = |cx: &mut Cx<'_>, item: Item<'_>| -> Vec<String> {
-        cx.strings(&item).unwrap_or_default().into_iter().map(|text| text.value).collect()
-    };
-    let device_ids = fields.take("device_ids").map(|item| texts(cx, item)).unwrap_or_default();
-    let request = DeviceRequest {
-        driver: cx.taken_text(fields, "driver"),
-        count: if device_ids.is_empty() { count.unwrap_or(-1) } else { 0 },
-        capabilities: fields.take("capabilities").map(|item| texts(cx, item)).unwrap_or_default(),
-        options: cx.taken_pairs(fields, "options"),
-        device_ids,
-    };
-    if let Some(counted) = counted.filter(|_| !request.device_ids.is_empty()) {
-        let problem =
-            Problem::error("key-conflict", counted.place(), "`count` and `device_ids` exclude each other");
-        cx.sink.add(problem.help(format!("remove one of the two from {}", item.what)));
-        return None;
-    }
-    Some(request)
 }
 
 fn blkio(cx: &mut Cx<'_>, item: &Item<'_>) -> Blkio {

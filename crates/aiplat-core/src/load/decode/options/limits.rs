@@ -2,7 +2,7 @@
 
 use super::{
     super::{Cx, Fields, Item},
-    hardware,
+    gpus::{self, Asked},
 };
 use crate::{
     load::{
@@ -11,7 +11,7 @@ use crate::{
         text::{ByteSize, nano_cpus},
         tree::Spanned,
     },
-    spec::{DeviceRequest, Limits},
+    spec::Limits,
 };
 
 /// The engine refuses less.
@@ -26,7 +26,7 @@ pub(in crate::load::decode) struct Reserved {
     nano_cpus: Option<Spanned<i64>>,
     pids: Option<Spanned<i64>>,
     memory_reservation: Option<Spanned<i64>>,
-    pub(in crate::load::decode) devices: Vec<DeviceRequest>,
+    pub(in crate::load::decode) devices: Vec<Asked>,
 }
 
 impl Reserved {
@@ -46,8 +46,7 @@ impl Reserved {
         if let Some(item) = reservations {
             let mut fields = cx.fields(&item, &RESERVATIONS);
             all.memory_reservation = fields.take("memory").and_then(|item| cx.parsed(&item, memory));
-            all.devices =
-                fields.take("devices").map(|item| hardware::reserved(cx, &item)).unwrap_or_default();
+            all.devices = fields.take("devices").map(|item| gpus::reserved(cx, &item)).unwrap_or_default();
             fields.done();
         }
         all

@@ -1,12 +1,14 @@
 //! The rarer keys of a service.
 
 mod confinement;
+mod gpus;
 mod hardware;
 mod identity;
 mod limits;
 mod process;
 
 pub(super) use confinement::capability;
+pub(super) use gpus::Asked;
 pub(super) use identity::mac_address;
 pub(super) use limits::{Reserved, limits};
 
@@ -15,27 +17,38 @@ use std::collections::BTreeMap;
 use super::{Cx, Fields, Item};
 use crate::{
     ResourceId,
-    load::tree::Value,
-    spec::{DeviceRequest, Hardware, Namespace, Options},
+    load::{draft::EnvValue, tree::Value},
+    spec::{GpuRequest, Hardware, Namespace, Options},
 };
 
-/// `reserved`: devices of `deploy.resources`, which are the same as `gpus`.
-pub(super) fn options(cx: &mut Cx<'_>, fields: &mut Fields<'_>, reserved: Vec<DeviceRequest>) -> Options {
+/// What a service says by its rarer keys.
+pub(super) struct Rarer {
+    pub(super) options: Options,
+    pub(super) gpus: Vec<GpuRequest>,
+}
+
+/// `reserved`: devices of `deploy.resources`, which are the same as `gpus`. `visible`: `NVIDIA_VISIBLE_DEVICES`.
+pub(super) fn options(
+    cx: &mut Cx<'_>,
+    fields: &mut Fields<'_>,
+    reserved: Vec<Asked>,
+    visible: Option<&EnvValue>,
+) -> Rarer {
     // Nothing to attach to; that it is a flag is all there is to say.
     fields.take("attach").and_then(|item| cx.flag(&item));
-    let hardware = hardware::hardware(cx, fields);
-    let requests = hardware.requests.iter().cloned().chain(reserved).fold(Vec::new(), |mut all, one| {
-        if !all.contains(&one) {
-            all.push(one);
-        }
-        all
-    });
-    Options {
+    let mut asked = fields.take("gpus").map(|item| gpus::gpus(cx, &item)).unwrap_or_default();
+    asked.extend(reserved);
+    let asked = gpus::once(asked);
+    let requests = asked.iter().map(|asked| asked.request.clone()).collect();
+    let hardware = Hardware { requests, ..hardware::hardware(cx, fields) };
+    let options = Options {
         process: process::process(cx, fields),
         confinement: confinement::confinement(cx, fields),
         identity: identity::identity(cx, fields),
-        hardware: Hardware { requests, ..hardware },
-    }
+        hardware,
+    };
+    let gpus = gpus::requests(asked, &options, visible, fields.has("provider"));
+    Rarer { options, gpus }
 }
 
 impl Cx<'_> {
