@@ -1,5 +1,6 @@
 //! Generators: platforms that can converge, histories, and worlds that no engine makes.
 
+pub mod gpus;
 mod unit_worlds;
 pub mod units;
 mod worlds;
@@ -109,10 +110,11 @@ fn choices() -> impl Strategy<Value = Choices> {
 
 /// Platforms whose programs behave well enough that they can converge: a one-shot is not restarted for ever, crashes
 /// stop, nobody waits for the completion of what does not complete, and no two services want one host port.
-/// Some of their services read configs, and some serve models.
+/// Some of their services read configs, some serve models, and some ask for GPUs.
 pub fn sketches() -> impl Strategy<Value = Sketch> {
-    (plain_sketches(), configs(), models())
-        .prop_map(|(sketch, configs, models)| on(configs.on(sketch), &models))
+    (plain_sketches(), configs(), models(), gpus::requests()).prop_map(
+        |(sketch, configs, models, requests)| gpus::asking(on(configs.on(sketch), &models), &requests),
+    )
 }
 
 /// Entries of `models:`: which model, and on which service, by its place in [`NAMES`].

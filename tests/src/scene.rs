@@ -26,6 +26,7 @@ use aiplat_host::{HostError, Target};
 use crate::{
     build::{Sketch, instance},
     check,
+    generate::gpus::two_cards,
     orders::{self, Orders},
     sim::{Engine, engine::Image, models::ModelWorld},
 };
@@ -137,6 +138,11 @@ impl Scene {
     pub fn observe(&mut self) {
         let now = self.now();
         self.observed.record_listing(self.engine.listing(), &instance(), now);
+        // A machine that nobody has described has what its services ask for.
+        let asks = self.desired.services().any(|(_, spec)| !spec.gpus().is_empty());
+        if asks && !self.observed.gpus.is_known() {
+            self.observed.gpus = two_cards();
+        }
         for id in self.resources() {
             self.look(&id);
         }

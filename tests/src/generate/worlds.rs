@@ -51,10 +51,15 @@ fn owners(kind: Kind, fingerprints: Vec<String>) -> impl Strategy<Value = Option
         .prop_map(move |key| ResourceId::new(kind, key));
     let print = option::of(select(fingerprints).prop_map(|text| text.parse().expect("any text")));
     let depends = vec(select(vec!["api", "db", "gone"]).prop_map(ResourceId::container), 0..3);
-    let whole =
-        (instances(), resource, print, depends).prop_map(|(instance, resource, fingerprint, depends_on)| {
-            Ownership { instance, resource, fingerprint, depends_on, gpus: None }
-        });
+    let whole = (instances(), resource, print, depends, super::gpus::labels()).prop_map(
+        |(instance, resource, fingerprint, depends_on, gpus)| Ownership {
+            instance,
+            resource,
+            fingerprint,
+            depends_on,
+            gpus,
+        },
+    );
     option::weighted(0.8, whole)
 }
 

@@ -7,8 +7,11 @@ use aiplat_core::{
     action::{Action, UnitVerb},
     condition::Status,
     ledger::Ledger,
-    observed::{ContainerState, LoadState, ObservedState, ObservedUnit},
-    plan::{World, diagnosing, entries, folders_in_doubt, plan, programs, readiness, variables},
+    observed::{ContainerState, Driver, LoadState, ObservedState, ObservedUnit},
+    plan::{
+        Cause, Planned, Step, World, diagnosing, entries, folders_in_doubt, plan, programs, readiness,
+        variables,
+    },
     preview::{preview, resources},
     spec::{ContainerSpec, Management, Platform, Role, UnitSpec, WRITTEN_BY},
     status,
@@ -17,13 +20,14 @@ use aiplat_core::{
 use aiplat_tests::{
     build::{Sketch, instance},
     check::{target, units::unit_of},
-    generate::{ledgers, observations, settings, units::sketches_with_units, with_units},
+    generate::{gpus, ledgers, observations, settings, units::sketches_with_units, with_units},
 };
 use proptest::prelude::*;
 
 /// A platform, and fingerprints that are its own, of another file, and of another version of aiplatd.
 fn with_prints() -> impl Strategy<Value = (Sketch, Vec<String>)> {
-    (sketches_with_units(), settings()).prop_map(|(mut sketch, settings)| {
+    (sketches_with_units(), settings(), gpus::requests()).prop_map(|(sketch, settings, requests)| {
+        let mut sketch = gpus::asking(sketch, &requests);
         sketch.settings = settings;
         let platform = sketch.platform();
         let own =
@@ -38,8 +42,28 @@ fn worlds() -> impl Strategy<Value = (Sketch, (ObservedState, Ledger))> {
     with_prints().prop_flat_map(|(sketch, prints)| {
         let containers = (observations(prints.clone()), ledgers(prints));
         let world = with_units(&sketch.platform(), containers);
-        (Just(sketch), world)
+        let with_gpus =
+            (world, gpus::facts(), gpus::tools()).prop_map(|((mut observed, ledger), gpus, tools)| {
+                observed.gpus = gpus;
+                observed.machine.nvidia_tools = tools;
+                (observed, ledger)
+            });
+        (Just(sketch), with_gpus)
     })
+}
+
+/// While driver and library disagree, or the driver hangs, no run of whoever has a GPU ends by our choice.
+fn frozen(world: &World<'_>, id: &ResourceId, step: &Step) -> Result<(), TestCaseError> {
+    let is_frozen = matches!(world.observed.gpus.nvidia, Driver::Mismatch(_) | Driver::Hung { .. });
+    let asks = world.desired.service(id).is_some_and(|spec| !spec.gpus().is_empty());
+    let Some(Planned { action, cause }) = step.action.as_ref().filter(|_| is_frozen && asks) else {
+        return Ok(());
+    };
+    // A person's word, and a second container of one service.
+    let allowed = matches!(cause, Cause::StopOrdered | Cause::Stray | Cause::Superseded);
+    let ends = matches!(action, Action::StopContainer { .. } | Action::Unit { verb: UnitVerb::Restart, .. });
+    prop_assert!(!ends || allowed, "{action}: {cause}");
+    Ok(())
 }
 
 proptest! {
@@ -56,6 +80,7 @@ proptest! {
             let step = plan(&world, &id);
             prop_assert_eq!(&step, &plan(&world, &id));
             harmless(&world, &id, step.action.as_ref().map(|planned| &planned.action))?;
+            frozen(&world, &id, &step)?;
             drop((entries(&world, &id, &step), Role::ALL.map(|role| watch(&world, &id, role)), readiness(&world, &id), status::why(&world, &id)));
             drop((diagnosing(&world, &id, &step), folders_in_doubt(&world, &id)));
             if desired.service(&id).is_some() {

@@ -103,7 +103,11 @@ proptest! {
         let there = if victim.own.is_some() { own.unit_file } else { own.drop_in };
         prop_assert_eq!(there.as_deref(), Some(FOREIGN));
         prop_assert!(scene.machine.systemd.calls().iter().all(|call| !call.contains(&name)), "{:?}", scene.machine.systemd.calls());
-        let stuck = waiting_for(&sketch, BTreeSet::from([victim.name.clone()]));
+        let mut stuck = waiting_for(&sketch, BTreeSet::from([victim.name.clone()]));
+        // A model is pulled by a server that runs.
+        let models = sketch.models.iter().filter(|(_, _, runner)| stuck.contains(runner));
+        let models: Vec<String> = models.map(|(entry, _, _)| entry.clone()).collect();
+        stuck.extend(models);
         for text in scene.differences() {
             let service = text.split([':', '/']).nth(1).unwrap_or_default();
             prop_assert!(stuck.contains(service) || text.starts_with(&name), "{text}");
