@@ -203,7 +203,7 @@ pub fn observations(fingerprints: Vec<String>) -> impl Strategy<Value = Observed
 
 /// What a server of models may have said, of this run or of another.
 fn models_of(members: usize, answers: bool, has_one: bool) -> (ModelAnswer, Option<Incarnation>) {
-    let run = (members % 2 == 0).then(|| Incarnation("another".to_owned()));
+    let run = members.is_multiple_of(2).then(|| Incarnation("another".to_owned()));
     if !answers {
         return (ModelAnswer::Unreachable { why: "refused".to_owned() }, run);
     }
