@@ -22,7 +22,7 @@ impl Metric {
 }
 
 /// Every metric.
-pub const METRICS: [Metric; 29] = [
+pub const METRICS: [Metric; 32] = [
     Metric {
         name: "service_status",
         help: "1 for the printed word of each service",
@@ -126,6 +126,24 @@ pub const METRICS: [Metric; 29] = [
     },
     Metric { name: "gpu_temperature_celsius", help: "How hot a GPU is", is_counter: false, labels: &["gpu"] },
     Metric { name: "gpu_power_watts", help: "What a GPU draws", is_counter: false, labels: &["gpu"] },
+    Metric {
+        name: "gpu_present",
+        help: "1 for a GPU that is in the machine, 0 for one that was",
+        is_counter: false,
+        labels: &["gpu"],
+    },
+    Metric {
+        name: "gpu_memory_reserved_bytes",
+        help: "What a service says it takes of a GPU's memory",
+        is_counter: false,
+        labels: &["gpu", "service"],
+    },
+    Metric {
+        name: "gpu_memory_used_bytes",
+        help: "What the processes of a service use of a GPU's memory",
+        is_counter: false,
+        labels: &["gpu", "service"],
+    },
     Metric {
         name: "gpu_lost",
         help: "1 for a GPU that does not answer any more",

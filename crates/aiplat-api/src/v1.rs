@@ -37,7 +37,9 @@ use aiplat_core::{
 };
 use serde::{Deserialize, Serialize};
 
-pub use host::{EngineStatus, FileSystemStatus, GpuProcessStatus, GpuStatus, HostStatus, TierStatus};
+pub use host::{
+    EngineStatus, FileSystemStatus, GpuProcessStatus, GpuStatus, GpuUserStatus, HostStatus, TierStatus,
+};
 pub use model::{LoadedModelStatus, ModelStatus, RemoveModelRequest};
 pub use systemd::{FailedUnit, SystemdReport};
 pub use unit::{DiagnosisDetail, TimerDetail, UnitDetail, UnitVariable};
@@ -377,6 +379,12 @@ pub struct ServiceUsage {
     pub written: u64,
     /// Processes and threads.
     pub pids: u64,
+    /// The GPUs that it has; empty: none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub gpus: Vec<String>,
+    /// Bytes that its processes use of their memory; absent: it has none, or the driver does not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gpu_memory: Option<u64>,
 }
 
 /// A file that was in force.

@@ -98,8 +98,10 @@ enum ConditionType {
     DependenciesReady,
     /// The model is being pulled.
     Pulling,
-    /// The server has the model.
+    /// The server has the model; the GPU is in the machine.
     Present,
+    /// The GPU's driver answers.
+    DriverOk,
     /// Its process runs, or has done its work.
     Started,
     /// The unit is active.
@@ -110,6 +112,8 @@ enum ConditionType {
     Reachable,
     /// Its probe passes.
     Healthy,
+    /// It computes on the GPU that it has; said only where that can be told, and no part of Ready.
+    GPUInUse,
     /// It has every model that the file asks of it; it is no part of Ready.
     ModelsPresent,
     /// It restarts again and again (abnormal when True).
@@ -162,6 +166,8 @@ impl ConditionType {
             | Self::Pulling
             | Self::Present
             | Self::ModelsPresent
+            | Self::DriverOk
+            | Self::GPUInUse
             | Self::PortsFree
             | Self::GPUAllocated
             | Self::DependenciesReady
@@ -403,6 +409,8 @@ reasons! {
     GPUGone,
     /// The driver asks for a reset of the GPU, or for a restart of the machine.
     GPUUnhealthy,
+    /// It has a GPU, and computes on the CPU.
+    OnCPU,
     /// Too little of the GPU's memory is left.
     GPUMemoryTaken,
     /// The engine cannot hand out GPUs: NVIDIA's container toolkit is missing, or not set up.

@@ -21,8 +21,8 @@ use serde::{Deserialize, Serialize};
 pub use diagnosis::{UnitDiagnosis, UnitEvidence};
 pub use file::ObservedFile;
 pub use gpu::{
-    Driver, Given, GivenGpus, GpuEvent, GpuEventKind, GpuFacts, GpuId, GpuMemory, GpuProcess, Mismatch,
-    ObservedGpu, Recovery, Sight, Sighted, Vendor,
+    Driver, Given, GivenGpus, GpuEvent, GpuEventKind, GpuFacts, GpuId, GpuMemory, GpuProcess, LogWords,
+    Mismatch, ObservedGpu, Recovery, Sight, Sighted, Vendor,
 };
 pub use host::{
     CdiSpec, Cpu, EngineSettings, FileSystem, Firewall, HostFacts, Memory, NvidiaTools, Room, Route,
@@ -123,6 +123,8 @@ pub struct ObservedState {
     pub listening: BTreeMap<ResourceId, Listening>,
     /// Whether a unit, the first, was reached from inside a container, the second. Absent: not tried.
     pub reached: BTreeMap<(ResourceId, ResourceId), Reached>,
+    /// The line in which a run said that it has found no GPU, by service. Absent: its log was not read.
+    pub log_words: BTreeMap<ResourceId, LogWords>,
     /// Whether a container reaches the GPUs that it was given, by service. Absent: not looked.
     pub sights: BTreeMap<ResourceId, Sighted>,
     /// What was found out when a unit last failed, or lost a stage of its readiness.

@@ -2,7 +2,7 @@
 
 use std::{fmt, str::FromStr};
 
-use aiplat_api::v1::{GateStatus, ResourceStatus, ServiceStatus, StatusDoc};
+use aiplat_api::v1::{GateStatus, GpuStatus, ResourceStatus, ServiceStatus, StatusDoc};
 use aiplat_core::Kind;
 
 use crate::exit::{Code, Failure};
@@ -142,6 +142,16 @@ impl Target {
             None => self.name == "host",
             Some(_) => false,
         }
+    }
+
+    /// `gpu/GPU-8f3a1c2e`: the GPU whose name begins so, or has that number.
+    pub(crate) fn gpu<'a>(&self, doc: &'a StatusDoc) -> Option<&'a GpuStatus> {
+        let gpus =
+            || doc.host.iter().flat_map(|host| &host.gpus).filter(|_| self.listed == Some(Listed::Gpus));
+        let number = self.name.parse::<u32>().ok();
+        gpus()
+            .find(|gpu| gpu.id == self.name || (number.is_some() && gpu.index == number))
+            .or_else(|| gpus().find(|gpu| gpu.id.starts_with(&self.name)))
     }
 
     /// What it stands for in `doc`: a service before a gate before any other resource.

@@ -7,8 +7,9 @@ use aiplat_core::{
     ResourceId, Timestamp,
     action::{Action, PullModel},
     condition::{ErrorClass, Reason},
+    load::{self, Origin, Step},
     observed::{ModelAnswer, ModelServer, PullProgress},
-    plan::{self, Kept},
+    plan::{self, Kept, World},
     spec::{ModelName, Platform},
 };
 use aiplat_host::{HostError, HostErrorKind, Progress};
@@ -201,6 +202,24 @@ fn called_off(pull: &PullModel) -> HostError {
     )
 }
 
+/// Where the entry is that keeps it, if one does: so that it is found.
+fn with_place(shared: &Shared, world: &World<'_>, model: &ModelName, kept: Kept) -> NotRemoved {
+    let Kept::Stays(why) = &kept else { return NotRemoved::Kept(kept) };
+    let entry = world.desired.models.iter().find(|(_, spec)| spec.model == *model);
+    let is_it = |origin: &Origin| match (origin.path.as_slice(), &entry) {
+        ([Step::Key(section), Step::Key(name), ..], Some((id, _))) => section == "models" && name == id.key(),
+        (_, _) => false,
+    };
+    let origins = load::origins(shared.source.root(), &*shared.source);
+    let place = origins.iter().find(|origin| is_it(origin));
+    match place {
+        Some(Origin { file, line, .. }) => {
+            NotRemoved::Kept(Kept::Stays(format!("{why}; it is at {}:{line}", file.display())))
+        }
+        None => NotRemoved::Kept(kept),
+    }
+}
+
 /// Why a model stays where it is.
 #[derive(Debug)]
 pub enum NotRemoved {
@@ -235,7 +254,8 @@ pub async fn remove(
         let world = state
             .world(shared.now())
             .ok_or_else(|| stays("no file is in force that could say which models are left over"))?;
-        plan::removable_model(&world, model, runner).map_err(NotRemoved::Kept)?
+        plan::removable_model(&world, model, runner)
+            .map_err(|kept| with_place(shared, &world, model, kept))?
     };
     let what = format!("{} ({}) from {}", stored.name, aiplat_core::bytes::human(stored.size), server.key());
     if dry_run {

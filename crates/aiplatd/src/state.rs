@@ -192,14 +192,14 @@ impl State {
                 away || names.iter().any(|name| !self.observed.units.contains_key(name))
                     || folders.iter().flatten().any(|path| !self.observed.folders.contains_key(path))
             }
+            Kind::Model => self.runner(id).is_some_and(|runner| {
+                self.world(Timestamp::ZERO).is_some_and(|world| plan::is_model_server_unasked(&world, runner))
+            }),
             Kind::Host if *id == ResourceId::docker() => {
                 let desired = self.desired.as_deref();
                 let files = desired.map(|desired| plan::docker_files(desired, &self.observed));
                 files.iter().flatten().any(|path| !self.observed.own_files.contains_key(path))
             }
-            Kind::Model => self.runner(id).is_some_and(|runner| {
-                self.world(Timestamp::ZERO).is_some_and(|world| plan::is_model_server_unasked(&world, runner))
-            }),
             Kind::Network | Kind::Volume | Kind::Host => false,
         }
     }

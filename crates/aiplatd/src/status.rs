@@ -1,5 +1,6 @@
 //! The status document: computed from the state when somebody asks, never stored.
 
+mod gpus;
 mod host;
 mod models;
 mod service;

@@ -19,6 +19,7 @@ mod healing;
 mod holds;
 mod hundred;
 mod lifecycle;
+mod models;
 mod options;
 mod orders;
 mod probes;

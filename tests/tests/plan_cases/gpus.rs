@@ -6,8 +6,8 @@ use aiplat_core::{
     condition::{ConditionType, Status},
     inventory::{Gone, KnownGpu},
     observed::{
-        CdiSpec, ContainerState, Driver, EngineSettings, GpuId, GpuMemory, GpuProcess, Mismatch, NvidiaTools,
-        ObservedGpu, Owner, Recovery, Vendor,
+        CdiSpec, ContainerState, Driver, EngineSettings, GpuId, GpuMemory, GpuProcess, LoadedModel, LogWords,
+        Mismatch, ModelAnswer, ModelFacts, ModelServer, NvidiaTools, ObservedGpu, Owner, Recovery, Vendor,
     },
     plan::{Command, plan, refused},
     spec::{DeviceRequest, DriverVersion, GpuNeeds, GpuRequest},
@@ -525,4 +525,79 @@ fn a_unit_waits_for_a_gpu_too_and_is_not_restarted_while_driver_and_library_disa
     assert!(refused(&scene.world(), &id, Command::Restart).is_some());
     scene.order(&id, Command::Restart, None);
     assert_eq!(plan(&scene.world(), &id).action, None);
+}
+
+/// What is said of whether the service computes on its GPU.
+fn in_use(scene: &Scene) -> Option<(Status, String)> {
+    let step = plan(&scene.world(), &ResourceId::container("ollama"));
+    let found = step.conditions.into_iter().find(|it| it.kind == ConditionType::GPUInUse)?;
+    Some((found.status, found.message))
+}
+
+/// The server of the service has `model` in memory, so much of it on the GPU.
+fn loads(scene: &mut Scene, size: u64, size_vram: u64) {
+    let id = ResourceId::container("ollama");
+    let loaded = LoadedModel {
+        name: "llama3.1:8b".parse().expect("a name"),
+        size,
+        size_vram,
+        expires_at: String::new(),
+    };
+    let facts = ModelFacts { version: "0.5".to_owned(), models: Vec::new(), loaded: vec![loaded] };
+    let run = aiplat_core::plan::incarnation(&scene.world(), &id);
+    let server = ModelServer { run, answer: ModelAnswer::Answers(facts) };
+    scene.observed.model_servers.insert(id, server);
+}
+
+#[test]
+fn a_model_that_runs_on_the_cpu_beside_a_free_gpu_is_told_and_one_that_is_too_large_is_no_fault() {
+    let mut scene = on(&sketch([ollama(gpus(1))]), &[(A, 24)]);
+    scene.converge();
+    assert_eq!(in_use(&scene), None, "nothing is in memory, and nothing can be told");
+    loads(&mut scene, 5 * GIB, 0);
+    let (status, told) = in_use(&scene).expect("it is told");
+    assert_eq!(status, Status::False);
+    assert!(
+        told.starts_with(
+            "llama3.1:8b is in memory and not on the GPU, though GPU-aaaaaaaa has 24.0 GiB free"
+        ),
+        "{told}"
+    );
+    assert_eq!(word(&scene, &ResourceId::container("ollama")), "Degraded");
+    assert_eq!(
+        plan(&scene.world(), &ResourceId::container("ollama")).action,
+        None,
+        "it serves, and goes on serving"
+    );
+    loads(&mut scene, 40 * GIB, 20 * GIB);
+    let (status, told) = in_use(&scene).expect("it is told");
+    assert_eq!(status, Status::True);
+    assert!(told.starts_with("50% of llama3.1:8b is on the GPU, the rest in the machine's memory"), "{told}");
+    loads(&mut scene, 5 * GIB, 5 * GIB);
+    assert_eq!(in_use(&scene), Some((Status::True, "llama3.1:8b is on the GPU".to_owned())));
+}
+
+#[test]
+fn what_a_run_has_said_of_its_gpu_at_its_start_is_told_while_nothing_is_loaded() {
+    let mut scene = on(&sketch([ollama(gpus(1))]), &[(A, 24)]);
+    scene.converge();
+    let id = ResourceId::container("ollama");
+    scene.pass(std::time::Duration::from_secs(20));
+    scene.observe();
+    let due = aiplat_core::plan::log_due(&scene.world(), &id).expect("its log is to be read, once");
+    let line = Some("msg=\"no compatible GPUs were discovered\"".to_owned());
+    scene.observed.log_words.insert(id.clone(), LogWords { run: due.run, line });
+    assert_eq!(aiplat_core::plan::log_due(&scene.world(), &id), None);
+    let (status, told) = in_use(&scene).expect("it is told");
+    assert_eq!(status, Status::False);
+    assert!(
+        told.contains("no compatible GPUs were discovered") && told.contains("aiplatctl restart ollama"),
+        "{told}"
+    );
+    loads(&mut scene, 5 * GIB, 5 * GIB);
+    assert_eq!(
+        in_use(&scene).map(|it| it.0),
+        Some(Status::True),
+        "a model that is on the GPU is worth more than a line"
+    );
 }

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, net::IpAddr};
 
-use aiplat_core::plan::Pressure;
+use aiplat_core::{condition::Condition, plan::Pressure};
 use serde::{Deserialize, Serialize};
 
 use super::{HostPathStatus, StatusCondition};
@@ -199,8 +199,33 @@ pub struct GpuStatus {
     /// It does not answer any more.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub lost: bool,
+    /// It was in this machine, and is not any more.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub gone: bool,
+    /// The services that have it, or are to have it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub used_by: Vec<GpuUserStatus>,
+    /// `Present`, `DriverOk`, `Healthy`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub conditions: Vec<Condition>,
     /// What is wrong with it; empty when nothing is.
     pub message: String,
+}
+
+/// A service that has a GPU.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct GpuUserStatus {
+    /// Its name in the file.
+    pub service: String,
+    /// It runs.
+    pub runs: bool,
+    /// Bytes that it says it takes (`vram`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reserved: Option<u64>,
+    /// Bytes that its processes use; absent: the driver does not say.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub used: Option<u64>,
 }
 
 /// A process that computes on a GPU.
@@ -211,4 +236,7 @@ pub struct GpuProcessStatus {
     /// Bytes; absent: the driver does not say.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub memory: Option<u64>,
+    /// The name of its program; empty: it has ended.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub name: String,
 }

@@ -229,6 +229,15 @@ pub struct Sighted {
     pub sight: Sight,
 }
 
+/// What a run's own log says of GPUs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogWords {
+    /// The run.
+    pub run: Incarnation,
+    /// The line in which it says that it has found none; `None`: there is none such.
+    pub line: Option<String>,
+}
+
 /// What NVIDIA's library says inside a container.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Sight {

@@ -6,14 +6,18 @@
 mod access;
 mod fit;
 mod memory;
+mod report;
 mod sight;
+mod usage;
 
+pub use report::{GpuReport, GpuUser, gpu_reports};
 pub use sight::{SightCheck, sight_due};
 pub(super) use sight::{lost, regained};
+pub use usage::{LogCheck, log_due, word_of_cpu};
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Gate, Members, World, machine};
+use super::{Gate, Members, Step, World, machine};
 use crate::{
     ResourceId,
     condition::{Condition, ConditionType, Reason},
@@ -259,6 +263,11 @@ pub(super) fn outdated(world: &World<'_>, id: &ResourceId, container: &ObservedC
             _,
         ) => None,
     }
+}
+
+/// `step` of the service `id`, with what there is to say of the GPU that it has.
+pub(super) fn apply(world: &World<'_>, id: &ResourceId, step: Step) -> Step {
+    step.saying(usage::condition(world, id))
 }
 
 /// What is to be remembered of a container that is made with `given`.

@@ -33,7 +33,7 @@ pub use docker::{DAEMON_JSON, docker_files};
 pub use ended::paths_in_doubt;
 pub use file::file_path;
 pub use gate::{Gate, ports_in_doubt};
-pub use gpu::{SightCheck, sight_due};
+pub use gpu::{GpuReport, GpuUser, LogCheck, SightCheck, gpu_reports, log_due, sight_due, word_of_cpu};
 pub use instances::programs;
 pub use machine::{capacity, is_known as machine_is_known};
 pub use members::Members;
@@ -564,7 +564,7 @@ pub fn plan(world: &World<'_>, id: &ResourceId) -> Step {
         Kind::Host if docker::is_it(id) => docker::plan(world),
         Kind::Host => systemd::plan(world, id),
     };
-    let step = model::apply(world, id, room::apply(world, id, step));
+    let step = gpu::apply(world, id, model::apply(world, id, room::apply(world, id, step)));
     let step = instances::apply(world, id, step.unless_failed(world, id).unless_fought(world, id));
     match world.desired.settings.mode {
         Mode::Auto => step,

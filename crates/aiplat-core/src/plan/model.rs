@@ -12,7 +12,7 @@ use crate::{
     bytes,
     condition::{Condition, ConditionType, Reason, Status, Word},
     ledger::Failure,
-    observed::{ModelAnswer, ModelFacts, PullProgress},
+    observed::{LoadedModel, ModelAnswer, ModelFacts, PullProgress},
     spec::ModelSpec,
     time::human,
 };
@@ -52,6 +52,14 @@ pub(super) fn readiness(world: &World<'_>, id: &ResourceId) -> Readiness {
     match Look::of(world, id) {
         Some(look) => look.readiness(),
         None => Readiness::not_ready(Reason::NotInFile, "it is not in the file"),
+    }
+}
+
+/// What the server of the service `id` has in memory; `None`: it is none, or does not answer.
+pub(super) fn loaded<'a>(world: &World<'a>, id: &ResourceId) -> Option<&'a [LoadedModel]> {
+    match server::answer(world, id)? {
+        ModelAnswer::Answers(facts) => Some(&facts.loaded),
+        ModelAnswer::Unreachable { .. } => None,
     }
 }
 

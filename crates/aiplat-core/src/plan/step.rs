@@ -73,6 +73,15 @@ impl Step {
         self
     }
 
+    /// The same step, saying `condition` too, in its place.
+    pub(super) fn saying(mut self, condition: Option<Condition>) -> Self {
+        if let Some(condition) = condition {
+            let place = self.conditions.iter().position(|it| it.kind > condition.kind);
+            self.conditions.insert(place.unwrap_or(self.conditions.len()), condition);
+        }
+        self
+    }
+
     /// An action that has just failed under the same spec waits for its next attempt.
     pub(super) fn unless_failed(self, world: &World<'_>, id: &ResourceId) -> Self {
         let Some(planned) = &self.action else { return self };

@@ -6,7 +6,7 @@ use crate::{
     console,
     exit::{Code, Outcome},
     find::{Found, Target},
-    render::{describe, host},
+    render::{describe, gpus, host},
     source,
 };
 
@@ -16,6 +16,12 @@ pub(super) async fn run(globals: &Globals, name: &Target, output: DocFormat) -> 
     if let Some(host) = seen.doc.host.as_ref().filter(|_| name.is_host()) {
         if !print_doc(host, output)? {
             console::print(&host::describe(&seen.doc, host, view))?;
+        }
+        return Ok(seen.code(Code::Done));
+    }
+    if let Some(gpu) = name.gpu(&seen.doc) {
+        if !print_doc(gpu, output)? {
+            console::print(&gpus::describe_gpu(gpu, view))?;
         }
         return Ok(seen.code(Code::Done));
     }

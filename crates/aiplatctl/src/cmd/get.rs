@@ -11,7 +11,7 @@ use crate::{
     console,
     exit::{Code, Failure, Outcome},
     find::{KindWord, Listed, names, no_such},
-    render::{View, events, host, lists, models, table::Table, volumes},
+    render::{View, events, gpus, host, lists, models, table::Table, volumes},
     source,
 };
 
@@ -131,7 +131,7 @@ impl Selection {
             }
             Listed::Endpoints => lists::endpoints(self.services(doc)),
             Listed::Host => doc.host.as_ref().map_or_else(|| Table::new(&[]), host::facts),
-            Listed::Gpus => host::gpus(doc, &self.names, view),
+            Listed::Gpus => gpus::gpus(doc, &self.names, view),
         }
     }
 

@@ -65,7 +65,9 @@ async fn measured(client: &Client, names: &[String]) -> Result<Vec<ServiceUsage>
 }
 
 fn table(rows: &[ServiceUsage]) -> Table {
-    let mut table = Table::new(&[
+    // Of a platform without GPUs there is nothing to say of them.
+    let on_gpus = rows.iter().any(|row| !row.gpus.is_empty());
+    let mut columns = vec![
         column("NAME"),
         column("CPU"),
         column("MEMORY"),
@@ -74,17 +76,32 @@ fn table(rows: &[ServiceUsage]) -> Table {
         column("NET IN/OUT").drops(2),
         column("DISK IN/OUT").drops(1),
         column("PIDS").drops(4),
-    ]);
+    ];
+    if on_gpus {
+        columns.extend([column("GPU").drops(3), column("VRAM")]);
+    }
+    let mut table = Table::new(&columns);
     for row in rows {
-        let ServiceUsage { service, cpu_percent, memory, memory_limit, received, sent, read, written, pids } =
-            row;
+        let ServiceUsage {
+            service,
+            cpu_percent,
+            memory,
+            memory_limit,
+            received,
+            sent,
+            read,
+            written,
+            pids,
+            gpus,
+            gpu_memory,
+        } = row;
         let (limit, share) = match memory_limit {
             // What runs uses some: nothing has been measured at all.
             0 if *memory == 0 => (String::new(), String::new()),
             0 => ("none".to_owned(), String::new()),
             limit => (bytes(*limit), format!("{:.1}%", *memory as f64 / *limit as f64 * 100.0)),
         };
-        table.push(vec![
+        let mut cells = vec![
             service.into(),
             format!("{cpu_percent:.1}%").into(),
             bytes(*memory).into(),
@@ -93,7 +110,12 @@ fn table(rows: &[ServiceUsage]) -> Table {
             format!("{} / {}", bytes(*received), bytes(*sent)).into(),
             format!("{} / {}", bytes(*read), bytes(*written)).into(),
             pids.to_string().into(),
-        ]);
+        ];
+        if on_gpus {
+            cells.push(gpus.join(", ").into());
+            cells.push(gpu_memory.map(bytes).unwrap_or_default().into());
+        }
+        table.push(cells);
     }
     table
 }

@@ -1,10 +1,11 @@
 //! The machine: what it consists of, for people and for shells.
 
 use aiplat_api::v1::{EngineStatus, FileSystemStatus, GpuStatus, HostStatus, StatusDoc};
-use aiplat_core::{ResourceId, observed::GpuId};
+use aiplat_core::ResourceId;
 
 use super::{
-    View, describe, lists,
+    View, describe,
+    gpus::short,
     table::{Table, column, message},
     text::{bytes, clean},
 };
@@ -124,57 +125,11 @@ fn disk(it: &FileSystemStatus) -> String {
     format!("{room}{inodes}, {} on {}{medium}{read_only}{users}", it.kind, it.source)
 }
 
-/// As people write it.
-fn short(id: &str) -> String {
-    GpuId(id.to_owned()).short().to_owned()
-}
-
 fn gpu_line(gpu: &GpuStatus) -> String {
     let memory = gpu.memory.map(bytes);
     let free = gpu.memory_free.map(|free| format!("{} free", bytes(free)));
     let said = Some(gpu.message.clone()).filter(|said| !said.is_empty());
     [gpu.name.clone(), memory, free, said].into_iter().flatten().collect::<Vec<_>>().join(", ")
-}
-
-/// `get gpus`.
-#[must_use]
-pub fn gpus(doc: &StatusDoc, names: &[String], view: View) -> Table {
-    let columns = [
-        column("GPU"),
-        column("MODEL").drops(4),
-        column("MEMORY"),
-        column("FREE").volatile(),
-        column("USE").drops(2).volatile(),
-        column("TEMP").drops(1).volatile(),
-        column("POWER").drops(1).volatile(),
-        column("COMPUTE").drops(3),
-        column("PROCESSES").drops(2),
-        column("MESSAGE").flexible(),
-    ];
-    let mut table = Table::new(&columns);
-    let all = doc.host.iter().flat_map(|host| &host.gpus);
-    for it in all.filter(|gpu| lists::chosen(names, &gpu.id)) {
-        let text = |value: Option<String>| value.unwrap_or_default();
-        let watts = |milliwatts: u32| format!("{} W", milliwatts / 1_000);
-        let power = match (it.power, it.power_limit) {
-            (Some(power), Some(limit)) => format!("{} of {}", watts(power), watts(limit)),
-            (Some(power), None) => watts(power),
-            (None, _) => String::new(),
-        };
-        table.push(vec![
-            if view.wide { it.id.clone() } else { short(&it.id) }.into(),
-            text(it.name.clone()).into(),
-            text(it.memory.map(bytes)).into(),
-            text(it.memory_free.map(bytes)).into(),
-            text(it.utilisation.map(|percent| format!("{percent}%"))).into(),
-            text(it.temperature.map(|degrees| format!("{degrees} C"))).into(),
-            power.into(),
-            text(it.compute_capability.clone()).into(),
-            text(it.processes.as_ref().map(|processes| processes.len().to_string())).into(),
-            message(&it.message),
-        ]);
-    }
-    table
 }
 
 /// `get host -o env`: lines for a shell. A value is quoted so that a shell takes nothing in it for its own.

@@ -4,6 +4,7 @@
 pub mod config;
 pub mod describe;
 pub mod events;
+pub mod gpus;
 pub mod graph;
 pub mod host;
 pub mod lists;

@@ -3,6 +3,7 @@
 mod bundle;
 mod doctor;
 mod machine;
+mod models;
 mod offline;
 mod reference;
 mod render;

@@ -118,6 +118,7 @@ fn well_state(server: &Server) -> crate::support::server::State {
         after_apply: None,
         systemd: None,
         refused: None,
+        refusal_of_models: None,
         refusal: None,
     }
 }

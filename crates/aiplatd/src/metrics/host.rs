@@ -4,7 +4,7 @@ use std::sync::atomic::AtomicU64;
 
 use aiplat_api::{
     metrics::help,
-    v1::{FileSystemStatus, GpuStatus, HostStatus},
+    v1::{FileSystemStatus, GpuStatus, GpuUserStatus, HostStatus},
 };
 use prometheus_client::{
     encoding::EncodeLabelSet,
@@ -22,6 +22,12 @@ struct Mount {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Gpu {
     gpu: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct GpuService {
+    gpu: String,
+    service: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -80,6 +86,18 @@ fn gpus(all: &[GpuStatus], registry: &mut Registry) {
         }
     }
     registry.register("gpu_memory_bytes", help("gpu_memory_bytes"), memory);
+    let mut of_services = |name: &str, value: &dyn Fn(&GpuUserStatus) -> Option<u64>| {
+        let family = Family::<GpuService, Gauge>::default();
+        for (it, user) in all.iter().flat_map(|it| it.used_by.iter().map(move |user| (it, user))) {
+            if let Some(value) = value(user) {
+                let labels = GpuService { gpu: it.id.clone(), service: user.service.clone() };
+                family.get_or_create(&labels).set(signed(value));
+            }
+        }
+        registry.register(name, help(name), family);
+    };
+    of_services("gpu_memory_reserved_bytes", &|user| user.reserved);
+    of_services("gpu_memory_used_bytes", &|user| user.used);
     let power = Family::<Gpu, Gauge<f64, AtomicU64>>::default();
     for it in all {
         if let Some(milliwatts) = it.power {
@@ -100,6 +118,7 @@ fn gpus(all: &[GpuStatus], registry: &mut Registry) {
     family("gpu_utilisation_percent", &|it| it.utilisation.map(u64::from));
     family("gpu_temperature_celsius", &|it| it.temperature.map(u64::from));
     family("gpu_lost", &|it| Some(u64::from(it.lost)));
+    family("gpu_present", &|it| Some(u64::from(!it.gone)));
 }
 
 #[cfg(test)]

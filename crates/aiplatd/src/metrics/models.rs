@@ -78,14 +78,16 @@ mod tests {
         let mut text = String::new();
         encode(&mut text, &registry).expect("a String takes every text");
         let of = |name: &str| format!("{{model=\"{name}:1\",runner=\"ollama\"}}");
-        let lines: Vec<&str> = text.lines().filter(|line| !line.starts_with('#')).collect();
+        let mut lines: Vec<&str> = text.lines().filter(|line| !line.starts_with('#')).collect();
+        // Samples of one metric come in any order.
+        lines.sort_unstable();
         assert_eq!(
             lines,
             [
-                format!("aiplat_model_present{} 1", of("there")),
                 format!("aiplat_model_present{} 0", of("coming")),
-                format!("aiplat_model_size_bytes{} 7", of("there")),
+                format!("aiplat_model_present{} 1", of("there")),
                 format!("aiplat_model_pulled_bytes{} 3", of("coming")),
+                format!("aiplat_model_size_bytes{} 7", of("there")),
                 format!("aiplat_model_vram_bytes{} 0", of("there")),
             ]
         );

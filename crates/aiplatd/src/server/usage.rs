@@ -1,11 +1,11 @@
 //! What the services use, asked of the engine and of systemd when somebody looks.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use aiplat_api::v1::ServiceUsage;
 use aiplat_core::{
     observed::{ActiveState, ContainerId},
-    plan::Members,
+    plan::{self, Members},
 };
 use aiplat_host::Usage;
 use axum::{
@@ -34,11 +34,15 @@ pub(super) async fn usage(Part(shared): Part<Arc<Shared>>) -> Response {
         (service, usage)
     };
     let measured: Vec<_> = stream::iter(asked).map(measure).buffered(AT_ONCE).collect().await;
+    let on_gpus = on_gpus(&shared);
     let mut failure = None;
     let mut rows = Vec::with_capacity(count);
     for (service, result) in measured {
         match result {
-            Ok(usage) => rows.push(row(service, usage)),
+            Ok(usage) => {
+                let on_gpu = on_gpus.get(&service).cloned().unwrap_or_default();
+                rows.push(row(service, usage, on_gpu));
+            }
             // It may have ended meanwhile; the others are worth showing.
             Err(error) => failure = Some(error.message),
         }
@@ -72,7 +76,41 @@ fn running(shared: &Shared) -> Vec<(String, Measured)> {
     running.chain(units).collect()
 }
 
-fn row(service: String, usage: Usage) -> ServiceUsage {
+/// What a service has of GPUs, as of the last look at them.
+#[derive(Clone, Default)]
+struct OnGpus {
+    gpus: Vec<String>,
+    memory: Option<u64>,
+}
+
+fn on_gpus(shared: &Shared) -> BTreeMap<String, OnGpus> {
+    let state = shared.lock();
+    let Some(world) = state.world(shared.now()) else { return BTreeMap::new() };
+    let mut all: BTreeMap<String, OnGpus> = BTreeMap::new();
+    for (gpu, report) in plan::gpu_reports(&world) {
+        for user in report.users.into_iter().filter(|user| user.runs) {
+            let known = all.entry(user.service.key().to_owned()).or_default();
+            known.gpus.push(gpu.short().to_owned());
+            known.memory = known.memory.into_iter().chain(user.used).reduce(u64::saturating_add);
+        }
+    }
+    all
+}
+
+fn row(service: String, usage: Usage, on_gpu: OnGpus) -> ServiceUsage {
     let Usage { cpu_percent, memory, memory_limit, received, sent, read, written, pids } = usage;
-    ServiceUsage { service, cpu_percent, memory, memory_limit, received, sent, read, written, pids }
+    let OnGpus { gpus, memory: gpu_memory } = on_gpu;
+    ServiceUsage {
+        service,
+        cpu_percent,
+        memory,
+        memory_limit,
+        received,
+        sent,
+        read,
+        written,
+        pids,
+        gpus,
+        gpu_memory,
+    }
 }

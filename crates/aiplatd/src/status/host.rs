@@ -2,20 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use aiplat_api::v1::{
-    EngineStatus, FileSystemStatus, GpuProcessStatus, GpuStatus, HostStatus, StatusCondition, TierStatus,
-};
+use aiplat_api::v1::{EngineStatus, FileSystemStatus, HostStatus, StatusCondition, TierStatus};
 use aiplat_core::{
     ResourceId,
-    observed::{
-        CdiSpec, Driver, EngineSettings, FileSystem, Firewall, GpuId, HostFacts, ObservedGpu, Recovery,
-        Vendor,
-    },
+    observed::{CdiSpec, Driver, EngineSettings, FileSystem, Firewall, HostFacts},
     plan::{self, World},
     tier::{Tier, default_models},
 };
 
-use super::{volumes, with_times};
+use super::{gpus, volumes, with_times};
 use crate::state::State;
 
 /// Nothing before the first look.
@@ -31,7 +26,7 @@ pub(super) fn host(state: &State, world: &World<'_>) -> Option<HostStatus> {
 
 fn status(world: &World<'_>, machine: &HostFacts, conditions: Vec<StatusCondition>) -> HostStatus {
     let tier = world.desired.host.tier.clone().map(|Tier { name, because }| TierStatus { name, because });
-    let gpus: Vec<GpuStatus> = world.observed.gpus.gpus.iter().map(|(id, it)| gpu(id, it)).collect();
+    let gpus = gpus::gpus(world);
     let driver = &world.observed.gpus.nvidia;
     let used_by = |mount: &str| -> Vec<String> {
         let here = |path: &String| machine.mounted_on.get(path).is_some_and(|on| on == mount);
@@ -141,55 +136,6 @@ fn cdi_sentence(spec: &CdiSpec) -> String {
     }
 }
 
-fn gpu(id: &GpuId, it: &ObservedGpu) -> GpuStatus {
-    let processes = it.processes.as_ref().map(|processes| {
-        processes.iter().map(|it| GpuProcessStatus { pid: it.pid, memory: it.memory }).collect()
-    });
-    GpuStatus {
-        id: id.0.clone(),
-        name: it.name.clone(),
-        vendor: match it.vendor {
-            Vendor::Nvidia => "nvidia",
-            Vendor::Amd => "amd",
-            Vendor::Intel => "intel",
-        }
-        .to_owned(),
-        index: it.index,
-        bus: it.bus.clone(),
-        parent: it.parent.as_ref().map(|parent| parent.0.clone()),
-        memory: it.memory.map(|memory| memory.total),
-        memory_free: it.memory.map(|memory| memory.free),
-        compute_capability: it.compute_capability.map(|(major, minor)| format!("{major}.{minor}")),
-        utilisation: it.utilisation,
-        temperature: it.temperature,
-        power: it.power,
-        power_limit: it.power_limit,
-        processes,
-        lost: it.lost.is_some(),
-        message: complaint(it),
-    }
-}
-
-/// What is wrong with a GPU; empty when nothing is.
-fn complaint(it: &ObservedGpu) -> String {
-    let wanted = match it.recovery {
-        None | Some(Recovery::None) => None,
-        Some(Recovery::Reset) => Some("the driver asks for a reset of it".to_owned()),
-        Some(Recovery::Reboot) => Some("the driver asks for a restart of the machine".to_owned()),
-        Some(Recovery::DrainPeers) => {
-            Some("the driver asks to take the work off it that talks to other GPUs".to_owned())
-        }
-        Some(Recovery::DrainAndReset) => {
-            Some("the driver asks to take all work off it and to reset it".to_owned())
-        }
-        Some(Recovery::Other(number)) => {
-            Some(format!("the driver asks for recovery action {number}, which this aiplatd does not know"))
-        }
-    };
-    let lost = it.lost.as_ref().map(|said| format!("it does not answer any more: {said}"));
-    [lost, wanted].into_iter().flatten().collect::<Vec<_>>().join("; ")
-}
-
 /// The names of the hardware profile that the scripts before aiplatd wrote. What is not known is empty; memory is rounded
 /// down to whole units, as theirs was.
 fn environment(status: &HostStatus, models: &[String]) -> BTreeMap<String, String> {
@@ -202,7 +148,7 @@ fn environment(status: &HostStatus, models: &[String]) -> BTreeMap<String, Strin
         status.file_systems.iter().filter(covers).max_by_key(|it| it.mount.len())
     });
     let disk = disk.or_else(|| status.file_systems.first());
-    let whole = || status.gpus.iter().filter(|gpu| gpu.parent.is_none());
+    let whole = || status.gpus.iter().filter(|gpu| gpu.parent.is_none() && !gpu.gone);
     let largest = whole().max_by_key(|gpu| gpu.memory);
     let of_tier = || status.tier.as_ref().map(|tier| default_models(&tier.name).join(","));
     // What the file asks for; a file without models has those that its tier once stood for.

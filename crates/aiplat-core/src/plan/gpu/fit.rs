@@ -104,7 +104,7 @@ fn gone(world: &World<'_>, id: &GpuId) -> Closed {
 }
 
 /// Nothing is started on a GPU that has failed.
-fn unwell(world: &World<'_>, id: &GpuId, gpu: &ObservedGpu) -> Option<Closed> {
+pub(super) fn unwell(world: &World<'_>, id: &GpuId, gpu: &ObservedGpu) -> Option<Closed> {
     let name = named(world, id);
     if let Some(said) = &gpu.lost {
         let message = format!(

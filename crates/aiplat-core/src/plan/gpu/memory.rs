@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// What `id` says it takes of each of its GPUs.
-fn declared(world: &World<'_>, id: &ResourceId) -> Option<u64> {
+pub(super) fn declared(world: &World<'_>, id: &ResourceId) -> Option<u64> {
     requests(world, id).iter().filter_map(|request| request.needs.vram).max()
 }
 
@@ -92,13 +92,18 @@ fn reservations(world: &World<'_>, id: &ResourceId, gpu: &GpuId, observed: &Obse
 }
 
 /// What the processes of `id` use of a GPU.
-fn used_by(world: &World<'_>, id: &ResourceId, observed: &ObservedGpu) -> u64 {
+pub(super) fn used_by(world: &World<'_>, id: &ResourceId, observed: &ObservedGpu) -> u64 {
     let processes = observed.processes.iter().flatten();
     processes.filter(|it| owner(world, &it.owner).as_ref() == Some(id)).filter_map(|it| it.memory).sum()
 }
 
+/// Whether the driver lists a process of `id` on a GPU.
+pub(super) fn has_process(world: &World<'_>, id: &ResourceId, observed: &ObservedGpu) -> bool {
+    observed.processes.iter().flatten().any(|it| owner(world, &it.owner).as_ref() == Some(id))
+}
+
 /// The service that a process belongs to.
-pub(in crate::plan) fn owner(world: &World<'_>, owner: &Owner) -> Option<ResourceId> {
+fn owner(world: &World<'_>, owner: &Owner) -> Option<ResourceId> {
     match owner {
         Owner::Container(container) => {
             let mut owned = world.observed.owned.iter();

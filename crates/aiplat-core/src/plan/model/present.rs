@@ -10,12 +10,8 @@ use crate::{
 };
 
 /// `step` of the service `id`, with what there is to say of its models.
-pub(in crate::plan) fn apply(world: &World<'_>, id: &ResourceId, mut step: Step) -> Step {
-    if let Some(condition) = condition(world, id) {
-        let place = step.conditions.iter().position(|it| it.kind > condition.kind);
-        step.conditions.insert(place.unwrap_or(step.conditions.len()), condition);
-    }
-    step
+pub(in crate::plan) fn apply(world: &World<'_>, id: &ResourceId, step: Step) -> Step {
+    step.saying(condition(world, id))
 }
 
 /// Nothing of a service that serves none.

@@ -58,6 +58,8 @@ fn platform(doc: Option<&StatusDoc>) -> Vec<Check> {
         | ConditionType::ModelsPresent
         | ConditionType::PortsFree
         | ConditionType::GPUAllocated
+        | ConditionType::DriverOk
+        | ConditionType::GPUInUse
         | ConditionType::DependenciesReady
         | ConditionType::Started
         | ConditionType::Healthy

@@ -9,8 +9,8 @@ use std::{
 };
 
 use aiplat_api::v1::{
-    ApplyReply, DiffReply, Done, Error, LogRecord, PruneReply, PruneRequest, PullReply, RevisionInfo,
-    RevisionText, StatusDoc, SystemdReport, Version,
+    ApplyReply, DiffReply, Done, Error, LogRecord, PruneReply, PruneRequest, PullReply, RemoveModelRequest,
+    RevisionInfo, RevisionText, StatusDoc, SystemdReport, Version,
 };
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
@@ -42,6 +42,8 @@ pub(crate) struct State {
     pub(crate) systemd: Option<SystemdReport>,
     /// An order to this service is refused with this sentence.
     pub(crate) refused: Option<(String, String)>,
+    /// Removals of models are answered with this.
+    pub(crate) refusal_of_models: Option<(u16, String)>,
     /// Answers everything with this.
     pub(crate) refusal: Option<(u16, String)>,
 }
@@ -69,6 +71,7 @@ impl Server {
             after_apply: None,
             systemd: None,
             refused: None,
+            refusal_of_models: None,
             refusal: None,
         }));
         let (stop, stopped) = oneshot::channel();
@@ -205,6 +208,19 @@ async fn answer(
             }
             Some(_) | None => json(ok, &Done::default()),
         },
+        (Method::POST, "/v1/models/remove") => {
+            let state = lock();
+            let asked = state.asked.last().and_then(|(_, body)| serde_json::from_str(body).ok());
+            let RemoveModelRequest { model, dry_run, .. } = asked.unwrap_or_default();
+            let verb = if dry_run { "would remove" } else { "removed" };
+            match state.refusal_of_models.clone() {
+                Some((status, message)) => {
+                    json(StatusCode::from_u16(status).expect("a status"), &Error { message })
+                }
+                None => json(ok, &Done { message: format!("{verb} {model}") }),
+            }
+        }
+        (Method::POST, path) if path.starts_with("/v1/models/") => json(ok, &Done::default()),
         (Method::GET, "/v1/history") => json(ok, &lock().history),
         (Method::GET, path) if path.starts_with("/v1/history/") => {
             let number = path.trim_start_matches("/v1/history/").parse().unwrap_or_default();
