@@ -261,10 +261,9 @@ impl Shared {
         let resource = ResourceId::local().to_string();
         match kind {
             GpuEventKind::Xid(number) => {
-                let said = format!(
-                    "{of} reports XID {number}; NVIDIA's catalogue of XIDs says what it means, `sudo dmesg | grep -i xid` what \
-                     the driver said"
-                );
+                let world = state.world(self.now());
+                let said = world.map(|world| plan::xid_sentence(&world, gpu.as_ref(), *number));
+                let said = said.unwrap_or_else(|| format!("{of} reports XID {number}"));
                 state.events.warn(wall, "GPUXid", &resource, said);
             }
             GpuEventKind::MigChanged => {

@@ -33,7 +33,9 @@ pub use docker::{DAEMON_JSON, docker_files};
 pub use ended::paths_in_doubt;
 pub use file::file_path;
 pub use gate::{Gate, ports_in_doubt};
-pub use gpu::{GpuReport, GpuUser, LogCheck, SightCheck, gpu_reports, log_due, sight_due, word_of_cpu};
+pub use gpu::{
+    GpuReport, GpuUser, LogCheck, SightCheck, gpu_reports, log_due, sight_due, word_of_cpu, xid_sentence,
+};
 pub use instances::programs;
 pub use machine::{capacity, is_known as machine_is_known};
 pub use members::Members;
