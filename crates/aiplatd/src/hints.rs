@@ -14,16 +14,22 @@ pub async fn follow(shared: Arc<Shared>) {
     let relist = Arc::new(Notify::new());
     let lister = relist_on_demand(Arc::clone(&shared), Arc::clone(&relist));
     let reader = async {
+        let mut was_lost = false;
         while let Some(hint) = hints.next().await {
             match hint {
                 // Subscribed first, listed second: what happens in between is a hint that is already waiting.
                 Hint::Connected => {
                     relist.notify_one();
-                    shared.engine_is_new();
+                    if std::mem::take(&mut was_lost) {
+                        shared.engine_is_new();
+                    }
                 }
                 Hint::Relist => relist.notify_one(),
                 Hint::Changed(id) => shared.hint(id),
-                Hint::Lost { reason } => shared.record_loss(&reason),
+                Hint::Lost { reason } => {
+                    was_lost = true;
+                    shared.record_loss(&reason);
+                }
             }
         }
     };

@@ -11,6 +11,7 @@ use aiplat_core::{
 use aiplat_tests::{
     build::{service, sketch},
     lab::{Lab, simulate},
+    scene::Restart,
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -69,8 +70,9 @@ fn the_engines_file_is_merged_once_and_the_engine_left_to_a_person() {
             let settings = engine.settings.as_mut().expect("it is there");
             settings.address_pools = vec![("172.20.0.0/14".to_owned(), 24)];
         });
-        lab.pass(900 * SECOND).await;
-        assert_eq!(restart_required(&lab), Some(Status::False));
+        lab.host.restart_engine(Restart::Live, 2 * SECOND).await;
+        lab.pass(75 * SECOND).await;
+        assert_eq!(restart_required(&lab), Some(Status::False), "an engine that comes back is asked anew");
         lab.assert_safe();
     });
 }
