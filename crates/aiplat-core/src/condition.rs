@@ -57,6 +57,8 @@ enum ConditionType {
     DiskPressure,
     /// The machine asks for a restart (abnormal when True).
     RebootRequired,
+    /// The engine runs with other settings than its file has, until somebody restarts it (abnormal when True).
+    EngineRestartRequired,
     /// NVIDIA's kernel module and library are of different versions (abnormal when True).
     GPUDriverMismatch,
     /// The GPUs can be asked, and answer; said only where there is one.
@@ -77,7 +79,8 @@ enum ConditionType {
     UnitLoaded,
     /// What aiplatd writes for the unit is as the file says, and systemd has read it.
     DropInApplied,
-    /// Somebody else's file has the last word on a variable of the unit (abnormal when True).
+    /// Somebody else's file has the last word on a variable of the unit, or the administrator on a setting of the engine
+    /// (abnormal when True).
     Overridden,
     /// The image is on this machine.
     ImageAvailable,
@@ -136,6 +139,7 @@ impl ConditionType {
             Self::LedgerLost
             | Self::DiskPressure
             | Self::RebootRequired
+            | Self::EngineRestartRequired
             | Self::GPUDriverMismatch
             | Self::InstanceMismatch
             | Self::Suspended
@@ -383,6 +387,14 @@ reasons! {
     RoomEnough,
     /// The distribution, or the kernel's own package, asks for a restart of the machine.
     RebootRequired,
+    /// The administrator has set it otherwise, and that stays.
+    SetOtherwise,
+    /// The engine has not read its file since that was changed.
+    EngineRestartRequired,
+    /// The engine's own file cannot be understood, and is left alone.
+    SettingsInvalid,
+    /// A tool has to be installed, or run, by a person first.
+    ToolMissing,
     /// There is a card, and no driver for it.
     GPUDriverMissing,
     /// The GPU's devices may not be opened.

@@ -21,7 +21,7 @@ pub enum Kind {
     Unit,
     /// A model that a service serves; keyed by its entry in `models:`.
     Model,
-    /// A part of the machine, or all of it: `host/systemd`, `host/local`.
+    /// A part of the machine, or all of it: `host/systemd`, `host/docker`, `host/local`.
     Host,
 }
 
@@ -121,6 +121,12 @@ impl ResourceId {
     #[must_use]
     pub fn systemd() -> Self {
         Self::new(Kind::Host, "systemd")
+    }
+
+    /// `host/docker`: how the engine is set up, where the file takes charge of that.
+    #[must_use]
+    pub fn docker() -> Self {
+        Self::new(Kind::Host, "docker")
     }
 
     /// `host/local`: the machine itself.

@@ -86,6 +86,9 @@ pub fn resources(desired: &Platform, observed: &ObservedState, ledger: &Ledger) 
     if ids.iter().any(|id| id.kind == Kind::Unit) {
         ids.insert(ResourceId::systemd());
     }
+    if desired.host.docker.is_some() {
+        ids.insert(ResourceId::docker());
+    }
     if machine_is_known(&observed.machine) {
         ids.insert(ResourceId::local());
     }

@@ -7,7 +7,7 @@ use std::path::Path;
 use aiplat_core::{
     ResourceId,
     load::{load, render},
-    spec::{DiskPressure, Platform},
+    spec::{DiskPressure, DockerSpec, Platform},
     tier::Capacity,
 };
 use load_support::{Disk, facts, platform};
@@ -80,6 +80,22 @@ fn shares_of_a_disk_are_percentages() {
         "pulls do not stop before anybody is warned"
     );
     assert_eq!(platform(TIERED).host.disk_pressure, DiskPressure { warn: 100, stop_pulls: 50 });
+}
+
+#[test]
+fn the_engine_is_taken_charge_of_only_where_the_file_says_so() {
+    let docker = |said: &str| {
+        platform(&TIERED.replace("services:", &format!("host: {{docker: {said}}}\nservices:"))).host.docker
+    };
+    assert_eq!(platform(TIERED).host.docker, None);
+    assert_eq!(docker("{manage: false}"), None);
+    assert_eq!(docker("{}"), None);
+    assert_eq!(docker("{manage: true}"), Some(DockerSpec { nvidia: false }));
+    assert_eq!(docker("{manage: true, nvidia: true}"), Some(DockerSpec { nvidia: true }));
+    let seen = load_support::seen(&Disk::with(
+        TIERED.replace("services:", "host: {docker: {nvidia: true}}\nservices:"),
+    ));
+    assert!(seen.contains("nothing is added to daemon.json without `manage: true`"), "{seen}");
 }
 
 #[test]

@@ -100,7 +100,7 @@ mod tests {
         let lines = unit.lines().filter_map(|line| line.strip_prefix("ReadWritePaths="));
         let paths: Vec<&str> =
             lines.flat_map(str::split_whitespace).map(|path| path.trim_start_matches('-')).collect();
-        let own = ["/etc/systemd/system"];
+        let own = ["/etc/systemd/system", "/etc/docker"];
         assert_eq!(paths, [&WRITABLE[..], &own].concat());
         let said = |kind: io::ErrorKind| read_only(Path::new("/var/x"), &io::Error::from(kind));
         assert!(

@@ -238,6 +238,18 @@ pub(crate) enum Verb {
     Release(ServicesArgs),
     /// Check this machine; each problem comes with the command that cures it
     Doctor,
+    /// An archive for somebody who helps: state, events, logs of what is not well, without secrets; works without the daemon
+    #[command(
+        after_help = "It holds the merged file, the daemon's state and events, doctor's output, versions, what the engine and \
+                      systemd say of themselves, and the last 200 lines of each service that is not well. Secrets are left out \
+                      by name and by value; run it as root, who may read the file that says which they are. Nothing is sent \
+                      anywhere, and no file is written over."
+    )]
+    Bundle {
+        /// Where to write it; without it, aiplatd-bundle-TIME.tar.gz in this folder
+        #[arg(short, long, value_name = "FILE")]
+        output: Option<PathBuf>,
+    },
     /// A script that completes commands in a shell
     #[command(
         after_help = "bash: aiplatctl completion bash > /usr/share/bash-completion/completions/aiplatctl\n\

@@ -214,6 +214,11 @@ pub(crate) async fn interrupted() -> Code {
 }
 
 /// `text` as stdout is to see it: with its colours, or without.
+/// The text without its colours.
+pub(crate) fn plain(text: &str) -> String {
+    anstream::adapter::strip_str(text).to_string()
+}
+
 pub(crate) fn colors(text: &str) -> String {
     colored(text, anstream::AutoStream::choice(&io::stdout()))
 }

@@ -46,6 +46,11 @@ pub(crate) struct Failure {
 }
 
 impl Failure {
+    /// What failed; empty when everything has been said.
+    pub(crate) fn message(&self) -> &str {
+        self.message.as_deref().unwrap_or_default()
+    }
+
     pub(crate) fn new(code: Code, message: impl Into<String>) -> Self {
         Self { code, program: None, message: Some(message.into()), tip: None }
     }

@@ -7,6 +7,7 @@
 //! Deliberately absent: decisions. What is wrong, why, and what will be done about it is said by the daemon; the
 //! command never guesses it from names and states.
 
+mod archive;
 mod args;
 mod cmd;
 mod console;

@@ -127,6 +127,11 @@ impl Offline {
         origins(&self.path, &self.disk)
     }
 
+    /// The contents of all of them.
+    pub(crate) fn texts(&self) -> impl Iterator<Item = &str> {
+        self.contents.values().map(String::as_str)
+    }
+
     /// The content of the file itself.
     pub(crate) fn content(&self) -> Option<&str> {
         self.contents.get(&self.path).map(String::as_str)

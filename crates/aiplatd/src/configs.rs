@@ -1,7 +1,7 @@
 //! Looking at the files of configs. Nobody tells of changes to them: they are looked at whenever something is to be done
 //! with them, or with who mounts them, and with every listing.
 
-use aiplat_core::{ResourceId, observed::Observed};
+use aiplat_core::{ResourceId, observed::Observed, plan, spec::Platform};
 use aiplat_host::HostError;
 
 use crate::shared::{LOOK_DEADLINE, Shared, timed_out};
@@ -20,6 +20,33 @@ impl Shared {
             self.lock().mark_stale(id);
         }
         looked.map(drop)
+    }
+
+    /// Looks at the engine's own file, where the file in force takes charge of it.
+    pub(crate) async fn look_at_engine_file(&self) -> Result<(), HostError> {
+        let id = ResourceId::docker();
+        let desired = {
+            let mut state = self.lock();
+            state.mark_fresh(&id);
+            state.desired.clone()
+        };
+        let Some(desired) = desired else { return Ok(()) };
+        let looked = self.look_for_engine_file(&desired).await;
+        if looked.is_err() {
+            self.lock().mark_stale(&id);
+        }
+        looked
+    }
+
+    /// The same for a platform that is not in force yet: first what is there, and then the place for a copy of that.
+    pub(crate) async fn look_for_engine_file(&self, desired: &Platform) -> Result<(), HostError> {
+        for _ in 0..2 {
+            let paths = plan::docker_files(desired, &self.lock().observed);
+            for path in paths {
+                self.observe_file(path).await?;
+            }
+        }
+        Ok(())
     }
 
     /// Looks at the files that the container `id` mounts: what is in them is what its next run sees, so an old look must not

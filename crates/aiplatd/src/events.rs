@@ -215,7 +215,11 @@ fn name(condition: &Condition) -> Option<(&'static str, EventType)> {
         (ConditionType::GPUReady, Status::False) => Some(("GPUNotReady", Warning)),
         (ConditionType::GPUReady, Status::True) => Some(("GPUReady", Normal)),
         (ConditionType::SecondInstance, Status::True) => Some(("SecondInstance", Warning)),
+        (ConditionType::Overridden, Status::True) if because(&[Reason::SetOtherwise]) => {
+            Some(("SetOtherwise", Warning))
+        }
         (ConditionType::Overridden, Status::True) => Some(("EnvironmentOverridden", Warning)),
+        (ConditionType::EngineRestartRequired, Status::True) => Some(("EngineRestartRequired", Warning)),
         (ConditionType::DependenciesReady, Status::False) => Some(("DependenciesNotReady", Normal)),
         (ConditionType::DependenciesReady, Status::True) => Some(("DependenciesReady", Normal)),
         (ConditionType::Suspended, Status::True) => Some(("Suspended", Normal)),

@@ -17,7 +17,11 @@ pub async fn follow(shared: Arc<Shared>) {
         while let Some(hint) = hints.next().await {
             match hint {
                 // Subscribed first, listed second: what happens in between is a hint that is already waiting.
-                Hint::Connected | Hint::Relist => relist.notify_one(),
+                Hint::Connected => {
+                    relist.notify_one();
+                    shared.engine_is_new();
+                }
+                Hint::Relist => relist.notify_one(),
                 Hint::Changed(id) => shared.hint(id),
                 Hint::Lost { reason } => shared.record_loss(&reason),
             }

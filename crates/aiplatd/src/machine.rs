@@ -27,8 +27,8 @@ use crate::{
 
 /// Disks fill within minutes, not within seconds.
 const EVERY: Duration = Duration::from_secs(30);
-/// A pull fills a disk within seconds.
-const WHILE_PULLING: Duration = Duration::from_secs(5);
+/// While something is pulled, which fills a disk within seconds, and after the engine was away.
+const SOON: Duration = Duration::from_secs(5);
 /// A GPU that fails tells of it a hundred times in a second: one look at once, and then one in so long.
 const STORM_PAUSE: Duration = Duration::from_secs(1);
 /// An engine that has just come up may take a while; the machine is looked at without it meanwhile.
@@ -70,10 +70,10 @@ pub(crate) async fn follow(shared: Arc<Shared>) {
                 looks = looks.wrapping_add(1);
                 shared.look_at_machine(looks.is_multiple_of(ASK_ENGINE_AT)).await;
                 last = Instant::now();
-                due = last + if shared.lock().pulls.is_empty() { EVERY } else { WHILE_PULLING };
+                due = last + if shared.lock().pulls.is_empty() { EVERY } else { SOON };
             }
             // Cancel-safe: a word that nobody has taken is kept.
-            () = shared.look_soon.notified() => due = due.min(last + WHILE_PULLING),
+            () = shared.look_soon.notified() => due = due.min(last + SOON),
             // Cancel-safe: as above.
             () = shared.gpus_used.notified() => due = due.min(Instant::now() + SETTLED),
             // Cancel-safe: an event that is not taken stays in the stream.
@@ -91,10 +91,19 @@ pub(crate) fn judged(shared: &Shared) -> Judged {
 }
 
 impl Shared {
+    /// The engine is there again: it has read its settings anew, perhaps.
+    pub(crate) fn engine_is_new(&self) {
+        self.lock().engine_is_new = true;
+        self.look_soon.notify_one();
+    }
+
     /// Looks once, and takes in what was found.
     pub(crate) async fn look_at_machine(&self, ask_engine: bool) {
-        let is_known = self.lock().observed.engine.settings.is_some();
-        if ask_engine || !is_known {
+        let is_unknown = {
+            let mut state = self.lock();
+            std::mem::take(&mut state.engine_is_new) || state.observed.engine.settings.is_none()
+        };
+        if ask_engine || is_unknown {
             self.ask_engine().await;
         }
         let paths = self.places();
@@ -252,10 +261,9 @@ impl Shared {
         let resource = ResourceId::local().to_string();
         match kind {
             GpuEventKind::Xid(number) => {
-                let said = format!(
-                    "{of} reports XID {number}; NVIDIA's catalogue of XIDs says what it means, `sudo dmesg | grep -i xid` what \
-                     the driver said"
-                );
+                let world = state.world(self.now());
+                let said = world.map(|world| plan::xid_sentence(&world, gpu.as_ref(), *number));
+                let said = said.unwrap_or_else(|| format!("{of} reports XID {number}"));
                 state.events.warn(wall, "GPUXid", &resource, said);
             }
             GpuEventKind::MigChanged => {

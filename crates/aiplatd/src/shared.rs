@@ -165,6 +165,9 @@ impl Shared {
             // It is looked at by the clock, and nothing is done to it.
             return Ok(());
         }
+        if *id == ResourceId::docker() {
+            return self.look_at_engine_file().await;
+        }
         if matches!(id.kind, Kind::Unit | Kind::Host) {
             return self.look_at_units(id).await;
         }
@@ -307,6 +310,7 @@ impl Shared {
         cancel: CancellationToken,
     ) -> Result<(), HostError> {
         match id.kind {
+            Kind::Host if *id == ResourceId::docker() => self.files.apply(id, action).await,
             Kind::Unit | Kind::Host => self.units.apply(action).await,
             Kind::File => self.files.apply(id, action).await,
             Kind::Image => self.pull(id, action, progress, cancel).await,

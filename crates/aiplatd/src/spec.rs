@@ -429,6 +429,9 @@ pub async fn diff(shared: &Shared, file: Option<(Option<Platform>, String)>) -> 
     let units: BTreeSet<String> = units.map(str::to_owned).collect();
     shared.look_for_units(units).await;
     shared.look_for_files(desired.files.values().map(|spec| spec.path.clone()).collect()).await;
+    if let Err(error) = shared.look_for_engine_file(&desired).await {
+        tracing::info!(error = %error, "The engine's own file could not be looked at.");
+    }
     // A container of somebody else may have come a moment ago, and its event is still on its way.
     if let Err(error) = shared.relist().await {
         return Err(format!("the engine does not answer: {}", error.message));

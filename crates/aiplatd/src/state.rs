@@ -61,6 +61,8 @@ pub struct State {
     pub(crate) rotation: Rotation,
     /// Pulls under way.
     pub(crate) pulls: Pulls,
+    /// It may be another engine, or one with other settings, since it was last asked how it is set up.
+    pub(crate) engine_is_new: bool,
 }
 
 /// Whose turn it is.
@@ -193,6 +195,11 @@ impl State {
             Kind::Model => self.runner(id).is_some_and(|runner| {
                 self.world(Timestamp::ZERO).is_some_and(|world| plan::is_model_server_unasked(&world, runner))
             }),
+            Kind::Host if *id == ResourceId::docker() => {
+                let desired = self.desired.as_deref();
+                let files = desired.map(|desired| plan::docker_files(desired, &self.observed));
+                files.iter().flatten().any(|path| !self.observed.own_files.contains_key(path))
+            }
             Kind::Network | Kind::Volume | Kind::Host => false,
         }
     }
@@ -380,7 +387,8 @@ impl State {
         // What is remembered of somebody who went while we were not there is forgotten in a pass of their own.
         ids.extend(self.ledger.records.keys().cloned());
         // Nobody tells of changes by hand: what is in their places is read again with every listing.
-        self.stale.extend(ids.iter().filter(|id| id.kind == Kind::File).cloned());
+        let is_file = |id: &&ResourceId| id.kind == Kind::File || **id == ResourceId::docker();
+        self.stale.extend(ids.iter().filter(is_file).cloned());
         self.spare_the_unknown();
         ids
     }

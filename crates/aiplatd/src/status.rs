@@ -349,7 +349,7 @@ fn passive(id: &ResourceId, step: &Step) -> (Word, String) {
         // A volume that the file no longer has keeps its data and is well.
         (_, Reason::NotInFile) if id.kind == Kind::Volume => Word::Ready,
         // It is there, and something is wrong with it.
-        (_, _) if *id == ResourceId::local() => Word::Degraded,
+        (_, _) if [ResourceId::local(), ResourceId::docker()].contains(id) => Word::Degraded,
         (_, _) => Word::Pending,
     };
     (word, condition.message.clone())

@@ -4,6 +4,7 @@ mod chaos;
 mod configs;
 mod converge;
 mod crash_points;
+mod docker;
 mod engine;
 mod gpus;
 mod holds;

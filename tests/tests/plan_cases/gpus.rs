@@ -601,3 +601,26 @@ fn what_a_run_has_said_of_its_gpu_at_its_start_is_told_while_nothing_is_loaded()
         "a model that is on the GPU is worth more than a line"
     );
 }
+
+#[test]
+fn an_error_of_a_program_says_nothing_of_the_card_and_one_of_the_card_keeps_others_off_it() {
+    let mut scene = on(&sketch([ollama(gpus(1))]), &[(A, 24)]);
+    scene.converge();
+    let said = |scene: &Scene, number| aiplat_core::plan::xid_sentence(&scene.world(), Some(&id(A)), number);
+    let (of_program, of_card) = (said(&scene, 31), said(&scene, 79));
+    assert!(
+        of_program.starts_with("GPU-aaaaaaaa (Card 24), on which ollama runs reports XID 31: a page fault"),
+        "{of_program}"
+    );
+    assert!(
+        of_program.ends_with("that is an error of a program and says nothing of the card"),
+        "{of_program}"
+    );
+    assert!(of_card.contains("the GPU has fallen off the bus"), "{of_card}");
+    // Whatever the number: what is started is decided by what the driver asks for.
+    assert_eq!(super::check(&scene), "converged");
+    let card = scene.observed.gpus.gpus.get_mut(&id(A)).expect("it is there");
+    card.recovery = Some(Recovery::DrainAndReset);
+    assert!(said(&scene, 48).contains("nothing more is started on it before that"));
+    assert_eq!(plan(&scene.world(), &ResourceId::container("ollama")).action, None, "and nothing is stopped");
+}

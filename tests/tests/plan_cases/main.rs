@@ -7,6 +7,7 @@ mod beside;
 mod changes;
 mod configs;
 mod crashes;
+mod docker;
 mod drift;
 mod engine;
 mod first_start;

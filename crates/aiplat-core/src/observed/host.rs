@@ -1,7 +1,10 @@
 //! What the machine itself was last seen to be like: `host/local`. What could not be read is `None`, never zero and never
 //! "no"; a look that fails keeps what the one before knew ([`HostFacts::take_in`]).
 
-use std::{collections::BTreeMap, net::IpAddr};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+};
 
 /// The machine.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -37,6 +40,8 @@ pub struct HostFacts {
     pub mounted_on: BTreeMap<String, String>,
     /// What there is of NVIDIA's container tools.
     pub nvidia_tools: Option<NvidiaTools>,
+    /// The names of the flags that the engine was started with: what one of them sets must not stand in its file too.
+    pub engine_flags: Option<BTreeSet<String>>,
 }
 
 /// The processors.
@@ -171,6 +176,10 @@ pub struct EngineSettings {
     pub live_restore: bool,
     /// Its storage driver, as in `overlay2`.
     pub storage_driver: String,
+    /// The log driver of containers that name none.
+    pub log_driver: String,
+    /// It is part of a swarm, in which containers do not outlive its restart.
+    pub swarm: bool,
 }
 
 impl HostFacts {
@@ -197,6 +206,7 @@ impl HostFacts {
             file_systems,
             mounted_on,
             nvidia_tools,
+            engine_flags,
         } = newer;
         keep(&mut self.cpu, cpu);
         keep(&mut self.memory, memory);
@@ -211,6 +221,7 @@ impl HostFacts {
         keep(&mut self.firewalls, firewalls);
         keep(&mut self.conflicting_packages, conflicting_packages);
         keep(&mut self.nvidia_tools, nvidia_tools);
+        keep(&mut self.engine_flags, engine_flags);
         // A file system that does not answer is not another one; one that is not in use any more is not kept.
         let before = std::mem::take(&mut self.file_systems);
         self.file_systems = file_systems;

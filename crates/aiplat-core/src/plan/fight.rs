@@ -31,6 +31,8 @@ impl Cause {
             | Self::FilesMeddledWith
             | Self::UnitFileMeddledWith
             | Self::FileMeddledWith
+            // Who writes that file anew, again and again, has another tool for it.
+            | Self::EngineSettings { .. }
             | Self::Paused => true,
             Self::Replacement { .. }
             | Self::Replaced { .. }
@@ -40,6 +42,7 @@ impl Cause {
             | Self::TakenBack { .. }
             | Self::GpuLost { .. }
             | Self::NotStarted
+            | Self::KeptBefore
             | Self::Ended { .. }
             | Self::EndedUnseen { .. }
             | Self::Unresponsive { .. }
@@ -112,18 +115,18 @@ impl Step {
         let Some(oldest) = reverts.first().filter(|_| reverts.len() > REVERTS_MAX) else { return self };
         let wait = world.now.until(*oldest + WINDOW);
         let name = id.key();
-        let way_out = if id.kind == Kind::Model {
-            format!(
-                "find out who does that, or take it out of the file; `aiplatctl model pull {name}` tries at once"
-            )
-        } else {
-            format!(
-                "find out who does that, or take the wheel with `aiplatctl suspend {name}`; `aiplatctl reset-failed {name}` tries \
-                 at once"
-            )
+        let way_out = match id.kind {
+            Kind::Model => {
+                format!(", or take it out of the file; `aiplatctl model pull {name}` tries at once")
+            }
+            _ if id.is_service() => format!(
+                ", or take the wheel with `aiplatctl suspend {name}`; `aiplatctl reset-failed {name}` tries at once"
+            ),
+            _ => String::new(),
         };
         let message = format!(
-            "somebody undoes what aiplatd does: {what}, put right {} times within {}; it is left so for {}: {way_out}",
+            "somebody undoes what aiplatd does: {what}, put right {} times within {}; it is left so for {}: find out who \
+             does that{way_out}",
             reverts.len(),
             human(WINDOW),
             human(wait),

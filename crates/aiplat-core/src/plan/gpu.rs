@@ -9,11 +9,13 @@ mod memory;
 mod report;
 mod sight;
 mod usage;
+mod xid;
 
 pub use report::{GpuReport, GpuUser, gpu_reports};
 pub use sight::{SightCheck, sight_due};
 pub(super) use sight::{lost, regained};
 pub use usage::{LogCheck, log_due, word_of_cpu};
+pub use xid::xid_sentence;
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -2,6 +2,7 @@
 
 mod container;
 mod contents;
+mod docker;
 mod ended;
 mod fight;
 mod file;
@@ -28,10 +29,13 @@ mod volume;
 
 use std::{fmt, time::Duration};
 
+pub use docker::{DAEMON_JSON, docker_files};
 pub use ended::paths_in_doubt;
 pub use file::file_path;
 pub use gate::{Gate, ports_in_doubt};
-pub use gpu::{GpuReport, GpuUser, LogCheck, SightCheck, gpu_reports, log_due, sight_due, word_of_cpu};
+pub use gpu::{
+    GpuReport, GpuUser, LogCheck, SightCheck, gpu_reports, log_due, sight_due, word_of_cpu, xid_sentence,
+};
 pub use instances::programs;
 pub use machine::{capacity, is_known as machine_is_known};
 pub use members::Members;
@@ -298,6 +302,13 @@ pub enum Cause {
         /// Which configs.
         configs: Vec<String>,
     },
+    /// A copy is kept of what is about to be changed.
+    KeptBefore,
+    /// The engine's own file lacks settings.
+    EngineSettings {
+        /// Which.
+        added: Vec<String>,
+    },
     /// A unit's drop-in or environment is not as the file says.
     FilesDiffer {
         /// Field names; empty when nothing has been written yet.
@@ -456,6 +467,8 @@ impl fmt::Display for Cause {
                 let of = if configs.len() == 1 { "the config" } else { "the configs" };
                 write!(f, "{of} {} changed, which a process reads at its start", configs.join(", "))
             }
+            Self::KeptBefore => f.write_str("a copy of what is there is kept before it is changed"),
+            Self::EngineSettings { added } => write!(f, "it lacks {}", added.join(", ")),
             Self::FilesDiffer { changed } if changed.is_empty() => {
                 f.write_str("its environment is not written as the file says")
             }
@@ -513,6 +526,9 @@ pub fn closed_dependencies(world: &World<'_>, id: &ResourceId) -> Vec<Gate> {
 pub fn notes(world: &World<'_>, id: &ResourceId) -> Vec<String> {
     let mut notes = unit::notes(world, id);
     notes.extend(instances::note(world, id));
+    if docker::is_it(id) {
+        notes.extend(docker::notes(world));
+    }
     notes
 }
 
@@ -547,6 +563,7 @@ pub fn plan(world: &World<'_>, id: &ResourceId) -> Step {
         Kind::Unit => suspended::apply(world, id, unit::plan(world, id)),
         Kind::Model => model::plan(world, id),
         Kind::Host if *id == ResourceId::local() => machine::plan(world),
+        Kind::Host if docker::is_it(id) => docker::plan(world),
         Kind::Host => systemd::plan(world, id),
     };
     let step = gpu::apply(world, id, model::apply(world, id, room::apply(world, id, step)));

@@ -62,6 +62,7 @@ pub fn readiness(world: &World<'_>, id: &ResourceId) -> Readiness {
         Kind::Container | Kind::Unit => of_dependency(world, id, DependencyCondition::Healthy),
         Kind::Model => super::model::readiness(world, id),
         Kind::Host if *id == ResourceId::local() => super::machine::readiness(),
+        Kind::Host if super::docker::is_it(id) => super::docker::readiness(world),
         Kind::Host => super::systemd::readiness(world),
     }
 }

@@ -81,6 +81,10 @@ pub fn entries(world: &World<'_>, id: &ResourceId, step: &Step) -> Vec<Entry> {
     if id.kind == Kind::File {
         return file::entries(world, id, step);
     }
+    // Nothing of it is ours: the copy beside it is all the memory there is, besides who undoes what.
+    if *id == ResourceId::docker() {
+        return fight::revert(world, id, step).map(Entry::Reverted).into_iter().collect();
+    }
     let mut entries: Vec<Entry> = proven(world, id).into_iter().chain(excused(world, id)).collect();
     let Some(planned) = &step.action else {
         entries.extend(adopt(world, id));

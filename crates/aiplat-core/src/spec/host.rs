@@ -11,13 +11,21 @@ pub struct HostSpec {
     pub tiers: Vec<TierRule>,
     /// `tier:`, which goes before them.
     pub named: Option<String>,
+    /// How the engine is set up; `None`: that is nobody's business but the administrator's.
+    pub docker: Option<DockerSpec>,
     /// The tier in force, if the machine has one: decided with what was known of it when the file was read.
     pub tier: Option<Tier>,
 }
 
 impl Default for HostSpec {
     fn default() -> Self {
-        Self { disk_pressure: DiskPressure::default(), tiers: default_rules(), named: None, tier: None }
+        Self {
+            disk_pressure: DiskPressure::default(),
+            tiers: default_rules(),
+            named: None,
+            docker: None,
+            tier: None,
+        }
     }
 }
 
@@ -27,6 +35,13 @@ impl HostSpec {
     pub fn tier_of(&self, capacity: Option<Capacity>) -> Option<Tier> {
         decide(&self.tiers, self.named.as_deref(), capacity)
     }
+}
+
+/// `host.docker` with `manage: true`: aiplatd adds to the engine's `daemon.json` what it lacks.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct DockerSpec {
+    /// The runtime `nvidia` as well.
+    pub nvidia: bool,
 }
 
 /// `host.disk_pressure`: free room of a file system, in thousandths of all of it, of bytes or of inodes.

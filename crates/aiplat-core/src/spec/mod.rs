@@ -20,7 +20,7 @@ pub use container::{
 };
 pub use file::{Content, ContentHash, FileSpec, OnChange};
 pub use gpu::{CDI_KIND, DriverVersion, GpuNeeds, GpuRequest, WantedGpus, WrittenGpus, cdi_gpu};
-pub use host::{DiskPressure, HostSpec};
+pub use host::{DiskPressure, DockerSpec, HostSpec};
 pub use model::{InvalidModelName, ModelName, ModelSpec};
 pub use options::{
     Blkio, Confinement, Device, DeviceRequest, Hardware, Identity, Logging, Namespace, Options, Process,
@@ -350,6 +350,7 @@ impl Platform {
             || self.units.contains_key(id)
             || self.models.contains_key(id)
             || (*id == ResourceId::systemd() && !self.units.is_empty())
+            || (*id == ResourceId::docker() && self.host.docker.is_some())
             || *id == ResourceId::local()
     }
 

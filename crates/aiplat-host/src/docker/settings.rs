@@ -32,6 +32,8 @@ fn settings(info: EngineInfo) -> EngineSettings {
         cdi_spec_dirs,
         default_address_pools,
         live_restore_enabled,
+        logging_driver,
+        swarm,
     } = info;
     EngineSettings {
         version: server_version,
@@ -47,6 +49,8 @@ fn settings(info: EngineInfo) -> EngineSettings {
             .collect(),
         live_restore: live_restore_enabled,
         storage_driver: driver,
+        log_driver: logging_driver,
+        swarm: !matches!(swarm.local_node_state.as_str(), "" | "inactive"),
     }
 }
 

@@ -31,6 +31,18 @@ pub(crate) struct EngineInfo {
     pub(crate) default_address_pools: Vec<AddressPool>,
     #[serde(deserialize_with = "lenient")]
     pub(crate) live_restore_enabled: bool,
+    #[serde(deserialize_with = "lenient")]
+    pub(crate) logging_driver: String,
+    #[serde(deserialize_with = "lenient")]
+    pub(crate) swarm: Swarm,
+}
+
+/// The swarm that the engine is part of, if it is.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub(crate) struct Swarm {
+    #[serde(deserialize_with = "lenient")]
+    pub(crate) local_node_state: String,
 }
 
 /// A network out of which the engine makes networks.

@@ -86,6 +86,7 @@ fn read(root: &Path) -> HostFacts {
         file_systems: std::collections::BTreeMap::new(),
         mounted_on: std::collections::BTreeMap::new(),
         nvidia_tools: Some(nvidia::tools(root)),
+        engine_flags: software::engine_flags(root),
     }
 }
 

@@ -56,3 +56,18 @@ const CONFLICTING: [(&str, Option<&str>); 6] = [
     ("containerd", Some("containerd.io")),
     ("runc", Some("containerd.io")),
 ];
+
+/// The names of the flags of a `dockerd` that runs; `None`: none does, or its command line cannot be read.
+pub(super) fn engine_flags(root: &Path) -> Option<BTreeSet<String>> {
+    let processes = fs::read_dir(root.join("proc")).ok()?.flatten();
+    let mut command_lines = processes.filter_map(|process| {
+        process.file_name().to_str()?.parse::<u32>().ok()?;
+        text(&process.path().join("cmdline"))
+    });
+    let line = command_lines.find(|line| {
+        let program = line.split('\0').next().unwrap_or_default();
+        program.rsplit('/').next() == Some("dockerd")
+    })?;
+    let flags = line.split('\0').skip(1).filter_map(|word| word.strip_prefix("--"));
+    Some(flags.map(|flag| flag.split('=').next().unwrap_or(flag).to_owned()).collect())
+}

@@ -173,6 +173,17 @@ fn links_to_the_devices_are_found() {
 }
 
 #[test]
+fn the_flags_of_the_engine_are_those_of_the_dockerd_that_runs() {
+    let none =
+        machine(&[("proc/1/cmdline", "/sbin/init\0"), ("proc/12/cmdline", "grep\0dockerd\0--debug\0")]);
+    assert_eq!(software::engine_flags(none.path()), None);
+    let line = "/usr/bin/dockerd\0-H\0fd://\0--log-driver=journald\0--live-restore\0";
+    let root = machine(&[("proc/7/cmdline", line), ("proc/self/cmdline", "dockerd\0--odd\0")]);
+    let flags = software::engine_flags(root.path()).expect("it runs");
+    assert_eq!(flags.iter().map(String::as_str).collect::<Vec<_>>(), ["live-restore", "log-driver"]);
+}
+
+#[test]
 fn a_file_that_is_too_long_is_no_text() {
     let root = machine(&[]);
     let path = root.path().join("long");

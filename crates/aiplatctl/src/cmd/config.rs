@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use aiplat_core::spec::Platform;
+
 use super::{diff::valid, json_text, print_json, yaml_text};
 use crate::{
     args::{DataFormat, Globals},
@@ -29,12 +31,20 @@ pub(super) fn run(globals: &Globals, file: Option<&PathBuf>, origin: bool, outpu
     }
     let platform = offline.loaded.platform.as_ref();
     let platform = platform.ok_or_else(|| Failure::usage("the file holds no platform"))?;
-    let config = config(platform);
     let text = match output {
-        DataFormat::Json => json_text(&config)?,
-        DataFormat::Yaml => yaml_text(&config)?,
+        DataFormat::Json => escaped(&json_text(&config(platform))?),
+        DataFormat::Yaml => merged(platform)?,
     };
-    // It is a platform file itself, in which a `$` begins a variable.
-    console::line(&text.replace('$', "$$"))?;
+    console::line(&text)?;
     Ok(Code::Done)
+}
+
+/// The platform as a file, secrets left out.
+pub(super) fn merged(platform: &Platform) -> Result<String, Failure> {
+    Ok(escaped(&yaml_text(&config(platform))?))
+}
+
+/// It is a platform file itself, in which a `$` begins a variable.
+fn escaped(text: &str) -> String {
+    text.replace('$', "$$")
 }

@@ -92,6 +92,21 @@ impl Check {
 }
 
 pub(super) async fn run(globals: &Globals) -> Outcome {
+    let Examined { text, failed } = examine(globals).await;
+    console::print(&text)?;
+    Ok(if failed { Code::Failed } else { Code::Done })
+}
+
+/// What all checks came to.
+pub(super) struct Examined {
+    /// For a terminal.
+    pub(super) text: String,
+    /// Any of them.
+    pub(super) failed: bool,
+}
+
+/// Makes all checks.
+pub(super) async fn examine(globals: &Globals) -> Examined {
     let client = source::client(globals);
     let (doc, silence) = match client.status().await {
         Ok(doc) => (Some(doc), None),
@@ -106,9 +121,8 @@ pub(super) async fn run(globals: &Globals) -> Outcome {
     };
     let facts = Facts { globals, doc: doc.as_ref(), silence, systemd, engine, config };
     let checks: Vec<Check> = FAMILIES.iter().flat_map(|checks| checks(&facts)).collect();
-    console::print(&render(&checks))?;
-    let failed = checks.iter().filter(|check| check.grade == Grade::Fail).count();
-    Ok(if failed > 0 { Code::Failed } else { Code::Done })
+    let failed = checks.iter().any(|check| check.grade == Grade::Fail);
+    Examined { text: render(&checks), failed }
 }
 
 fn render(checks: &[Check]) -> String {

@@ -1,6 +1,7 @@
 //! The verbs, one file each.
 
 mod apply;
+mod bundle;
 mod completion;
 mod config;
 mod describe;
@@ -82,6 +83,7 @@ pub(crate) async fn run(args: Args) -> Outcome {
         Verb::Resume(args) => suspend::resume(globals, &args).await,
         Verb::Release(args) => suspend::release(globals, &args).await,
         Verb::Doctor => doctor::run(globals).await,
+        Verb::Bundle { output } => bundle::run(globals, output.as_ref()).await,
         Verb::Completion { shell } => completion::run(shell),
         Verb::Version { output } => version::run(globals, output).await,
         Verb::Other(words) => other::run(&words),

@@ -439,7 +439,7 @@ fn member(id: &ResourceId) -> String {
 }
 
 /// `--password=word` and `--password word` without the word.
-pub(super) fn without_secrets(argv: &[String]) -> Vec<String> {
+pub(crate) fn without_secrets(argv: &[String]) -> Vec<String> {
     let mut is_value = false;
     let redact = |arg: &String| {
         let was_flag = std::mem::take(&mut is_value);

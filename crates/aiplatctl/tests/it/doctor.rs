@@ -3,7 +3,10 @@
 use std::{fs, net::IpAddr, os::unix::fs::PermissionsExt as _};
 
 use aiplat_api::v1::{FailedUnit, HostStatus, SystemdReport};
-use aiplat_core::condition::{ConditionType, Reason, Status, Word};
+use aiplat_core::{
+    ResourceId,
+    condition::{ConditionType, Reason, Status, Word},
+};
 
 use crate::{
     support::{docs, server::Server, tool::run},
@@ -138,10 +141,10 @@ fn doctor_tells_who_cannot_reach_whom_and_what_lets_them() {
         });
     };
     reachable(Status::False, Reason::ConnectionTimedOut, "no answer on port 11434 from web");
-    doctor(&[&format!("FAIL  container to unit {name}: no answer on port 11434 from web"), allow]);
+    doctor(&[&format!("FAIL  unit reach     {name}: no answer on port 11434 from web"), allow]);
     reachable(Status::True, Reason::Reached, "port 11434 from web");
     doctor(&[
-        &format!("ok    container to unit {name}: port 11434"),
+        &format!("ok    unit reach     {name}: port 11434"),
         "ok    firewall       ufw is at work, and in nobody's way",
     ]);
 }
@@ -185,5 +188,33 @@ fn doctor_tells_of_containers_without_an_address_and_of_addresses_that_are_gone(
         ),
         &format!("{other} CrashLoop"),
         &format!("aiplatctl why {other}"),
+    ]);
+}
+
+#[test]
+fn doctor_tells_what_the_engine_lacks_and_who_restarts_it() {
+    let server = Server::new(docs::well());
+    let doctor = |expected: &[&str]| check(&server.run(&["doctor"]), 1, expected, &[]);
+    let mut engine = docs::resource(ResourceId::docker(), "docker", &[]);
+    server.change(|doc| doc.resources.push(engine.clone()));
+    doctor(&["ok    daemon.json    the engine has what the platform asks for"]);
+    let said = |kind, status, reason, said: &str| docs::condition(kind, status, reason, said, 1);
+    engine.conditions = vec![
+        said(ConditionType::Overridden, Status::True, Reason::SetOtherwise, "live-restore is false"),
+        said(
+            ConditionType::EngineRestartRequired,
+            Status::True,
+            Reason::EngineRestartRequired,
+            "runs with other",
+        ),
+        said(ConditionType::Ready, Status::False, Reason::SettingsInvalid, "no valid JSON"),
+    ];
+    server.change(|doc| *doc.resources.last_mut().expect("it was put there") = engine.clone());
+    doctor(&[
+        "warn  daemon.json    live-restore is false",
+        "sudoedit /etc/docker/daemon.json",
+        "warn  daemon.json    runs with other",
+        "sudo systemctl restart docker",
+        "FAIL  daemon.json    no valid JSON",
     ]);
 }

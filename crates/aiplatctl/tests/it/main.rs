@@ -1,5 +1,6 @@
 //! The command from outside: what it prints of given documents, and what it does with a daemon that is played.
 
+mod bundle;
 mod doctor;
 mod machine;
 mod models;

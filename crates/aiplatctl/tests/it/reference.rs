@@ -1,9 +1,12 @@
 //! The reference is what the code's tables say.
 
 use std::{
+    collections::BTreeSet,
     fs,
     path::{Path, PathBuf},
 };
+
+use aiplat_api::metrics::Metric;
 
 use crate::support::tool::run;
 
@@ -37,26 +40,59 @@ fn alerts_name_only_metrics_and_labels_that_there_are() {
     assert!(rules.len() > 10, "{}", rules.len());
     for rule in rules {
         let expr = rule["expr"].as_str().expect("it has an expression");
-        let Some(name) =
-            expr.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').find(|it| it.starts_with("aiplat_"))
-        else {
-            assert!(expr.starts_with("up{"), "{expr}");
-            continue;
-        };
+        let named = metrics_in(expr);
+        assert!(!named.is_empty() || expr.starts_with("up{"), "{expr}");
+        check_labels(expr, &rule["annotations"].to_string(), "$labels.", &named);
+    }
+}
+
+/// A panel of a metric that does not exist stays empty, and is taken for good news.
+#[test]
+fn the_dashboard_shows_only_metrics_and_labels_that_there_are_and_leaves_none_out() {
+    let path = repository().join("deploy/grafana/aiplatd.json");
+    let text = fs::read_to_string(path).expect("it is there");
+    let dashboard: serde_json::Value = serde_json::from_str(&text).expect("it is JSON");
+    let panels = dashboard["panels"].as_array().expect("a list of panels");
+    let mut shown = BTreeSet::new();
+    for panel in panels.iter().filter(|panel| panel["type"] != "row") {
+        let targets = panel["targets"].as_array().expect("a panel shows something");
+        assert!(!targets.is_empty(), "{}", panel["title"]);
+        for target in targets {
+            let expr = target["expr"].as_str().expect("it has an expression");
+            let named = metrics_in(expr);
+            assert!(!named.is_empty(), "{expr}");
+            check_labels(expr, target["legendFormat"].as_str().unwrap_or_default(), "{{", &named);
+            shown.extend(named.iter().map(|metric| metric.name));
+        }
+    }
+    // Told by words in tables, not by curves.
+    let not_curves = ["service_status", "spec_generation", "volume_measured_seconds"];
+    let all = aiplat_api::metrics::METRICS.iter().map(|metric| metric.name);
+    let missing: Vec<&str> = all.filter(|name| !shown.contains(name) && !not_curves.contains(name)).collect();
+    assert!(missing.is_empty(), "no panel shows {missing:?}");
+}
+
+/// The metrics that an expression names; each must be in the table.
+fn metrics_in(expr: &str) -> Vec<&'static Metric> {
+    let words = expr.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+    let names = words.filter(|word| word.starts_with("aiplat_"));
+    let find = |name: &str| {
         let metric = aiplat_api::metrics::METRICS.iter().find(|metric| metric.full_name() == name);
-        let labels = metric.unwrap_or_else(|| panic!("{name} is in no table")).labels;
-        let matchers =
-            expr.split_once('{').and_then(|(_, rest)| rest.split_once('}')).map_or("", |(inside, _)| inside);
-        for matcher in matchers.split(',').filter(|it| !it.is_empty()) {
-            let label = matcher.trim().split(['=', '!', '~']).next().unwrap_or_default();
-            assert!(labels.contains(&label), "{expr}: {name} has no label {label}");
-        }
-        let said = rule["annotations"].to_string();
-        for label in
-            said.split("$labels.").skip(1).map(|rest| rest.split([' ', '}']).next().unwrap_or_default())
-        {
-            assert!(labels.contains(&label), "{said}: {name} has no label {label}");
-        }
+        metric.unwrap_or_else(|| panic!("{name} is in no table"))
+    };
+    names.map(find).collect()
+}
+
+/// Labels that an expression asks for, and those that a text shows after `mark`, are those of its metrics.
+fn check_labels(expr: &str, said: &str, mark: &str, metrics: &[&Metric]) {
+    let has = |label: &str| metrics.iter().any(|metric| metric.labels.contains(&label));
+    let inside = expr.split('{').skip(1).filter_map(|rest| rest.split_once('}')).map(|(inside, _)| inside);
+    for matcher in inside.filter(|_| !metrics.is_empty()).flat_map(|inside| inside.split(',')) {
+        let label = matcher.trim().split(['=', '!', '~']).next().unwrap_or_default();
+        assert!(has(label), "{expr}: there is no label {label}");
+    }
+    for label in said.split(mark).skip(1).map(|rest| rest.split([' ', '}']).next().unwrap_or_default()) {
+        assert!(has(label), "{said}: {expr} has no label {label}");
     }
 }
 

@@ -12,12 +12,14 @@ use crate::process::{command, stdout_of};
 const DOC: &str = "usr/share/doc/aiplatd";
 
 /// Files of the repository, by their place on the machine.
-const COPIED: [(&str, &str); 4] = [
+const COPIED: [(&str, &str); 6] = [
     // Debian 12 and all with a merged /usr look there, and /etc/systemd/system is the administrator's.
     ("deploy/aiplatd.service", "usr/lib/systemd/system/aiplatd.service"),
     ("deploy/aiplatd.sysusers.conf", "usr/lib/sysusers.d/aiplatd.conf"),
     ("deploy/aiplatd.tmpfiles.conf", "usr/lib/tmpfiles.d/aiplatd.conf"),
     ("docs/reference/platform.schema.json", "usr/share/aiplatd/platform.schema.json"),
+    ("deploy/prometheus/aiplatd.rules.yml", "usr/share/aiplatd/prometheus/aiplatd.rules.yml"),
+    ("deploy/grafana/aiplatd.json", "usr/share/aiplatd/grafana/aiplatd.json"),
 ];
 
 /// Lays out below `tree` what both packages have.

@@ -4,28 +4,29 @@ use super::{Cx, Fields, Item};
 use crate::{
     load::{
         diagnostic::Problem,
-        keys::{DISK_PRESSURE, HOST, TIER},
+        keys::{DISK_PRESSURE, DOCKER, HOST, TIER},
         text::ByteSize,
     },
-    spec::{DiskPressure, HostSpec},
+    spec::{DiskPressure, DockerSpec, HostSpec},
     tier::{TierRule, default_rules},
 };
 
 /// Takes both keys out of the file's.
 pub(super) fn host(cx: &mut Cx<'_>, fields: &mut Fields<'_>) -> HostSpec {
     let mut disk_pressure = DiskPressure::default();
-    let mut tiers = None;
+    let (mut tiers, mut docker) = (None, None);
     if let Some(item) = fields.take("host") {
         let mut host = cx.fields(&item, &HOST);
         if let Some(item) = host.take("disk_pressure") {
             disk_pressure = pressure(cx, &item);
         }
+        docker = host.take("docker").and_then(|item| docker_of(cx, &item));
         tiers = host.take("tiers").and_then(|item| rules(cx, &item));
         host.done();
     }
     let tiers = tiers.unwrap_or_else(default_rules);
     let named = fields.take("tier").and_then(|item| named(cx, &item, &tiers));
-    HostSpec { disk_pressure, tiers, named, tier: None }
+    HostSpec { disk_pressure, tiers, named, docker, tier: None }
 }
 
 fn pressure(cx: &mut Cx<'_>, item: &Item<'_>) -> DiskPressure {
@@ -40,6 +41,23 @@ fn pressure(cx: &mut Cx<'_>, item: &Item<'_>) -> DiskPressure {
         cx.sink.add(problem.help("`stop_pulls` is less than `warn`, as in `{warn: 10%, stop_pulls: 5%}`"));
     }
     DiskPressure { warn: warned, stop_pulls: stop.map_or(default.stop_pulls.min(warned), |stop| stop.value) }
+}
+
+fn docker_of(cx: &mut Cx<'_>, item: &Item<'_>) -> Option<DockerSpec> {
+    let mut fields = cx.fields(item, &DOCKER);
+    let mut flag = |cx: &mut Cx<'_>, key: &'static str| {
+        let item = fields.take(key)?;
+        Some((cx.flag(&item)?, item.place()))
+    };
+    let (manage, nvidia) = (flag(cx, "manage"), flag(cx, "nvidia"));
+    fields.done();
+    let manages = manage.is_some_and(|(manage, _)| manage);
+    if let Some((true, place)) = nvidia.filter(|_| !manages) {
+        let problem =
+            Problem::error("bad-value", place, "nothing is added to daemon.json without `manage: true`");
+        cx.sink.add(problem.help("write `docker: {manage: true, nvidia: true}`"));
+    }
+    manages.then(|| DockerSpec { nvidia: nvidia.is_some_and(|(nvidia, _)| nvidia) })
 }
 
 /// `10%`, `2.5%` in thousandths.

@@ -85,6 +85,7 @@ pub(in crate::load) static HOST: Shape = Shape {
              `performance` (15000MiB of GPU memory, 30GiB), `standard` (5800MiB, 15GiB), `minimal`.",
             List(&Grammar::Shape(&TIER)),
         ),
+        key("docker", "How the engine is set up, if aiplatd is to see to that.", Grammar::Shape(&DOCKER)),
         later("data_root"),
         later("domain"),
         later("tls"),
@@ -97,6 +98,23 @@ pub(in crate::load) static DISK_PRESSURE: Shape = Shape {
     keys: &[
         key("warn", "Less free room than this is said, of bytes or of inodes. Default 10%.", Text),
         key("stop_pulls", "With less free room than this nothing is pulled. Default 5%.", Text),
+    ],
+};
+
+pub(in crate::load) static DOCKER: Shape = Shape {
+    name: "`docker`",
+    keys: &[
+        key(
+            "manage",
+            "Add to /etc/docker/daemon.json what it lacks: logs in three files of 10 MB, `live-restore`, networks out of \
+             172.20.0.0/14. What is set otherwise there stays. The engine is never restarted for it. Default false.",
+            Flag,
+        ),
+        key(
+            "nvidia",
+            "The runtime `nvidia` as well, where NVIDIA's container toolkit is installed. Default false.",
+            Flag,
+        ),
     ],
 };
 

@@ -35,6 +35,7 @@ fn platform(doc: Option<&StatusDoc>) -> Vec<Check> {
         ConditionType::DockerReachable
         | ConditionType::DiskPressure
         | ConditionType::RebootRequired
+        | ConditionType::EngineRestartRequired
         | ConditionType::GPUDriverMismatch
         | ConditionType::GPUReady
         | ConditionType::SystemdReachable

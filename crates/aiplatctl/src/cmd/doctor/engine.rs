@@ -1,12 +1,16 @@
 //! The engine: whether it answers.
 
-use aiplat_core::condition::{ConditionType, Status};
+use aiplat_core::{
+    ResourceId,
+    condition::{ConditionType, Status},
+};
 
 use super::{Check, Facts, Grade, check};
 use crate::{engine, render::text::clean};
 
 pub(super) fn checks(facts: &Facts<'_>) -> Vec<Check> {
-    vec![reached(facts.doc)]
+    let settings = facts.doc.map(settings).unwrap_or_default();
+    std::iter::once(reached(facts.doc)).chain(settings).collect()
 }
 
 fn reached(doc: Option<&aiplat_api::v1::StatusDoc>) -> Check {
@@ -41,4 +45,30 @@ fn engine_socket() -> Check {
         Err(error) => check("engine", Grade::Fail, format!("{shown}: {error}"))
             .cure("systemctl start docker; journalctl -u docker -e"),
     }
+}
+
+/// What is to be said of the engine's own file, where the platform takes charge of it.
+fn settings(doc: &aiplat_api::v1::StatusDoc) -> Vec<Check> {
+    let name = "daemon.json";
+    let Some(resource) = doc.resources.iter().find(|it| it.id == ResourceId::docker()) else {
+        return Vec::new();
+    };
+    let conditions = resource.conditions.iter().map(|it| &it.condition);
+    let abnormal = conditions.filter(|it| it.status != Status::Unknown && !it.is_normal());
+    let mut checks: Vec<Check> = abnormal
+        .map(|it| {
+            let (grade, cure) = if it.kind == ConditionType::EngineRestartRequired {
+                (Grade::Warn, "sudo systemctl restart docker")
+            } else if it.kind == ConditionType::Ready {
+                (Grade::Fail, "aiplatctl describe host/docker")
+            } else {
+                (Grade::Warn, "sudoedit /etc/docker/daemon.json, if it is not meant")
+            };
+            check(name, grade, clean(&it.message)).cure(cure)
+        })
+        .collect();
+    if checks.is_empty() {
+        checks.push(check(name, Grade::Ok, "the engine has what the platform asks for"));
+    }
+    checks
 }

@@ -125,7 +125,7 @@ fn gpus(host: &HostStatus) -> Vec<Check> {
 
 /// A specification names the files of one driver: with another one the container does not start, or runs without a GPU.
 fn stale_specs(host: &HostStatus) -> Vec<Check> {
-    let name = "gpu specification";
+    let name = "gpu spec";
     let anew = |path: &str| format!("sudo nvidia-ctk cdi generate --output={}", clean(path));
     let broken = host.cdi_specs.iter().filter(|(_, what)| what.starts_with("broken"));
     let mut checks: Vec<Check> = broken

@@ -91,7 +91,7 @@ fn reachable(unit: &ServiceStatus) -> Option<&Condition> {
 
 /// As tried from inside the containers that need it.
 fn to_unit(doc: &StatusDoc, unit: &ServiceStatus) -> Check {
-    let (name, shown) = ("container to unit", clean(&unit.name));
+    let (name, shown) = ("unit reach", clean(&unit.name));
     let Some(found) = reachable(unit) else {
         return check(
             name,
@@ -153,7 +153,7 @@ fn of_firewall(doc: &StatusDoc, firewall: &str) -> Vec<Check> {
     if !past.is_empty() {
         let found =
             format!("{shown} is at work, and what Docker publishes goes past it: {}", past.join(", "));
-        let cure = "publish at 127.0.0.1 what is not for others (`ports`, `host.default_host_ip`)";
+        let cure = "publish at 127.0.0.1 what is not for others: `ports: [\"127.0.0.1:80:80\"]`";
         checks.push(check(name, Grade::Warn, found).cure(cure));
     }
     for (unit, port) in needed_units(doc).filter_map(|it| Some((it, port(it)?))) {
@@ -188,9 +188,10 @@ fn published(doc: &StatusDoc, is_here: impl Fn(IpAddr) -> bool) -> Vec<Check> {
                     clean(&service.name),
                     own_addresses(doc)
                 );
-                checks.push(check(name, Grade::Fail, found).cure(
-                    "aiplatctl edit (`ports`, `host.default_host_ip`), or give the machine that address for good",
-                ));
+                checks.push(
+                    check(name, Grade::Fail, found)
+                        .cure("aiplatctl edit (`ports`), or give the machine that address for good"),
+                );
             }
         }
     }

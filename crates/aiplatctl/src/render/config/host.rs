@@ -1,16 +1,17 @@
 //! `host:`, where the file has one.
 
 use aiplat_core::{
-    spec::{DiskPressure, HostSpec},
+    spec::{DiskPressure, DockerSpec, HostSpec},
     tier::TierRule,
 };
 use serde_json::{Value, json};
 
 /// Null where it says nothing that would not hold anyway.
 pub(super) fn host(host: &HostSpec) -> Value {
-    let HostSpec { disk_pressure, tiers, named: _, tier: _ } = host;
+    let HostSpec { disk_pressure, tiers, named: _, docker, tier: _ } = host;
     let default = HostSpec::default();
-    if *disk_pressure == default.disk_pressure && *tiers == default.tiers {
+    let said = HostSpec { named: None, tier: None, ..host.clone() };
+    if said == default {
         return Value::Null;
     }
     let DiskPressure { warn, stop_pulls } = *disk_pressure;
@@ -28,8 +29,12 @@ pub(super) fn host(host: &HostSpec) -> Value {
         let fields = fields.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
         Value::Object(fields.collect())
     };
-    json!({
+    let mut written = json!({
         "disk_pressure": {"warn": share(warn), "stop_pulls": share(stop_pulls)},
         "tiers": tiers.iter().map(rule).collect::<Vec<_>>(),
-    })
+    });
+    if let Some(DockerSpec { nvidia }) = docker {
+        written["docker"] = json!({"manage": true, "nvidia": nvidia});
+    }
+    written
 }
