@@ -6,6 +6,7 @@ mod clauses;
 mod driver;
 mod errors;
 pub mod files;
+pub mod models;
 pub mod units;
 
 use aiplat_core::spec::{ContainerRuntime, InstanceId};

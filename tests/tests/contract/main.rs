@@ -4,7 +4,18 @@
 
 mod docker;
 mod files;
+mod model_servers;
+#[path = "../../../examples/demo-app/src/models.rs"]
+mod models;
+#[allow(dead_code, reason = "the stand-in listens where it is told; here it listens where there is a port")]
+#[path = "../../../examples/demo-app/src/ollama.rs"]
+mod ollama;
 mod raw;
+#[path = "../../../examples/demo-app/src/request.rs"]
+mod request;
+#[allow(dead_code, reason = "what the tests of the adapter itself need besides")]
+#[path = "../../../crates/aiplat-host/tests/models/server.rs"]
+mod server;
 mod simulated;
 mod units;
 

@@ -108,7 +108,7 @@ fn a_model_waits_for_its_server_and_is_pulled_when_that_is_ready() {
     let mut scene = about_to_pull(&with_chat());
     assert_eq!(
         pulls(&scene).as_deref(),
-        Some("pull model llama3.1:8b to ollama (5.0 GiB) because it does not exist")
+        Some("pull model llama3.1:8b to ollama (5.0 GiB) because its server does not have it")
     );
     scene.converge();
     assert_eq!(super::check(&scene), "converged");
@@ -185,14 +185,14 @@ fn what_came_of_an_earlier_attempt_and_what_is_there_under_another_tag_need_no_r
     size.announced = Some(PullProgress { done: 3 * GIB, total: 5 * GIB });
     assert_eq!(
         pulls(&scene).as_deref(),
-        Some("pull model llama3.1:8b to ollama (2.0 GiB) because it does not exist")
+        Some("pull model llama3.1:8b to ollama (2.0 GiB) because its server does not have it")
     );
     let mut scene = about_to_pull(&with_chat());
     has(&mut scene, &[("llama3.1:latest", "digest-of-llama3.1:8b")]);
     with_room(&mut scene, 6 * GIB);
     assert_eq!(
         pulls(&scene).as_deref(),
-        Some("pull model llama3.1:8b to ollama (0 B) because it does not exist")
+        Some("pull model llama3.1:8b to ollama (0 B) because its server does not have it")
     );
 }
 
@@ -231,7 +231,11 @@ fn one_that_is_unknown_is_held_until_its_entry_changes_and_keeps_no_other_from_c
     let (status, message) =
         said(&scene, &ResourceId::container("ollama"), ConditionType::ModelsPresent).expect("it is said");
     assert_eq!(status, Status::False);
-    assert!(message.contains("2 of 3 models: ollama cannot pull codelama:13b"), "{message}");
+    assert!(
+        message
+            .contains("2 of 3 models: codelama:13b is missing (ModelNotFound): `aiplatctl why model/code`"),
+        "{message}"
+    );
     let ready = said(&scene, &ResourceId::container("ollama"), ConditionType::Ready).expect("it is said");
     assert_eq!(ready.0, Status::True, "it is no part of Ready");
     let mut after = with_chat().model_on("ollama", "embed", "nomic-embed-text");

@@ -22,6 +22,7 @@ impl Cause {
     fn is_drift(&self) -> bool {
         match self {
             Self::Missing
+            | Self::NotOnServer
             | Self::TakesName
             | Self::NotConnected { .. }
             | Self::ConnectedWrongly { .. }
@@ -119,10 +120,10 @@ impl Step {
             Kind::Model => {
                 format!(", or take it out of the file; `aiplatctl model pull {name}` tries at once")
             }
-            _ if id.is_service() => format!(
+            Kind::Container | Kind::Unit => format!(
                 ", or take the wheel with `aiplatctl suspend {name}`; `aiplatctl reset-failed {name}` tries at once"
             ),
-            _ => String::new(),
+            Kind::Network | Kind::Volume | Kind::File | Kind::Image | Kind::Host => String::new(),
         };
         let message = format!(
             "somebody undoes what aiplatd does: {what}, put right {} times within {}; it is left so for {}: find out who \

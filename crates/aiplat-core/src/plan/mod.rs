@@ -279,6 +279,8 @@ pub enum Cause {
     Paused,
     /// `pull_policy: always`, and the file has changed.
     PullAlways,
+    /// The server of a model lacks it.
+    NotOnServer,
     /// `aiplatctl model pull`.
     PullOrdered,
     /// The engine could not remove it.
@@ -450,6 +452,7 @@ impl fmt::Display for Cause {
             }
             Self::Paused => f.write_str("it was paused by hand"),
             Self::PullAlways => f.write_str("pull_policy is always"),
+            Self::NotOnServer => f.write_str("its server does not have it"),
             Self::PullOrdered => f.write_str("`aiplatctl model pull` was given"),
             Self::Dead => f.write_str("the engine left it dead"),
             Self::UnitNotInFile { unit } => {

@@ -117,7 +117,7 @@ impl Look<'_> {
         let cause = match (facts.model(&self.spec.model), self.is_ordered()) {
             (Some(_), false) => return Step::converged(),
             (Some(_), true) => Cause::PullOrdered,
-            (None, _) => Cause::Missing,
+            (None, _) => Cause::NotOnServer,
         };
         let runner = &self.spec.runner;
         if self.world.ledger.suspension(runner, self.world.now).is_some() {

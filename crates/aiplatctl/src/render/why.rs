@@ -2,9 +2,9 @@
 
 use std::fmt::Write as _;
 
-use aiplat_api::v1::{Event, EventType, ServiceStatus, StatusCondition, StatusDoc};
+use aiplat_api::v1::{Event, EventType, ResourceStatus, ServiceStatus, StatusCondition, StatusDoc};
 use aiplat_core::{
-    ResourceId,
+    Kind, ResourceId,
     condition::{Status, Word},
 };
 use jiff::Timestamp;
@@ -104,8 +104,11 @@ pub fn all(doc: &StatusDoc, view: View) -> String {
     for service in &unwell {
         let _ = writeln!(out, "{}", text::wrap(&painted_chain(service), view.width, 2));
     }
-    let not_as_said =
-        doc.resources.iter().filter(|it| !it.id.is_service() && it.desired && it.status == Word::Pending);
+    let is_stuck = |it: &ResourceStatus| {
+        let has_failed = matches!(it.status, Word::Failed | Word::BackOff);
+        it.status == Word::Pending || (it.id.kind == Kind::Model && has_failed)
+    };
+    let not_as_said = doc.resources.iter().filter(|it| !it.id.is_service() && it.desired && is_stuck(it));
     // Of those that wait because of it, the chain says it already.
     let is_said = |message: &str| unwell.iter().any(|it| chain(it).contains(&text::clean(message)));
     for resource in not_as_said.filter(|it| !is_said(&it.message)) {

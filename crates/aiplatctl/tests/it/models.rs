@@ -75,6 +75,8 @@ fn models() -> StatusDoc {
         let mut resource = docs::resource(ResourceId::model(entry), entry, &["ollama"]);
         resource.status = status;
         resource.moving = status == Word::Pulling;
+        resource.message =
+            if status == Word::Failed { "ollama cannot pull codelama:13b" } else { "" }.to_owned();
         resource.conditions = vec![docs::condition(
             ConditionType::Present,
             Status::of(status == Word::Ready),
@@ -136,6 +138,7 @@ fn a_server_is_described_on_one_screen_with_its_api_its_gpu_and_its_models() {
     let run = server.run(&["describe", "ollama"]);
     check(&run, 0, &words[..5], &[]);
     assert!(run.out.lines().count() < 40, "{}", run.out);
+    check(&server.run(&["why"]), 0, &["model/code: ollama cannot pull codelama:13b"], &[]);
     let one = server.run(&["describe", "model/embed"]);
     check(
         &one,

@@ -47,7 +47,9 @@ fn wanted(state: &State, world: &World<'_>, id: &ResourceId, spec: &ModelSpec) -
     let facts: Option<&ModelFacts> =
         world.observed.model_servers.get(&spec.runner).and_then(ModelServer::facts);
     let stored = facts.and_then(|facts| facts.model(&spec.model));
-    let to_come = || world.observed.model_sizes.get(id).and_then(|size| size.bytes());
+    let pull = state.observed.pulls.get(id).copied();
+    let announced = pull.map(|pull| pull.total).filter(|total| *total > 0);
+    let to_come = || world.observed.model_sizes.get(id).and_then(|size| size.bytes()).or(announced);
     let record = state.ledger.get(id);
     ModelStatus {
         name: Some(id.key().to_owned()),
@@ -58,7 +60,7 @@ fn wanted(state: &State, world: &World<'_>, id: &ResourceId, spec: &ModelSpec) -
         size: stored.map(|it| it.size).or_else(to_come),
         digest: stored.map(|it| it.digest.clone()),
         loaded: facts.and_then(|facts| facts.loaded(&spec.model)).map(loaded),
-        pull: state.observed.pulls.get(id).copied(),
+        pull,
         ordered: record.is_some_and(|record| record.orders.pull.is_some()),
         failure: record.and_then(|record| record.failure.as_ref()).map(|failure| failure.message.clone()),
     }

@@ -50,7 +50,12 @@ fn is_unknown(readiness: &Readiness) -> bool {
 fn said(world: &World<'_>, id: &ResourceId, readiness: &Readiness) -> Option<String> {
     let model = &Look::of(world, id)?.spec.model;
     let Some(PullProgress { done, total }) = world.observed.pulls.get(id) else {
-        return Some(readiness.message.clone());
+        let Readiness { reason, progressing, .. } = readiness;
+        // Its own sentence is where it is; here are those of all of them.
+        return Some(match progressing {
+            true => format!("{model} is not there yet"),
+            false => format!("{model} is missing ({reason}): `aiplatctl why {id}`"),
+        });
     };
     Some(match done.saturating_mul(100).checked_div(*total) {
         Some(percent) => format!("{model} is being pulled, {}%", percent.min(100)),
