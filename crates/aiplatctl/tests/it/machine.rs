@@ -1,6 +1,10 @@
 //! `get host`, `get gpus`, `describe host`: the machine, for people and for shells.
 
-use aiplat_api::v1::{EngineStatus, FileSystemStatus, GpuStatus, HostStatus, StatusDoc, TierStatus};
+use aiplat_api::v1::{
+    EngineStatus, FileSystemStatus, GpuProcessStatus, GpuStatus, GpuUserStatus, HostStatus, StatusDoc,
+    TierStatus,
+};
+use aiplat_core::condition::{Condition, ConditionType, Reason, Status};
 
 use crate::{
     support::{docs, server::Server},
@@ -50,6 +54,35 @@ fn machine() -> StatusDoc {
             power: Some(41_500),
             power_limit: Some(170_000),
             message: "it does not answer any more: GPU is lost".to_owned(),
+            index: Some(0),
+            processes: Some(vec![GpuProcessStatus {
+                pid: 4711,
+                memory: Some(GIB),
+                name: "python".to_owned(),
+            }]),
+            used_by: vec![
+                GpuUserStatus {
+                    service: "ollama".to_owned(),
+                    runs: true,
+                    reserved: Some(9 * GIB),
+                    used: Some(7 * GIB),
+                },
+                GpuUserStatus { service: "vllm".to_owned(), runs: false, reserved: None, used: None },
+            ],
+            conditions: vec![
+                Condition {
+                    kind: ConditionType::Present,
+                    status: Status::True,
+                    reason: Reason::Present,
+                    message: String::new(),
+                },
+                Condition {
+                    kind: ConditionType::Healthy,
+                    status: Status::False,
+                    reason: Reason::GPULost,
+                    message: "it does not answer any more".to_owned(),
+                },
+            ],
             ..GpuStatus::default()
         }],
         environment: [
@@ -97,8 +130,27 @@ fn gpus_are_listed_and_one_that_is_lost_says_so() {
     check(&server.run(&["get", "gpus", "-o", "wide"]), 0, &["GPU-8f3a1c2e-1111-2222-3333-444455556666"], &[]);
     check(&server.run(&["get", "gpus"]), 0, &words[..1], &[]);
     check(&server.run(&["get", "gpus", "-o", "name"]), 0, &["gpu/GPU-8f3a1c2e-1111"], &[]);
+    check(&server.run(&["get", "gpus"]), 0, &["ollama, (vllm)"], &[]);
     check(&server.run(&["get", "gpu/GPU-none"]), 4, &[], &["there is no"]);
     check(&Server::new(docs::well()).run(&["get", "gpus"]), 0, &[], &["There are no gpus."]);
+}
+
+#[test]
+fn a_gpu_is_described_with_who_has_it_by_its_name_its_beginning_and_its_number() {
+    let server = Server::new(machine());
+    let told = [
+        "9.0 GiB reserved",
+        "vllm",
+        "does not run",
+        "Present",
+        "4711",
+        "python, 1.0 GiB",
+        "it does not answer any more",
+    ];
+    for name in ["gpu/GPU-8f3a1c2e", "gpu/0"] {
+        check(&server.run(&["describe", name]), 0, &told, &[]);
+    }
+    check(&server.run(&["describe", "gpu/GPU-none"]), 4, &[], &["there is no"]);
 }
 
 #[test]
