@@ -154,10 +154,11 @@ impl Orders {
         self.suspended.keys().chain(self.stopped.keys()).cloned().collect()
     }
 
-    /// S15 to S17: what `call` does against an order, or without one that it needs.
+    /// S15 to S18: what `call` does against an order, or without one that it needs.
     #[must_use]
     pub(crate) fn violations(&self, call: &Call<'_>) -> Vec<String> {
-        let found = [self.hands_off(call), self.kept_stopped(call), self.same_file(call)];
+        let found =
+            [self.hands_off(call), self.kept_stopped(call), self.same_file(call), self.ends_for_good(call)];
         found.into_iter().flatten().collect()
     }
 
@@ -210,6 +211,25 @@ impl Orders {
                 && !call.before.is_blind(&ContainerId(other.id.clone()))
         })?;
         (!self.updated.contains_key(call.id)).then(|| format!("S17: {} is of the same file", same.name))
+    }
+
+    /// S18: the only container of a service of the file that runs with a GPU is not ended while driver and library disagree, but
+    /// on a person's word. aiplatd looks twice a minute.
+    fn ends_for_good(&self, call: &Call<'_>) -> Option<String> {
+        const LOOKED: Duration = Duration::from_secs(40);
+        let Action::StopContainer { id, .. } = call.action else { return None };
+        let frozen = call.before.gpus_frozen.is_some_and(|since| since + LOOKED <= call.before.now);
+        let target = call.before.containers.get(&id.0)?;
+        let has_gpu = target.labels.get(label::GPUS).is_some_and(|gpus| gpus != "none");
+        let is_last = members(call.before, call.desired, call.id).filter(|it| is_alive(it)).count() == 1;
+        let ordered = self.is_stopped(call.id) || self.was_stopped(call.id, call.before.now);
+        let is_wrong = frozen
+            && has_gpu
+            && is_last
+            && is_alive(target)
+            && !ordered
+            && is_asked_for(call.desired, call.id);
+        is_wrong.then(|| format!("S18: {} has a GPU, and nothing with a GPU comes back now", target.name))
     }
 
     /// Who runs from another image than was ordered, though the tag still means that one.

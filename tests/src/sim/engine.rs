@@ -46,6 +46,8 @@ pub struct Engine {
     pub settings: Option<EngineSettings>,
     /// Who does not reach the GPUs that it was given.
     pub blind: Blind,
+    /// Since when what ends with a GPU does not come back: driver and library disagree.
+    pub gpus_frozen: Option<Timestamp>,
     /// By id.
     pub containers: BTreeMap<String, Container>,
     /// By id.

@@ -6,6 +6,7 @@ mod converge;
 mod crash_points;
 mod docker;
 mod engine;
+mod gpu_chaos;
 mod gpus;
 mod holds;
 mod machine;
