@@ -1,14 +1,18 @@
 //! What can be done to a host: each action is one call of it, and carries its cause.
 
+mod model;
+
 use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
+
+pub use model::{FreeRoom, PullModel};
 
 use crate::{
     ResourceId,
     fingerprint::Fingerprint,
-    observed::{ContainerId, GivenGpus, ModelEndpoint, OwnFiles},
+    observed::{ContainerId, GivenGpus, OwnFiles},
     spec::{
-        Attachment, ContainerSpec, ContentHash, DeviceRequest, FileSpec, InstanceId, Limits, ModelName,
-        NetworkSpec, Platform, VolumeSpec,
+        Attachment, ContainerSpec, ContentHash, DeviceRequest, FileSpec, InstanceId, Limits, NetworkSpec,
+        Platform, VolumeSpec,
     },
 };
 
@@ -132,28 +136,6 @@ pub enum Action {
         /// The new ones.
         limits: Limits,
     },
-}
-
-/// A model, and who is to pull it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PullModel {
-    /// Which model.
-    pub model: ModelName,
-    /// The server.
-    pub at: ModelEndpoint,
-    /// Bytes that are to come, where that is known; for a person.
-    pub bytes: Option<u64>,
-    /// Bytes that the disk of the server has room for; `None`: not known. A pull that announces more is ended at once.
-    pub room: Option<FreeRoom>,
-}
-
-/// Room for a model.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct FreeRoom {
-    /// Bytes that are free.
-    pub free: u64,
-    /// Of which file system, for a person: `/var/lib/docker (ext4 on /dev/sda1)`.
-    pub on: String,
 }
 
 /// A file and what it takes the place of.
