@@ -260,7 +260,10 @@ fn a_healthy_service_is_neither_restarted_nor_made_anew_while_driver_and_library
     assert!(told.contains("nothing is done to ollama before this is mended"), "{told}");
     assert_eq!(refused(&scene.world(), &id, Command::Stop), None, "to stop it is a person's right");
     // An edit waits, and so does an order that was given before.
-    scene.order(&id, Command::Restart, None);
+    scene.observed.gpus.nvidia = ready();
+    assert!(scene.order(&id, Command::Restart, None), "nothing is wrong yet");
+    assert!(plan(&scene.world(), &id).action.is_some(), "it would be carried out");
+    scene.observed.gpus.nvidia = mismatch();
     assert_eq!(plan(&scene.world(), &id).action, None);
     scene.edit(&with(2));
     scene.observe();
@@ -523,7 +526,10 @@ fn a_unit_waits_for_a_gpu_too_and_is_not_restarted_while_driver_and_library_disa
     assert_eq!(word(&scene, &id), "Ready");
     scene.observed.gpus.nvidia = mismatch();
     assert!(refused(&scene.world(), &id, Command::Restart).is_some());
-    scene.order(&id, Command::Restart, None);
+    scene.observed.gpus.nvidia = ready();
+    assert!(scene.order(&id, Command::Restart, None));
+    assert!(plan(&scene.world(), &id).action.is_some());
+    scene.observed.gpus.nvidia = mismatch();
     assert_eq!(plan(&scene.world(), &id).action, None);
 }
 

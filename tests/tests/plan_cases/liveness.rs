@@ -5,11 +5,13 @@ use std::time::Duration;
 use aiplat_core::{
     ResourceId,
     condition::ConditionType,
+    observed::{Driver, Mismatch},
     plan::{Entry, readiness},
     spec::{OnExhausted, RestartMode},
 };
 use aiplat_tests::{
-    build::{Service, healthy, service, sketch, started, tcp_probe},
+    build::{Service, gpus, healthy, service, sketch, started, tcp_probe},
+    generate::gpus::two_cards,
     scene::Scene,
     sim::App,
 };
@@ -42,6 +44,17 @@ fn live(scene: &mut Scene, time: Duration) -> String {
     }
     scene.observe();
     lines.join("\n")
+}
+
+#[test]
+fn one_that_has_a_gpu_is_not_revived_while_driver_and_library_disagree() {
+    let mut scene = converged(&sketch([web().gpu(gpus(1))]));
+    scene.observed.gpus.nvidia = Driver::Mismatch(Mismatch::default());
+    mute(&mut scene, "web");
+    assert_eq!(live(&mut scene, Duration::from_secs(60)), "", "it would not come back");
+    scene.observed.gpus.nvidia = two_cards().nvidia;
+    let done = live(&mut scene, Duration::from_secs(20));
+    assert!(done.contains("because it does not answer"), "{done}");
 }
 
 fn mute(scene: &mut Scene, service: &str) {
