@@ -1,5 +1,6 @@
 //! What the hosts were last seen to be like: plain values, merged from listings and single looks.
 
+mod container;
 mod diagnosis;
 mod file;
 mod gpu;
@@ -7,17 +8,18 @@ mod host;
 mod listening;
 mod machine;
 mod model;
+mod probes;
 mod unit;
 mod volumes;
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    net::IpAddr,
-    time::Duration,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+pub use container::{
+    AsOf, ComposeOrigin, ContainerDetail, ContainerState, Endpoint, EngineHealth, ObservedContainer,
+    ObservedMount, Ownership, PublishedPort,
+};
 pub use diagnosis::{UnitDiagnosis, UnitEvidence};
 pub use file::ObservedFile;
 pub use gpu::{
@@ -33,13 +35,13 @@ pub use model::{
     LoadedModel, ModelAnswer, ModelEndpoint, ModelFacts, ModelManifest, ModelServer, ModelSize, ServerPlace,
     StoredModel,
 };
+pub use probes::{ProbeFacts, ProbeOutcome, Sighting};
 pub use unit::{ActiveState, Layer, LoadState, ObservedUnit, OwnFiles, SystemdFacts};
 pub use volumes::{Growth, VolumeSize, VolumeSizes};
 
 use crate::{
     ResourceId, Timestamp,
-    fingerprint::Fingerprint,
-    spec::{InstanceId, Limits, ProbeSpec, Protocol, Role},
+    spec::{InstanceId, Role},
 };
 
 /// A container's id in the engine (64 hex digits).
@@ -148,173 +150,6 @@ pub struct EngineFacts {
     /// How it is set up, as of its last answer.
     pub settings: Option<EngineSettings>,
 }
-
-/// The state that the engine reports.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ContainerState {
-    /// Made, never started, or its start failed.
-    Created,
-    /// Its process runs.
-    Running,
-    /// Frozen by hand.
-    Paused,
-    /// The engine's own restart policy is at work.
-    Restarting,
-    /// Its process has ended.
-    Exited,
-    /// The engine could not remove it.
-    Dead,
-    /// Being removed.
-    Removing,
-    /// A word that this version does not know (newer engines, Podman).
-    Other(String),
-}
-
-impl ContainerState {
-    /// Whether a process of this container may be alive.
-    #[must_use]
-    pub fn is_alive(&self) -> bool {
-        match self {
-            Self::Running | Self::Paused | Self::Restarting | Self::Other(_) => true,
-            Self::Created | Self::Exited | Self::Dead | Self::Removing => false,
-        }
-    }
-}
-
-/// One container as listed, with what only an inspect shows in `detail`.
-#[derive(Debug, Clone, PartialEq)]
-pub struct ObservedContainer {
-    /// Engine id.
-    pub id: ContainerId,
-    /// Name without the leading slash.
-    pub name: String,
-    /// Image reference or id it was made from.
-    pub image: String,
-    /// Content id of that image; empty where the engine does not say.
-    pub image_id: String,
-    /// The engine's state.
-    pub state: ContainerState,
-    /// Our labels, if it carries any.
-    pub owner: Option<Ownership>,
-    /// Docker Compose's labels, if it carries them.
-    pub compose: Option<ComposeOrigin>,
-    /// Seconds since 1970 at which it was made; only compared with others.
-    pub created: i64,
-    /// Connections by network name.
-    pub networks: BTreeMap<String, Endpoint>,
-    /// What is mounted.
-    pub mounts: Vec<ObservedMount>,
-    /// Host ports held while it runs.
-    pub ports: Vec<PublishedPort>,
-    /// From an inspect; listings do not show it.
-    pub detail: Option<ContainerDetail>,
-    /// The moment of the call that showed all this: an answer that comes late undoes nothing that is younger.
-    pub as_of: AsOf,
-}
-
-/// When a host was asked, in the host's own counting; only compared. Answers overtake each other: an inspect waits for a
-/// start that is under way, a listing beside it does not.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub struct AsOf(pub u64);
-
-/// What our labels say.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Ownership {
-    /// `io.aiplat.instance`.
-    pub instance: InstanceId,
-    /// `io.aiplat.resource`.
-    pub resource: ResourceId,
-    /// `io.aiplat.fingerprint`.
-    pub fingerprint: Option<Fingerprint>,
-    /// `io.aiplat.depends-on`: container resources, for a removal in reverse order.
-    pub depends_on: Vec<ResourceId>,
-    /// `io.aiplat.gpus`: what it was given when it was made; absent where it asked for none.
-    pub gpus: Option<GivenGpus>,
-}
-
-/// Which Compose project made an object.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ComposeOrigin {
-    /// `com.docker.compose.project`.
-    pub project: String,
-    /// `com.docker.compose.project.working_dir`.
-    pub folder: Option<String>,
-}
-
-/// A connection to a network.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Endpoint {
-    /// The network's id; it stays the old one when the network was made anew.
-    pub network_id: String,
-    /// Address, while running.
-    pub ip: Option<IpAddr>,
-    /// Names it answers to; only an inspect shows them.
-    pub aliases: Option<Vec<String>>,
-}
-
-/// A mount of a container.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ObservedMount {
-    /// The volume's name, for volumes.
-    pub volume: Option<String>,
-    /// The host path, for binds.
-    pub bind: Option<String>,
-    /// Path inside.
-    pub target: String,
-    /// Writable.
-    pub writable: bool,
-}
-
-/// A host port that a container publishes.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PublishedPort {
-    /// Host address.
-    pub host_ip: IpAddr,
-    /// Host port.
-    pub host_port: u16,
-    /// Where it leads inside.
-    pub container_port: u16,
-    /// Transport.
-    pub protocol: Protocol,
-}
-
-/// What only an inspect shows.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct ContainerDetail {
-    /// The engine's text, only compared.
-    pub started_at: String,
-    /// The engine's text, for display.
-    pub finished_at: String,
-    /// Of the last run; 0 if there was none.
-    pub exit_code: i64,
-    /// The engine's error of the last start.
-    pub error: String,
-    /// The kernel killed it for memory.
-    pub oom_killed: bool,
-    /// The engine's own health check, if it runs one.
-    pub health: Option<EngineHealth>,
-    /// Limits in force.
-    pub limits: Limits,
-    /// The containers whose namespaces it has joined, for as long as it lives.
-    pub joins: BTreeSet<ContainerId>,
-    /// The engine has a restart policy for it: somebody gave it one by hand, for ours is `no`.
-    pub engine_restarts: bool,
-    /// The last lines of a run that ended badly, oldest first, 40 at most: the evidence that a person asks for first.
-    /// Hostile bytes: printable and short when it comes from an adapter.
-    pub tail: Vec<String>,
-}
-
-/// The result of the engine's own health check.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum EngineHealth {
-    /// Within its start period.
-    Starting,
-    /// Passed.
-    Healthy,
-    /// Failed often enough.
-    Unhealthy,
-}
-
 /// A network as listed.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ObservedNetwork {
@@ -366,128 +201,6 @@ pub struct PullProgress {
     pub done: u64,
     /// Bytes in all, as far as the registry said.
     pub total: u64,
-}
-
-/// When we saw one container run and end; in memory only.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Sighting {
-    /// The run that these times are of.
-    pub incarnation: Option<Incarnation>,
-    /// First seen running in this incarnation.
-    pub running_since: Option<Timestamp>,
-    /// Last seen running.
-    pub last_running: Option<Timestamp>,
-    /// First seen ended, after having been seen running or not.
-    pub ended_at: Option<Timestamp>,
-    /// When we last started this container, whatever run came of it: one that dies within the start call is never
-    /// seen running.
-    pub started_by_us: Option<Timestamp>,
-}
-
-/// One incarnation as probed by us.
-#[derive(Debug, Clone, PartialEq)]
-pub struct ProbeFacts {
-    /// What was probed.
-    pub incarnation: Incarnation,
-    /// When its first probe was made.
-    pub since: Timestamp,
-    /// From when its time to become ready runs: since its first probe, or since it last waited for a dependency.
-    pub budget_from: Timestamp,
-    /// Probes made.
-    pub attempts: u32,
-    /// Failures in a row.
-    pub failures: u32,
-    /// It has passed at least once.
-    pub has_passed: bool,
-    /// The verdict so far: `None` until it has passed, or failed often enough.
-    pub healthy: Option<bool>,
-    /// The dependencies that were not ready when the last probe failed: it is not to blame.
-    pub waits_for: Vec<ResourceId>,
-    /// The last exchange.
-    pub last: Option<ProbeOutcome>,
-}
-
-/// One exchange of a probe.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ProbeOutcome {
-    /// When it ended.
-    pub at: Timestamp,
-    /// It passed.
-    pub passed: bool,
-    /// What was asked and answered, for a person: `GET http://172.18.0.3:4000/health: 503 Service Unavailable`.
-    pub transcript: String,
-    /// How long it took.
-    pub took: Duration,
-}
-
-impl ProbeFacts {
-    /// Facts of an incarnation that has not been probed.
-    #[must_use]
-    pub fn new(incarnation: Incarnation, now: Timestamp) -> Self {
-        Self {
-            incarnation,
-            since: now,
-            budget_from: now,
-            attempts: 0,
-            failures: 0,
-            has_passed: false,
-            healthy: None,
-            waits_for: Vec::new(),
-            last: None,
-        }
-    }
-
-    /// Counts one exchange. One pass makes it healthy. A service that has never passed has its whole budget
-    /// ([`ProbeSpec::budget`]), however often it was asked meanwhile; after that, `retries` failures in a row make
-    /// it unhealthy. Neither verdict is final.
-    ///
-    /// A failure while dependencies are not ready (`waits_for`) costs it nothing: its tries and its time begin anew. It is
-    /// not healthy meanwhile, and not until it has passed again.
-    pub fn record(&mut self, outcome: ProbeOutcome, spec: &ProbeSpec, waits_for: Vec<ResourceId>) {
-        self.attempts = self.attempts.saturating_add(1);
-        self.waits_for = if outcome.passed { Vec::new() } else { waits_for };
-        if outcome.passed {
-            self.failures = 0;
-            self.has_passed = true;
-            self.healthy = Some(true);
-        } else if !self.waits_for.is_empty() {
-            self.failures = 0;
-            self.budget_from = outcome.at;
-            self.healthy = None;
-        } else {
-            self.failures = self.failures.saturating_add(1);
-            let exhausted = if self.has_passed {
-                self.failures >= spec.retries.max(1)
-            } else {
-                outcome.at.since(self.budget_from) >= spec.budget()
-            };
-            if exhausted {
-                self.healthy = Some(false);
-            }
-        }
-        self.last = Some(outcome);
-    }
-}
-
-impl ObservedContainer {
-    /// This run of it; `None` until it has been inspected.
-    #[must_use]
-    pub fn incarnation(&self) -> Option<Incarnation> {
-        let detail = self.detail.as_ref()?;
-        Some(Incarnation(format!("{}@{}", self.id.short(), detail.started_at)))
-    }
-
-    /// Whether our labels of `instance` are on it.
-    #[must_use]
-    pub fn is_owned_by(&self, instance: &InstanceId) -> bool {
-        self.owner.as_ref().is_some_and(|owner| owner.instance == *instance)
-    }
-
-    /// The fingerprint that it was made with.
-    #[must_use]
-    pub fn fingerprint(&self) -> Option<&Fingerprint> {
-        self.owner.as_ref()?.fingerprint.as_ref()
-    }
 }
 
 /// A complete listing of what the engine has: three calls.
@@ -649,26 +362,5 @@ fn keep_detail(container: &mut ObservedContainer, before: Option<ObservedContain
     for (name, endpoint) in &mut container.networks {
         let old = before.networks.get(name).filter(|old| old.network_id == endpoint.network_id);
         endpoint.aliases = endpoint.aliases.take().or_else(|| old?.aliases.clone());
-    }
-}
-
-impl Sighting {
-    /// When this run began, as far as we know: seen running, or started by us and dead before anybody looked.
-    #[must_use]
-    pub fn began(&self) -> Option<Timestamp> {
-        self.running_since.or(self.started_by_us)
-    }
-
-    fn record(&mut self, incarnation: Option<Incarnation>, is_alive: bool, now: Timestamp) {
-        if incarnation.is_some() && incarnation != self.incarnation {
-            *self = Self { incarnation, started_by_us: self.started_by_us, ..Self::default() };
-        }
-        if is_alive {
-            self.running_since.get_or_insert(now);
-            self.last_running = Some(now);
-            self.ended_at = None;
-        } else {
-            self.ended_at.get_or_insert(now);
-        }
     }
 }

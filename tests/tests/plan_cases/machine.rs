@@ -280,3 +280,17 @@ fn a_gpu_that_cannot_be_asked_is_not_none() {
     scene.observed.gpus.gpus.insert(GpuId("GPU-3".to_owned()), gpu(None));
     assert_eq!(vram(&scene), None, "one of them has not said");
 }
+
+#[test]
+fn a_driver_that_was_upgraded_under_its_module_asks_for_a_restart_whatever_the_distribution_says() {
+    let mut scene = super::converged(&sketch());
+    let required = |scene: &Scene| said(scene, &ResourceId::local(), ConditionType::RebootRequired);
+    assert_eq!(required(&scene), None, "nobody has looked");
+    scene.observed.gpus.nvidia = Driver::Mismatch(Mismatch::default());
+    let (status, told) = required(&scene).expect("it is said");
+    assert_eq!(status, Status::True);
+    assert!(told.contains("for NVIDIA's driver;"), "{told}");
+    scene.observed.gpus.nvidia = Driver::Absent;
+    scene.observed.machine.reboot_required_by = Some(Vec::new());
+    assert_eq!(required(&scene).map(|it| it.0), Some(Status::False));
+}

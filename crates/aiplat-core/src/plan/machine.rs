@@ -39,7 +39,14 @@ fn disk_pressure(world: &World<'_>) -> Condition {
 
 fn reboot_required(world: &World<'_>) -> Option<Condition> {
     let kind = ConditionType::RebootRequired;
-    let by = world.observed.machine.reboot_required_by.as_ref()?;
+    let by = world.observed.machine.reboot_required_by.clone();
+    // Whatever the distribution says: without a restart, or the module loaded anew, nothing on the GPU can begin.
+    let for_gpu =
+        matches!(world.observed.gpus.nvidia, Driver::Mismatch(_)).then(|| "NVIDIA's driver".to_owned());
+    if by.is_none() && for_gpu.is_none() {
+        return None;
+    }
+    let by: Vec<String> = for_gpu.into_iter().chain(by.into_iter().flatten()).collect();
     let message =
         || format!("the machine asks for a restart, for {}; until then it runs on as it is", by.join(", "));
     Some(match by.is_empty() {

@@ -112,12 +112,17 @@ fn gpus(host: &HostStatus) -> Vec<Check> {
             checks.push(check("gpu", Grade::Fail, clean(&ready.message)).cure("aiplatctl describe host"));
         }
         Some(_) => {
-            let found =
-                format!("{} of them, driver {}", host.gpus.len(), host.driver.clone().unwrap_or_default());
+            let there = host.gpus.iter().filter(|gpu| !gpu.gone).count();
+            let found = format!("{there} of them, driver {}", host.driver.clone().unwrap_or_default());
             checks.push(check("gpu", Grade::Ok, clean(&found)));
         }
         None => {}
     }
+    let gone = host.gpus.iter().filter(|gpu| gpu.gone);
+    checks.extend(gone.map(|gpu| {
+        let found = format!("{}: {}", clean(&gpu.id), clean(&gpu.message));
+        check("gpu gone", Grade::Fail, found).cure("sudo dmesg | grep -i -e nvrm -e xid")
+    }));
     checks.extend(container_gpus(host));
     checks.extend(stale_specs(host));
     checks
@@ -174,6 +179,9 @@ fn container_gpus(host: &HostStatus) -> Option<Check> {
 
 #[cfg(test)]
 mod tests {
+    use aiplat_api::v1::{GpuStatus, StatusCondition};
+    use aiplat_core::condition::{Condition, Reason};
+
     use super::*;
 
     #[test]
@@ -213,6 +221,24 @@ mod tests {
         assert_eq!(found[1].cure, "sudo nvidia-ctk cdi generate --output=/etc/cdi/nvidia.yaml");
         let same = HostStatus { driver_version: Some("550.54.15".to_owned()), cdi_specs: [].into(), ..host };
         assert!(stale_specs(&same).is_empty());
+    }
+
+    #[test]
+    fn a_gpu_that_is_gone_is_not_counted_and_not_forgotten() {
+        let gone = GpuStatus { id: "GPU-1".to_owned(), gone: true, ..GpuStatus::default() };
+        let there = GpuStatus { id: "GPU-2".to_owned(), ..GpuStatus::default() };
+        let ready = Condition {
+            kind: ConditionType::GPUReady,
+            status: Status::True,
+            reason: Reason::Present,
+            message: String::new(),
+        };
+        let conditions =
+            vec![StatusCondition { condition: ready, last_transition_time: None, observed_generation: 1 }];
+        let checks = gpus(&HostStatus { gpus: vec![gone, there], conditions, ..HostStatus::default() });
+        let told: Vec<(&str, Grade)> = checks.iter().map(|it| (it.name, it.grade)).collect();
+        assert!(told.contains(&("gpu", Grade::Ok)) && told.contains(&("gpu gone", Grade::Fail)), "{told:?}");
+        assert!(checks.iter().any(|it| it.found.starts_with("1 of them")), "{told:?}");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Services of the file: whether they do what they are there for.
 
 use aiplat_api::v1::ServiceStatus;
-use aiplat_core::condition::Word;
+use aiplat_core::condition::{ConditionType, Status, Word};
 
 use super::{Check, Facts, Grade, check};
 use crate::render::{style, text::clean};
@@ -12,6 +12,32 @@ pub(super) fn checks(facts: &Facts<'_>) -> Vec<Check> {
     if all.is_empty() {
         return Vec::new();
     }
+    let mut checks = readiness(&all);
+    checks.extend(all.iter().flat_map(|service| gpus(service)));
+    checks
+}
+
+/// Whether a service has the GPU that it asks for, and computes on it.
+fn gpus(service: &ServiceStatus) -> Vec<Check> {
+    let kinds = [ConditionType::GPUAllocated, ConditionType::GPUInUse];
+    let said = service.conditions.iter().map(|it| &it.condition).filter(|it| kinds.contains(&it.kind));
+    let told = said.map(|it| {
+        let name = "gpu of a service";
+        let service = clean(&service.name);
+        let found = format!("{service}: {}", clean(&it.message));
+        match it.status {
+            Status::True if it.message.is_empty() => {
+                check(name, Grade::Ok, format!("{service} has what it asks for"))
+            }
+            Status::True => check(name, Grade::Ok, found),
+            Status::False => check(name, Grade::Fail, found).cure(format!("aiplatctl describe {service}")),
+            Status::Unknown => check(name, Grade::Skipped, found),
+        }
+    });
+    told.collect()
+}
+
+fn readiness(all: &[&ServiceStatus]) -> Vec<Check> {
     let name = "services";
     let unwell: Vec<&&ServiceStatus> = all.iter().filter(|it| !style::is_well(it)).collect();
     let well = all.len() - unwell.len();
