@@ -630,3 +630,29 @@ fn an_error_of_a_program_says_nothing_of_the_card_and_one_of_the_card_keeps_othe
     assert!(said(&scene, 48).contains("nothing more is started on it before that"));
     assert_eq!(plan(&scene.world(), &ResourceId::container("ollama")).action, None, "and nothing is stopped");
 }
+
+#[test]
+fn a_gpu_that_was_divided_is_no_whole_one_any_more_and_a_slice_is_given_by_its_name() {
+    const SLICE: &str = "MIG-cccccccc-0000-0000-0000-000000000000";
+    let mut scene = on(&sketch([ollama(gpus(1))]), &[(A, 24)]);
+    scene.converge();
+    let gpus_now = &mut scene.observed.gpus.gpus;
+    gpus_now.get_mut(&id(A)).expect("it is there").mig = Some(true);
+    gpus_now.insert(id(SLICE), ObservedGpu { parent: Some(id(A)), ..card(0, 10) });
+    assert_eq!(plan(&scene.world(), &ResourceId::container("ollama")).action, None, "what runs, runs");
+    scene.engine.containers.clear();
+    scene.observe();
+    is_refused(
+        &scene,
+        &["GPUGone: GPU-aaaaaaaa (Card 24) is divided into slices now (MIG)", "name a slice in `device_ids`"],
+    );
+    scene.edit(&sketch([ollama(gpus_named(&[SLICE]))]));
+    scene.converge();
+    assert_eq!(labels(&scene, "ollama"), [SLICE]);
+    // The slice is gone with the next division: nobody is moved to another.
+    scene.observed.gpus.gpus.remove(&id(SLICE));
+    scene.observed.gpus.gpus.insert(id("MIG-dddddddd"), ObservedGpu { parent: Some(id(A)), ..card(0, 10) });
+    scene.engine.containers.clear();
+    scene.observe();
+    is_refused(&scene, &["GPUGone: MIG-cccccccc, which it has, is gone"]);
+}
