@@ -109,6 +109,18 @@ pub struct AssignedGpus {
     pub given_up: bool,
     /// The container, and its run, that was restarted because it did not reach them; until one is seen to.
     pub restarted: Option<(ContainerId, Incarnation)>,
+    /// A start with a GPU that the engine has refused to one that may do without.
+    pub refused: Option<RefusedGpus>,
+}
+
+/// Why the engine has started nothing with a GPU, and how it was set up then: set up in another way it is tried again.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct RefusedGpus {
+    /// Its sentence.
+    pub said: String,
+    /// Runtimes, toolkit, specifications and driver; only compared.
+    pub set_up: String,
 }
 
 impl AssignedGpus {

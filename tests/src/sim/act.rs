@@ -288,6 +288,8 @@ fn host_error(refusal: Refusal) -> HostError {
     let says = |text: &str| message.contains(text);
     let (class, reason) = if says("port is already allocated") {
         (ErrorClass::Transient, Reason::PortTaken)
+    } else if says("could not select device driver") {
+        (ErrorClass::Unsupported, Reason::Unsupported)
     } else if says("exec:") {
         (ErrorClass::Rejected, Reason::ExecutableMissing)
     } else if says("bind source path does not exist") {

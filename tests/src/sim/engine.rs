@@ -12,6 +12,7 @@ use std::{
 
 use aiplat_core::{
     Timestamp,
+    action::label,
     observed::{EngineSettings, HeldPort, ObservedFile, PublishedPort},
     spec::{PortBinding, Protocol},
 };
@@ -46,6 +47,8 @@ pub struct Engine {
     pub settings: Option<EngineSettings>,
     /// Who does not reach the GPUs that it was given.
     pub blind: Blind,
+    /// What lets it hand out GPUs is there, and does not work.
+    pub refuses_gpus: bool,
     /// Since when what ends with a GPU does not come back: driver and library disagree.
     pub gpus_frozen: Option<Timestamp>,
     /// By id.
@@ -323,7 +326,10 @@ impl Engine {
         let started = started.and_then(|ports| Ok((ports, self.attach(&container)?)));
         let started = started.and_then(|it| self.mounted(&container).map(|()| it));
         let read = self.contents(&container);
-        let started = if app.missing_executable && started.is_ok() {
+        let has_gpu = container.labels.get(label::GPUS).is_some_and(|gpus| gpus != "none");
+        let started = if self.refuses_gpus && has_gpu && started.is_ok() {
+            refuse(500, "could not select device driver \"nvidia\" with capabilities: [[gpu]]")
+        } else if app.missing_executable && started.is_ok() {
             refuse(
                 400,
                 "failed to create task for container: exec: \"/nope\": stat /nope: no such file or directory",

@@ -656,3 +656,85 @@ fn a_gpu_that_was_divided_is_no_whole_one_any_more_and_a_slice_is_given_by_its_n
     scene.observe();
     is_refused(&scene, &["GPUGone: MIG-cccccccc, which it has, is gone"]);
 }
+
+#[test]
+fn one_that_may_do_without_is_not_taken_down_for_a_gpu_that_the_engine_cannot_hand_out() {
+    let mut scene = on(&sketch([ollama(optional())]), &[]);
+    scene.observed.gpus.nvidia = Driver::Absent;
+    scene.converge();
+    // A card, and no toolkit: what runs without one runs on.
+    scene.observed.gpus.nvidia = ready();
+    scene.observed.gpus.gpus = [(id(A), card(0, 24))].into();
+    scene.observed.machine.nvidia_tools = Some(NvidiaTools::default());
+    let before = scene.containers();
+    scene.converge();
+    assert_eq!(scene.containers(), before);
+    let (_, told) = allocated(&scene, &ResourceId::container("ollama"));
+    assert!(
+        told.contains("it runs without a GPU, as `optional` allows: the engine cannot hand out GPUs"),
+        "{told}"
+    );
+    assert_eq!(word(&scene, &ResourceId::container("ollama")), "Degraded");
+}
+
+#[test]
+fn one_that_may_do_without_comes_back_when_the_engine_refuses_to_start_it_with_a_gpu() {
+    let mut scene = on(&sketch([ollama(optional())]), &[]);
+    scene.observed.gpus.nvidia = Driver::Absent;
+    scene.converge();
+    // The toolkit is there, and does not work.
+    scene.engine.refuses_gpus = true;
+    scene.observed.gpus.nvidia = ready();
+    scene.observed.gpus.gpus = [(id(A), card(0, 24))].into();
+    scene.converge();
+    assert_eq!(labels(&scene, "ollama"), ["none"]);
+    let (_, told) = allocated(&scene, &ResourceId::container("ollama"));
+    assert!(told.contains("could not select device driver"), "{told}");
+    assert_eq!(super::check(&scene), "converged", "and it is not tried again and again");
+    // Set up in another way it is tried once more.
+    scene.engine.refuses_gpus = false;
+    scene.observed.engine.settings =
+        Some(EngineSettings { runtimes: vec!["nvidia".to_owned()], ..EngineSettings::default() });
+    scene.converge();
+    assert_eq!(labels(&scene, "ollama"), [A]);
+}
+
+#[test]
+fn one_that_waits_for_memory_holds_none_back_from_others() {
+    let wanted =
+        sketch([service("big").gpu(vram(20)), service("first").gpu(vram(16)), service("small").gpu(vram(4))]);
+    let mut scene = on(&wanted, &[(A, 24)]);
+    scene.order(&ResourceId::container("big"), Command::Stop, None);
+    scene.converge();
+    scene.order(&ResourceId::container("big"), Command::Start, None);
+    scene.converge();
+    let words = ["big", "first", "small"].map(|name| word(&scene, &ResourceId::container(name)));
+    assert_eq!(words, ["Pending", "Ready", "Ready"]);
+}
+
+#[test]
+fn what_a_service_takes_of_a_card_decides_which_one_it_gets_and_a_person_moves_it_to_one_with_room() {
+    let mut scene = on(&sketch([ollama(vram(20))]), &[(A, 12), (B, 24)]);
+    scene.converge();
+    assert_eq!(labels(&scene, "ollama"), [B]);
+    let scene = on(&sketch([ollama(vram(48))]), &[(A, 12), (B, 24)]);
+    is_refused(
+        &scene,
+        &["it needs a GPU with 48.0 GiB of memory", "with `optional: true` it would start without"],
+    );
+    // Its card is taken by somebody else while it is stopped: it waits, until a person lets it go elsewhere.
+    let mut scene = on(&sketch([ollama(vram(10))]), &[(A, 24), (B, 24)]);
+    scene.converge();
+    assert_eq!(labels(&scene, "ollama"), [A]);
+    scene.order(&ResourceId::container("ollama"), Command::Stop, None);
+    scene.converge();
+    scene.observed.gpus.gpus.get_mut(&id(A)).expect("it is there").memory =
+        Some(GpuMemory { total: 24 * GIB, free: GIB });
+    scene.order(&ResourceId::container("ollama"), Command::Start, None);
+    scene.converge();
+    assert_eq!(word(&scene, &ResourceId::container("ollama")), "Pending");
+    scene.order(&ResourceId::container("ollama"), Command::ResetFailed, None);
+    scene.converge();
+    assert_eq!(labels(&scene, "ollama"), [B]);
+    assert_eq!(word(&scene, &ResourceId::container("ollama")), "Ready");
+}

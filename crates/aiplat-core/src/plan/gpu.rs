@@ -19,11 +19,11 @@ pub use xid::xid_sentence;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Gate, Members, Step, World, machine};
+use super::{Entry, Gate, Members, Step, World, machine};
 use crate::{
     ResourceId,
     condition::{Condition, ConditionType, Reason},
-    ledger::AssignedGpus,
+    ledger::{AssignedGpus, RefusedGpus},
     observed::{Driver, Given, GivenGpus, GpuId, ObservedContainer, ObservedGpu, Vendor},
     spec::{DeviceRequest, GpuRequest, WantedGpus, WrittenGpus},
 };
@@ -145,14 +145,55 @@ fn allocate(
     load: &BTreeMap<GpuId, (u64, usize)>,
 ) -> Allocation {
     let requests = requests(world, id);
-    match driver(world).and_then(|()| fit::choose(world, requests, has, load)) {
+    let chosen = driver(world).and_then(|()| fit::choose(world, requests, has, load));
+    // What the engine cannot hand out is not given, whatever there is.
+    let given = chosen.and_then(|gpus| match world.desired.containers.contains_key(id) {
+        true => {
+            access::grant(world, id, requests, gpus.clone()).and_then(|_| refused(world, id)).map(|()| gpus)
+        }
+        false => Ok(gpus),
+    });
+    match given {
         Ok(gpus) => Allocation::Granted(gpus),
         // Whoever has not looked yet does not know that there is none.
         Err(closed) if is_optional(requests) && closed.reason != Reason::NotObserved => {
             Allocation::Without(closed)
         }
+        Err(Closed { reason: Reason::GPUMissing, message }) => Allocation::Closed(Closed::new(
+            Reason::GPUMissing,
+            format!("{message}; with `optional: true` it would start without"),
+        )),
         Err(closed) => Allocation::Closed(closed),
     }
+}
+
+/// That the engine has refused to start `id` with a GPU, for as long as it is set up as it was then.
+fn refused(world: &World<'_>, id: &ResourceId) -> Result<(), Closed> {
+    let known = world.ledger.get(id).and_then(|record| record.gpus.refused.as_ref());
+    match known.filter(|it| it.set_up == access::set_up(world)) {
+        Some(it) if is_optional(requests(world, id)) => {
+            Err(Closed::new(Reason::GPURuntimeMissing, it.said.clone()))
+        }
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// What is to be remembered now: a start with a GPU was refused, by an engine that is set up like this, and the service may do
+/// without. Nobody else tries again what an edit alone can cure.
+pub(super) fn refusal(world: &World<'_>, id: &ResourceId) -> Option<Entry> {
+    let record = world.ledger.get(id)?;
+    let failure = record.failure.as_ref().filter(|it| it.action == "start" && it.retry_at.is_none())?;
+    let spec = world.desired.containers.get(id).filter(|_| is_optional(requests(world, id)))?;
+    let members = Members::of(world, id, spec);
+    let failed = members.current.into_iter().chain(members.candidate).find(|it| !it.state.is_alive())?;
+    let had_gpu = given(failed).is_some_and(|given| given.gpus != Given::None);
+    let refused = RefusedGpus { said: failure.message.clone(), set_up: access::set_up(world) };
+    (had_gpu && record.gpus.refused.as_ref() != Some(&refused)).then_some(Entry::GpuRefused(refused))
+}
+
+/// Why nothing is started on a GPU; nothing where all is well with it.
+pub(super) fn unwell(world: &World<'_>, id: &GpuId, gpu: &ObservedGpu) -> Option<(Reason, String)> {
+    fit::unwell(world, id, gpu).map(|closed| (closed.reason, closed.message))
 }
 
 /// Whether anything can begin on NVIDIA's GPUs at all.
@@ -169,10 +210,7 @@ fn driver(world: &World<'_>) -> Result<(), Closed> {
                      files instead, as in `devices: [/dev/dri]` (AMD's ROCm needs /dev/kfd besides)",
                     other.name.as_deref().unwrap_or("one of another vendor")
                 ),
-                None => {
-                    "it asks for a GPU, and this machine has none; with `optional: true` it starts without"
-                        .to_owned()
-                }
+                None => "it asks for a GPU, and this machine has none".to_owned(),
             };
             Err(Closed::new(Reason::GPUMissing, message))
         }
@@ -280,17 +318,21 @@ pub(super) fn assigned(world: &World<'_>, id: &ResourceId, given: &GivenGpus) ->
         Given::None => remembered(world, id),
         Given::All => BTreeSet::new(),
     };
-    let restarted = world.ledger.get(id).and_then(|record| record.gpus.restarted.clone());
-    AssignedGpus { gpus, asked: asked(requests(world, id)), given_up: false, restarted }
+    let known = world.ledger.get(id).map(|record| record.gpus.clone()).unwrap_or_default();
+    AssignedGpus { gpus, asked: asked(requests(world, id)), given_up: false, ..known }
 }
 
 /// Whether `id` waits for a GPU of its own that is not there any more: what a person can give up.
 pub(super) fn waits_for_its_own(world: &World<'_>, id: &ResourceId) -> bool {
     let reason = match allocation(world, id) {
         Allocation::Closed(closed) | Allocation::Without(closed) => closed.reason,
-        Allocation::NotAsked | Allocation::Granted(_) => return false,
+        // It waits for others on this one; there may be room on another.
+        Allocation::Granted(gpus) => {
+            return runs_with(world, id).is_none() && memory::short(world, id, &gpus).is_some();
+        }
+        Allocation::NotAsked => return false,
     };
-    matches!(reason, Reason::GPUGone | Reason::GPULost)
+    matches!(reason, Reason::GPUGone | Reason::GPULost | Reason::GPUUnhealthy)
 }
 
 /// Whether it has what it asks for; nothing where it asks for none. `container`: the one that runs, or would be started.

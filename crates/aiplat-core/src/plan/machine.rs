@@ -1,9 +1,10 @@
 //! `host/local`: the machine itself. Nothing is done to it: it is looked at, and said what of it matters.
 
-use super::{Readiness, Step, World, room};
+use super::{Readiness, Step, World, gpu, room};
 use crate::{
+    ResourceId,
     condition::{Condition, ConditionType, Reason},
-    observed::{Driver, GpuId, HostFacts, Mismatch, ObservedState, Vendor},
+    observed::{Driver, HostFacts, Mismatch, ObservedState, Vendor},
     tier::Capacity,
 };
 
@@ -88,15 +89,9 @@ fn gpu_ready(world: &World<'_>) -> Option<Condition> {
     match &gpus.nvidia {
         Driver::Absent if !gpus.gpus.is_empty() => Some(Condition::normal(kind, Reason::Present)),
         Driver::Ready { .. } => {
-            let lost = gpus.gpus.iter().find_map(|(id, gpu)| Some((id, gpu.lost.as_ref()?)));
-            let message = |(id, said): (&GpuId, &String)| {
-                format!(
-                    "{} does not answer any more ({said}); `sudo dmesg | grep -i xid` says why",
-                    id.short()
-                )
-            };
-            Some(match lost {
-                Some(lost) => Condition::abnormal(kind, Reason::GPULost, message(lost)),
+            let unwell = gpus.gpus.iter().find_map(|(id, gpu)| gpu::unwell(world, id, gpu));
+            Some(match unwell.or_else(|| gone(world)) {
+                Some((reason, message)) => Condition::abnormal(kind, reason, message),
                 None => Condition::normal(kind, Reason::Present),
             })
         }
@@ -109,6 +104,18 @@ fn gpu_ready(world: &World<'_>) -> Option<Condition> {
         | Driver::Hung { .. }
         | Driver::Failed { .. } => None,
     }
+}
+
+/// A GPU that was in the machine, and is not.
+fn gone(world: &World<'_>) -> Option<(Reason, String)> {
+    let known = &world.ledger.get(&ResourceId::local())?.inventory;
+    let (id, gone) = known.iter().find_map(|(id, it)| Some((id, it.gone.as_ref()?)))?;
+    let message = format!(
+        "{} is gone {}: `sudo dmesg | grep -i -e nvrm -e xid` says what the driver says of it",
+        id.short(),
+        gone.since
+    );
+    Some((Reason::GPUGone, message))
 }
 
 /// What is wrong with NVIDIA's driver, and what cures it; nothing where it answers, or nobody has looked, or there is no card.

@@ -14,8 +14,8 @@ use crate::{
     condition::Status,
     fingerprint::{self, FieldHashes, Fingerprint, Fingerprinted},
     ledger::{
-        AssignedGpus, Basis, Contents, FileRecord, Ledger, Orders, Proven, REVERTS_KEPT, Restart, Revert,
-        STOPPED_MAX, TakenBack, UnitRecord,
+        AssignedGpus, Basis, Contents, FileRecord, Ledger, Orders, Proven, REVERTS_KEPT, RefusedGpus,
+        Restart, Revert, STOPPED_MAX, TakenBack, UnitRecord,
     },
     observed::{ContainerId, Incarnation},
     spec::{ContainerSpec, Dependency},
@@ -67,6 +67,8 @@ pub enum Entry {
     Gpus(AssignedGpus),
     /// The container, and its run, that is restarted because it does not reach its GPUs; `None`: one does again.
     GpuLost(Option<(ContainerId, Incarnation)>),
+    /// The engine has refused to start it with a GPU, and it may do without.
+    GpuRefused(RefusedGpus),
 }
 
 /// What `step` changes in the record of `id`.
@@ -91,6 +93,7 @@ pub fn entries(world: &World<'_>, id: &ResourceId, step: &Step) -> Vec<Entry> {
         entries.extend(contents::followed(world, id));
         entries.extend(updated(world, id));
         entries.extend(gpu::regained(world, id));
+        entries.extend(gpu::refusal(world, id));
         return entries;
     };
     if let Cause::TakenBack { why } = &planned.cause {
@@ -324,6 +327,11 @@ impl Ledger {
             Entry::Unit(unit) => record.unit = *unit,
             Entry::Gpus(gpus) => record.gpus = gpus,
             Entry::GpuLost(restarted) => record.gpus.restarted = restarted,
+            Entry::GpuRefused(refused) => {
+                record.gpus.refused = Some(refused);
+                // What failed was the start with a GPU; what follows is another.
+                record.failure = None;
+            }
             Entry::File(file) => record.file = file,
             Entry::Contents(contents) => record.contents = *contents,
         }

@@ -67,6 +67,22 @@ pub(super) fn grant(
     Ok(Grant { given: GivenGpus { gpus: given, cdi: false }, requests: Some(granted) })
 }
 
+/// How the engine is set up to hand out GPUs, in a text that is only compared.
+pub(super) fn set_up(world: &World<'_>) -> String {
+    let settings = world.observed.engine.settings.as_ref();
+    let tools = world.observed.machine.nvidia_tools.as_ref();
+    let specs = tools.map(|tools| {
+        tools.cdi_specs.iter().map(|(path, it)| format!("{path} {:?} {:?}", it.driver, it.broken))
+    });
+    format!(
+        "{:?} {:?} {:?} {:?}",
+        settings.map(|it| (&it.version, &it.runtimes, &it.cdi_dirs)),
+        tools.map(|tools| &tools.program),
+        specs.map(Iterator::collect::<Vec<_>>),
+        world.observed.gpus.nvidia.version()
+    )
+}
+
 fn narrows(request: &GpuRequest) -> bool {
     request.needs.min_vram.is_some() || request.needs.min_compute_capability.is_some()
 }
@@ -183,6 +199,7 @@ fn runtime(world: &World<'_>, id: &ResourceId) -> Result<(), Closed> {
     if uses_cdi(world, id) || settings.runtimes.iter().any(|known| known == "nvidia") {
         return Ok(());
     }
+    toolkit(world)?;
     Err(Closed::new(
         Reason::GPURuntimeMissing,
         "the engine has no runtime `nvidia`: `sudo nvidia-ctk runtime configure --runtime=docker && sudo systemctl restart docker`",

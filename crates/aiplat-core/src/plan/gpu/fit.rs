@@ -44,7 +44,14 @@ pub(super) fn choose(
                 let mut own: Vec<GpuId> = kept.filter(|id| !chosen.contains(id)).take(*count).collect();
                 let mut others: Vec<&GpuId> =
                     fitting().filter(|id| !own.contains(id) && !chosen.contains(*id)).collect();
-                others.sort_by_key(|id| (load.get(*id).copied().unwrap_or_default(), (*id).clone()));
+                // One with room first: what is free now counts beside what has been promised.
+                let has_no_room = |id: &GpuId| {
+                    let memory = world.observed.gpus.gpus.get(id).and_then(|gpu| gpu.memory);
+                    needs.vram > memory.map(|memory| memory.free)
+                };
+                others.sort_by_key(|id| {
+                    (has_no_room(id), load.get(*id).copied().unwrap_or_default(), (*id).clone())
+                });
                 let missing = count.saturating_sub(own.len());
                 own.extend(others.into_iter().take(missing).cloned());
                 if own.len() < *count {
@@ -181,10 +188,12 @@ fn misfit(gpu: &ObservedGpu, needs: &GpuNeeds) -> Option<String> {
     if matches!(gpu.recovery, Some(Recovery::Reset | Recovery::DrainAndReset | Recovery::Reboot)) {
         return Some("waits for a reset".to_owned());
     }
-    if let Some(least) = needs.min_vram {
+    // What is taken must be there; what a card is called is a little more than it has.
+    let least = needs.vram.max(needs.min_vram.map(|least| least - least / 16));
+    if let Some(least) = least {
         match gpu.memory {
             None => return Some("does not say how much memory it has".to_owned()),
-            Some(memory) if memory.total < least - least / 16 => {
+            Some(memory) if memory.total < least => {
                 return Some(format!("has {} of memory", bytes::human(memory.total)));
             }
             Some(_) => {}
@@ -202,7 +211,7 @@ fn misfit(gpu: &ObservedGpu, needs: &GpuNeeds) -> Option<String> {
 
 fn none_fits(world: &World<'_>, needs: &GpuNeeds, count: usize) -> Closed {
     let mut wanted = Vec::new();
-    wanted.extend(needs.min_vram.map(|least| format!("{} of memory", bytes::human(least))));
+    wanted.extend(needs.min_vram.max(needs.vram).map(|least| format!("{} of memory", bytes::human(least))));
     wanted.extend(
         needs.min_compute_capability.map(|(major, minor)| format!("compute capability {major}.{minor}")),
     );
@@ -215,5 +224,7 @@ fn none_fits(world: &World<'_>, needs: &GpuNeeds, count: usize) -> Closed {
         })
         .collect();
     let there = if there.is_empty() { "the driver lists none".to_owned() } else { there.join(", ") };
-    Closed::new(Reason::GPUMissing, format!("it needs {of}{with}: {there}"))
+    let fit = nvidia(world).filter(|(_, gpu)| misfit(gpu, needs).is_none()).count();
+    let fit = if count > 1 { format!(", and there are {fit}") } else { String::new() };
+    Closed::new(Reason::GPUMissing, format!("it needs {of}{with}{fit}: {there}"))
 }

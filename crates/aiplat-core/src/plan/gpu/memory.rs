@@ -24,10 +24,11 @@ struct Share {
 /// What does not fit on one of `gpus`, and who has it.
 pub(super) fn short(world: &World<'_>, id: &ResourceId, gpus: &BTreeSet<GpuId>) -> Option<Closed> {
     let wanted = declared(world, id)?;
-    gpus.iter().find_map(|gpu| on(world, id, gpu, wanted))
+    gpus.iter().find_map(|gpu| on(world, id, gpu, wanted, true))
 }
 
-fn on(world: &World<'_>, id: &ResourceId, gpu: &GpuId, wanted: u64) -> Option<Closed> {
+/// `queued`: those count that are about to start, too.
+fn on(world: &World<'_>, id: &ResourceId, gpu: &GpuId, wanted: u64, queued: bool) -> Option<Closed> {
     let observed = world.observed.gpus.gpus.get(gpu)?;
     let name = named(world, gpu);
     let Some(memory) = observed.memory else {
@@ -37,7 +38,7 @@ fn on(world: &World<'_>, id: &ResourceId, gpu: &GpuId, wanted: u64) -> Option<Cl
         );
         return Some(Closed::new(Reason::GPUUnknown, message));
     };
-    let reserved = reservations(world, id, gpu, observed);
+    let reserved = reservations(world, id, gpu, observed, queued);
     let foreign = foreign(world, gpu, observed);
     let ours: u64 = reserved.iter().map(|share| share.bytes).sum();
     let others: u64 = foreign.iter().map(|share| share.bytes).sum();
@@ -70,16 +71,25 @@ fn on(world: &World<'_>, id: &ResourceId, gpu: &GpuId, wanted: u64) -> Option<Cl
 
 /// What other services have of `gpu`: what they declare, or what they use, whichever is more. Those count that run, and those
 /// that are about to and come first.
-fn reservations(world: &World<'_>, id: &ResourceId, gpu: &GpuId, observed: &ObservedGpu) -> Vec<Share> {
+fn reservations(
+    world: &World<'_>,
+    id: &ResourceId,
+    gpu: &GpuId,
+    observed: &ObservedGpu,
+    queued: bool,
+) -> Vec<Share> {
     let others = world.desired.services().filter(|(other, spec)| *other != id && !spec.gpus().is_empty());
     let share = |other: &ResourceId| {
         let used = used_by(world, other, observed);
         let declared = declared(world, other).unwrap_or(0);
         let runs = runs_with(world, other);
         let comes = || {
-            let first = declared > 0 && other < id;
+            let first = queued && declared > 0 && other < id;
+            // One that waits for memory itself holds none back.
+            let fits = || on(world, other, gpu, declared, false).is_none();
             first
                 && matches!(allocation(world, other), Allocation::Granted(gpus) if gpus.contains(gpu))
+                && fits()
                 && is_about_to_start(world, other)
         };
         let holds = match &runs {
