@@ -353,6 +353,9 @@ impl OwnLabels {
     }
 }
 
+/// Models that are pulled at once, from all servers together: more would only share one line to the registry.
+pub const MODELS_AT_ONCE: usize = 3;
+
 /// A bounded pool of places that a class of actions shares.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Pool {

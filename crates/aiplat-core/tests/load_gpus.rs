@@ -100,6 +100,8 @@ services:
       - {count: 0, min_vram: lots, min_compute_capability: new, min_driver: newest, vram: 0, optional: maybe}
       - {count: 1, device_ids: [\"0\"]}
       - {count: 1, min_vrma: 8GiB}
+      - {device_ids: []}
+      - {device_ids: [\"\", \"GPU-8f3a 1c2e\"]}
   b:
     provider: {type: systemd, options: {unit: ollama.service}}
     gpus: [{count: 1}]

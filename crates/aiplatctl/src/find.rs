@@ -151,7 +151,12 @@ impl Target {
         let number = self.name.parse::<u32>().ok();
         gpus()
             .find(|gpu| gpu.id == self.name || (number.is_some() && gpu.index == number))
-            .or_else(|| gpus().find(|gpu| gpu.id.starts_with(&self.name)))
+            // A beginning that several have means none of them.
+            .or_else(|| {
+                gpus()
+                    .find(|gpu| gpu.id.starts_with(&self.name))
+                    .filter(|_| gpus().filter(|gpu| gpu.id.starts_with(&self.name)).count() == 1)
+            })
     }
 
     /// What it stands for in `doc`: a service before a gate before any other resource.

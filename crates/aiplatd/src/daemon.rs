@@ -80,9 +80,6 @@ const STEADY: Duration = Duration::from_secs(2);
 /// Pulls at once.
 const PULLS_AT_ONCE: usize = 3;
 
-/// Models that are pulled at once: one that makes no progress holds up no other, and more than two only share the line.
-const MODELS_AT_ONCE: usize = 2;
-
 /// A daemon that is put together and not running yet.
 pub struct Daemon {
     /// Its parts, for the simulation to look at.
@@ -127,7 +124,7 @@ impl Daemon {
             pools: BTreeMap::from([
                 (STARTS, options.starts.max(1)),
                 (PULLS, PULLS_AT_ONCE),
-                (MODELS, MODELS_AT_ONCE),
+                (MODELS, aiplat_core::action::MODELS_AT_ONCE),
             ]),
             ..Limits::default()
         };

@@ -7,8 +7,8 @@ mod server;
 
 use super::{Cause, Gate, Readiness, Step, Verdict, World, replacement_pending, room};
 use crate::{
-    ResourceId,
-    action::{Action, FreeRoom, PullModel},
+    Kind, ResourceId,
+    action::{Action, FreeRoom, MODELS_AT_ONCE, PullModel},
     bytes,
     condition::{Condition, ConditionType, Reason, Status, Word},
     ledger::Failure,
@@ -245,10 +245,19 @@ impl Look<'_> {
                 Readiness::not_ready(failure.reason, format!("{}{next}", failure.message))
             }
             None => {
-                let message = format!("{} does not have {} yet", self.spec.runner.key(), self.spec.model);
+                let mut message = format!("{} does not have {} yet", self.spec.runner.key(), self.spec.model);
+                message.extend(self.queue().map(|others| format!("; it waits for its turn: {others}")));
                 Readiness::progressing(Reason::Missing, message)
             }
         }
+    }
+
+    /// Who has the places for pulls, if all are taken.
+    fn queue(&self) -> Option<String> {
+        let pulls = self.world.observed.pulls.keys().filter(|id| id.kind == Kind::Model && *id != self.id);
+        let models = pulls.filter_map(|id| Some(self.world.desired.models.get(id)?.model.to_string()));
+        let models: Vec<String> = models.collect();
+        (models.len() >= MODELS_AT_ONCE).then(|| format!("{} are being pulled", models.join(", ")))
     }
 
     fn pulling(&self, progress: PullProgress) -> String {

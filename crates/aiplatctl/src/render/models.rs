@@ -25,7 +25,8 @@ pub fn models(doc: &StatusDoc, names: &[String], view: View) -> Table {
     if view.wide {
         columns.extend([column("DIGEST"), column("VRAM")]);
     }
-    columns.push(column("MESSAGE").flexible());
+    // It counts the bytes of a pull: that alone is no news.
+    columns.push(column("MESSAGE").flexible().volatile());
     let mut table = Table::new(&columns);
     for it in doc.models.iter().filter(|it| is_chosen(it, names)) {
         let mut row = vec![

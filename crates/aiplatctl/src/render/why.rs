@@ -119,7 +119,7 @@ pub fn all(doc: &StatusDoc, view: View) -> String {
         let services = text::count(doc.services.len(), "service");
         let _ = writeln!(out, "All is well: {services} as the file says.");
     } else if unwell.is_empty() {
-        let _ = writeln!(out, "All services are well.");
+        let _ = writeln!(out, "All services are well; what is said above is not.");
     }
     out
 }

@@ -2,17 +2,21 @@
 
 use aiplat_api::v1::{GpuProcessStatus, GpuStatus, GpuUserStatus};
 use aiplat_core::{
-    observed::{GpuId, ObservedGpu, Recovery, Vendor},
+    observed::{Driver, GpuId, ObservedGpu, Recovery, Vendor},
     plan::{self, GpuReport, GpuUser, World},
 };
 
 /// Those that there are, and those that were.
 pub(super) fn gpus(world: &World<'_>) -> Vec<GpuStatus> {
     let seen = &world.observed.gpus.gpus;
-    plan::gpu_reports(world).into_iter().map(|(id, report)| gpu(&id, seen.get(&id), report)).collect()
+    let answers = matches!(world.observed.gpus.nvidia, Driver::Ready { .. });
+    plan::gpu_reports(world)
+        .into_iter()
+        .map(|(id, report)| gpu(&id, seen.get(&id), report, answers))
+        .collect()
 }
 
-fn gpu(id: &GpuId, seen: Option<&ObservedGpu>, report: GpuReport) -> GpuStatus {
+fn gpu(id: &GpuId, seen: Option<&ObservedGpu>, report: GpuReport, driver_answers: bool) -> GpuStatus {
     let GpuReport { conditions, users, known } = report;
     let user = |GpuUser { service, runs, reserved, used }| GpuUserStatus {
         service: service.key().to_owned(),
@@ -44,6 +48,9 @@ fn gpu(id: &GpuId, seen: Option<&ObservedGpu>, report: GpuReport) -> GpuStatus {
         };
         processes.iter().map(process).collect()
     });
+    // What changes by itself is not told for what it was when the driver last answered.
+    let is_stale = it.vendor == Vendor::Nvidia && !driver_answers;
+    let now = |value: Option<u32>| value.filter(|_| !is_stale);
     GpuStatus {
         id: id.0.clone(),
         name: it.name.clone(),
@@ -52,18 +59,22 @@ fn gpu(id: &GpuId, seen: Option<&ObservedGpu>, report: GpuReport) -> GpuStatus {
         bus: it.bus.clone(),
         parent: it.parent.as_ref().map(|parent| parent.0.clone()),
         memory: it.memory.map(|memory| memory.total),
-        memory_free: it.memory.map(|memory| memory.free),
+        memory_free: it.memory.map(|memory| memory.free).filter(|_| !is_stale),
         compute_capability: it.compute_capability.map(|(major, minor)| format!("{major}.{minor}")),
-        utilisation: it.utilisation,
-        temperature: it.temperature,
-        power: it.power,
+        utilisation: now(it.utilisation),
+        temperature: now(it.temperature),
+        power: now(it.power),
         power_limit: it.power_limit,
-        processes,
+        processes: processes.filter(|_| !is_stale),
         lost: it.lost.is_some(),
         gone: false,
         used_by,
         conditions,
-        message: complaint(it),
+        message: if is_stale {
+            "the driver cannot be asked: `aiplatctl describe host`".to_owned()
+        } else {
+            complaint(it)
+        },
     }
 }
 

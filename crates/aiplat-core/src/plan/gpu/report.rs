@@ -90,7 +90,8 @@ fn conditions(world: &World<'_>, id: &GpuId, gpu: &ObservedGpu) -> Vec<Condition
     };
     let healthy = match fit::unwell(world, id, gpu) {
         Some(closed) => Condition::abnormal(ConditionType::Healthy, closed.reason, closed.message),
-        None => Condition::normal(ConditionType::Healthy, Reason::Present),
+        None if driver_ok.is_normal() => Condition::normal(ConditionType::Healthy, Reason::Present),
+        None => Condition::unknown(ConditionType::Healthy, Reason::NotObserved, "its driver cannot be asked"),
     };
     vec![present, driver_ok, healthy]
 }

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use aiplat_api::v1::{EngineStatus, HostStatus};
-use aiplat_core::condition::{ConditionType, Status};
+use aiplat_core::condition::{ConditionType, Reason, Status};
 
 use super::{Check, Facts, Grade, check};
 use crate::render::text::clean;
@@ -108,8 +108,12 @@ fn gpus(host: &HostStatus) -> Vec<Check> {
     let of = |kind: ConditionType| host.conditions.iter().map(|it| &it.condition).find(|it| it.kind == kind);
     let mut checks = Vec::new();
     match of(ConditionType::GPUReady) {
-        Some(ready) if ready.status == Status::False => {
-            checks.push(check("gpu", Grade::Fail, clean(&ready.message)).cure("aiplatctl describe host"));
+        // Of one that is gone there is a line of its own, and the others are well.
+        Some(ready) if ready.status == Status::False && ready.reason != Reason::GPUGone => {
+            // What a restart of the machine cures, and what the driver has to say.
+            let restart = [Reason::GPUDriverMismatch, Reason::GPUHung].contains(&ready.reason);
+            let cure = if restart { "sudo systemctl reboot" } else { "sudo dmesg | grep -i -e nvrm -e xid" };
+            checks.push(check("gpu", Grade::Fail, clean(&ready.message)).cure(cure));
         }
         Some(_) => {
             let there = host.gpus.iter().filter(|gpu| !gpu.gone).count();
@@ -180,7 +184,7 @@ fn container_gpus(host: &HostStatus) -> Option<Check> {
 #[cfg(test)]
 mod tests {
     use aiplat_api::v1::{GpuStatus, StatusCondition};
-    use aiplat_core::condition::{Condition, Reason};
+    use aiplat_core::condition::Condition;
 
     use super::*;
 

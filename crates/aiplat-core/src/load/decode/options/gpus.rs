@@ -99,7 +99,15 @@ fn device_request(cx: &mut Cx<'_>, item: &Item<'_>, fields: &mut Fields<'_>) -> 
     let texts = |cx: &mut Cx<'_>, item: Item<'_>| -> Vec<String> {
         cx.strings(&item).unwrap_or_default().into_iter().map(|text| text.value).collect()
     };
-    let device_ids = fields.take("device_ids").map(|item| texts(cx, item)).unwrap_or_default();
+    let named = fields.take("device_ids");
+    let place = named.as_ref().map(Item::place);
+    let device_ids = named.map(|item| texts(cx, item));
+    let is_name = |name: &String| !name.is_empty() && !name.contains(char::is_whitespace);
+    let names_none = device_ids.as_ref().is_some_and(|ids| ids.is_empty() || !ids.iter().all(is_name));
+    let mut device_ids = device_ids.unwrap_or_default();
+    // Named twice is named once.
+    let mut seen = std::collections::BTreeSet::new();
+    device_ids.retain(|id| seen.insert(id.clone()));
     let request = DeviceRequest {
         driver: cx.taken_text(fields, "driver"),
         count: if device_ids.is_empty() { count.unwrap_or(-1) } else { 0 },
@@ -107,6 +115,12 @@ fn device_request(cx: &mut Cx<'_>, item: &Item<'_>, fields: &mut Fields<'_>) -> 
         options: cx.taken_pairs(fields, "options"),
         device_ids,
     };
+    if let Some(place) = place.filter(|_| names_none) {
+        let problem = Problem::error("bad-value", place, "`device_ids` names no GPU");
+        let help = "write indices or UUIDs, as `nvidia-smi -L` shows them: `device_ids: [\"0\"]`";
+        cx.sink.add(problem.help(help));
+        return None;
+    }
     if let Some(counted) = counted.filter(|_| !request.device_ids.is_empty()) {
         let problem =
             Problem::error("key-conflict", counted.place(), "`count` and `device_ids` exclude each other");
