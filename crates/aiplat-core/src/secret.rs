@@ -1,5 +1,7 @@
 //! What is not shown: values whose names say that they are secrets, and passwords in addresses.
 
+use std::collections::BTreeMap;
+
 /// Instead of a secret.
 pub const REDACTED: &str = "<redacted>";
 /// A name with one of these in it names a secret.
@@ -39,6 +41,13 @@ pub fn without_password(value: &str) -> String {
         (!password.is_empty()).then(|| format!("{scheme}://{user}:{REDACTED}{}", &rest[login.len()..]))
     };
     parts().unwrap_or_else(|| value.to_owned())
+}
+
+/// A line of a service's log, or what is quoted of it, without the secrets that `environment` gives the service.
+#[must_use]
+pub fn redacted_for(line: &str, environment: &BTreeMap<String, String>) -> String {
+    let of_names = environment.iter().filter(|(name, _)| is_secret(name));
+    redacted_line(line, of_names.map(|(_, value)| value.as_str()))
 }
 
 /// A line of a log without the values of `secrets`, without passwords in addresses, and without what is given to a name

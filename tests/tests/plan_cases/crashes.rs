@@ -315,3 +315,15 @@ fn one_that_nobody_probes_and_that_keeps_ending_is_ready_when_it_has_run_for_a_m
     run Some(3): True ()
     ");
 }
+
+#[test]
+fn what_a_program_says_of_its_own_secrets_in_its_last_line_is_not_repeated() {
+    let app = App::crashing(Duration::from_millis(10), 1)
+        .saying("cannot log in with token=s3cr3t-value at postgres://admin:hidden-pw@db:5432/app");
+    let mut scene = Scene::new(&sketch([service("web").app(app)]));
+    scene.settle(Duration::from_secs(20));
+    let why = status::why(&scene.world(), &ResourceId::container("web"));
+    let told = why.iter().map(|link| link.sentence.clone()).collect::<Vec<_>>().join("\n");
+    assert!(told.contains("cannot log in with token=<redacted>"), "{told}");
+    assert!(!told.contains("s3cr3t-value") && !told.contains("hidden-pw"), "{told}");
+}

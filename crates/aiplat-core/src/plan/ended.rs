@@ -10,6 +10,7 @@ use crate::{
     fingerprint::{self, Fingerprint},
     ledger::{Basis, ENGINE_STOP_WINDOW, Record, Restart},
     observed::{ContainerDetail, ContainerState, Incarnation, ObservedContainer, Sighting},
+    secret,
     spec::{
         ContainerSpec, Dependency, DependencyCondition, MountSource, OnExhausted, ProbeSpec, RestartMode,
         Role,
@@ -288,7 +289,8 @@ pub(super) fn evidence(
     current: &ObservedContainer,
 ) -> String {
     let last_line = current.detail.as_ref().and_then(|detail| detail.tail.last());
-    quoted(&diagnose(world, id, spec, current), last_line)
+    // What a program writes of its own secrets is not repeated.
+    secret::redacted_for(&quoted(&diagnose(world, id, spec, current), last_line), &spec.runtime.environment)
 }
 
 /// Whether `id`, made from `print`, is started again and again. `ran` is how long its present or last run lasted.

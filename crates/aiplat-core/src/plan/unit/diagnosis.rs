@@ -141,8 +141,7 @@ impl Look<'_> {
 
     /// Without the secrets that the file gives it.
     fn redacted(&self, line: &str) -> String {
-        let of_names = self.spec.environment.iter().filter(|(name, _)| secret::is_secret(name));
-        secret::redacted_line(line, of_names.map(|(_, value)| value.as_str()))
+        secret::redacted_for(line, &self.spec.environment)
     }
 
     fn fresh_evidence(&self) -> String {
