@@ -17,7 +17,7 @@ use crate::{
     render::{
         lists,
         style::{self, paint},
-        text::clean,
+        text::{clean, wrap},
     },
 };
 
@@ -119,9 +119,10 @@ impl Display {
 
     /// Prints a line to stdout, above the bars.
     pub(super) fn line(&self, text: &str) -> Result<(), Failure> {
+        let text = wrap(text, console::screen().width, 2);
         match &self.bars {
-            Some(bars) => bars.multi.suspend(|| console::line(text)),
-            None => console::line(text),
+            Some(bars) => bars.multi.suspend(|| console::line(&text)),
+            None => console::line(&text),
         }
     }
 
@@ -166,8 +167,11 @@ impl Bars {
         for resource in doc.resources.iter().filter(|it| it.used_by.iter().any(is_awaited)) {
             if let Some(pull) = resource.pull {
                 let key = resource.id.to_string();
-                // The name comes last: it is what a narrow terminal can do without.
-                let bar = self.bar(&key, "    {bar:24} {prefix}  {wide_msg}");
+                // A narrow terminal can do without the picture, not without the name.
+                let is_narrow = console::screen().width.is_some_and(|width| width < 80);
+                let form =
+                    if is_narrow { "    {wide_msg} {prefix}" } else { "    {bar:24} {prefix}  {wide_msg}" };
+                let bar = self.bar(&key, form);
                 bar.set_message(clean(resource.id.key()));
                 bar.set_length(pull.total.max(pull.done).max(1));
                 bar.set_position(pull.done);
