@@ -79,7 +79,7 @@ impl Display {
                 None => console::note(line.trim_end()),
                 // What is done stays on the screen; what goes on has a bar.
                 Some(bars) if *done => {
-                    drop(bars.multi.println(console::colors_of_notes(line.trim_end())));
+                    bars.say(&line);
                 }
                 Some(_) => {}
             }
@@ -98,6 +98,11 @@ impl Display {
             if self.words.get(&key).map(|(word, _)| *word) == Some(it.status) {
                 continue;
             }
+            // It has come, and its server has not been asked since.
+            let was = self.words.get(&key).map(|(word, _)| *word);
+            if was == Some(Word::Pulling) && it.status == Word::Pending {
+                continue;
+            }
             let is_first = self.words.insert(key.clone(), (it.status, String::new())).is_none();
             // What was there before is no news.
             if is_first && it.status == Word::Ready {
@@ -110,7 +115,7 @@ impl Display {
             match &self.bars {
                 None => console::note(line.trim_end()),
                 Some(bars) if it.pull.is_none() => {
-                    drop(bars.multi.println(console::colors_of_notes(line.trim_end())));
+                    bars.say(&line);
                 }
                 Some(_) => {}
             }
@@ -151,6 +156,12 @@ fn said(service: &ServiceStatus, width: usize) -> String {
 }
 
 impl Bars {
+    /// A line above the bars, which stays. What cannot be written there is lost with the terminal.
+    fn say(&self, line: &str) {
+        let line = wrap(line.trim_end(), console::screen().width, 2);
+        drop(self.multi.println(console::colors_of_notes(&line)));
+    }
+
     fn update(&mut self, doc: &StatusDoc, awaited: &[Awaited<'_>], width: usize) {
         let done = awaited.iter().filter(|it| it.done).count();
         self.all.set_length(awaited.len() as u64);
