@@ -13,6 +13,7 @@ use aiplat_core::{
     ResourceId, Timestamp,
     condition::Reason,
     load::{self, Diagnostic, Facts, Files, Loaded},
+    observed::{ContainerState, ObservedContainer},
     spec::{ApplyMode, HostSpec, Platform, Removals},
     tier::Tier,
 };
@@ -435,6 +436,18 @@ pub async fn diff(shared: &Shared, file: Option<(Option<Platform>, String)>) -> 
     // A container of somebody else may have come a moment ago, and its event is still on its way.
     if let Err(error) = shared.relist().await {
         return Err(format!("the engine does not answer: {}", error.message));
+    }
+    // A listing that has overtaken a look does not show how one has ended, and that decides what follows.
+    let unseen: Vec<ResourceId> = {
+        let state = shared.lock();
+        let is_unseen = |it: &ObservedContainer| it.state == ContainerState::Exited && it.detail.is_none();
+        let owned = state.observed.owned.iter().filter(|(_, members)| members.iter().any(is_unseen));
+        owned.map(|(id, _)| id.clone()).collect()
+    };
+    for id in unseen {
+        if let Err(error) = shared.look(&id).await {
+            tracing::info!(resource = %id, error = %error, "It could not be looked at for a comparison.");
+        }
     }
     shared.look_for_folders(&desired).await;
     shared.look_for_ports(&desired).await;
