@@ -738,3 +738,11 @@ fn what_a_service_takes_of_a_card_decides_which_one_it_gets_and_a_person_moves_i
     assert_eq!(labels(&scene, "ollama"), [B]);
     assert_eq!(word(&scene, &ResourceId::container("ollama")), "Ready");
 }
+
+#[test]
+fn all_gpus_are_those_that_have_what_the_service_takes() {
+    let needs = GpuNeeds { vram: Some(16 * GIB), ..GpuNeeds::default() };
+    let mut scene = on(&sketch([ollama(GpuRequest { needs, ..all_gpus() })]), &[(A, 8), (B, 24)]);
+    scene.converge();
+    assert_eq!(labels(&scene, "ollama"), [B]);
+}

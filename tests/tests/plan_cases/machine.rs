@@ -18,7 +18,7 @@ use aiplat_tests::{
 const GIB: u64 = 1 << 30;
 
 /// `scene` with the engine on a disk of 100 GiB of which so much is free.
-fn with_room(scene: &mut Scene, free: u64) {
+pub(super) fn with_room(scene: &mut Scene, free: u64) {
     let room = Room { total: 100 * GIB, free, inodes: 1_000, inodes_free: 900 };
     let disk = FileSystem {
         source: "/dev/sda1".to_owned(),

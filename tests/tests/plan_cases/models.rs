@@ -4,10 +4,7 @@ use aiplat_core::{
     ResourceId,
     condition::{ConditionType, Status, Word},
     ledger::{Order, Orders},
-    observed::{
-        EngineSettings, FileSystem, HostFacts, LoadedModel, ModelAnswer, ModelServer, PullProgress, Room,
-        StoredModel,
-    },
+    observed::{LoadedModel, ModelAnswer, ModelServer, PullProgress, StoredModel},
     plan::{self, Command, Entry, plan},
     preview::preview,
     spec::{Limits, ModelName},
@@ -18,6 +15,8 @@ use aiplat_tests::{
     scene::Scene,
     sim::models::named,
 };
+
+use super::machine::with_room;
 
 const GIB: u64 = 1 << 30;
 
@@ -76,24 +75,6 @@ fn has(scene: &mut Scene, models: &[(&str, &str)]) {
         scene.models.server("ollama").models.insert(named(model), stored);
     }
     scene.observe();
-}
-
-/// The engine is on a disk of 100 GiB of which so much is free.
-fn with_room(scene: &mut Scene, free: u64) {
-    let room = Room { total: 100 * GIB, free, inodes: 1_000, inodes_free: 900 };
-    let disk = FileSystem {
-        source: "/dev/sda1".to_owned(),
-        kind: "ext4".to_owned(),
-        room: Some(room),
-        ..FileSystem::default()
-    };
-    scene.observed.machine = HostFacts {
-        file_systems: [("/".to_owned(), disk)].into(),
-        mounted_on: [("/var/lib/docker".to_owned(), "/".to_owned())].into(),
-        ..HostFacts::default()
-    };
-    scene.observed.engine.settings =
-        Some(EngineSettings { data_root: "/var/lib/docker".to_owned(), ..EngineSettings::default() });
 }
 
 #[test]

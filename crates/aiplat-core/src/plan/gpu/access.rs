@@ -9,7 +9,7 @@ use crate::{
     condition::Reason,
     observed::{CdiSpec, GpuId, ObservedGpu},
     plan::World,
-    spec::{CDI_KIND, DeviceRequest, GpuRequest, WantedGpus},
+    spec::{CDI_KIND, DeviceRequest, GpuNeeds, GpuRequest, WantedGpus},
 };
 
 /// Writes the specification anew, for the driver that is loaded.
@@ -83,8 +83,10 @@ pub(super) fn set_up(world: &World<'_>) -> String {
     )
 }
 
+/// Whether a card may be in the machine and not fit.
 fn narrows(request: &GpuRequest) -> bool {
-    request.needs.min_vram.is_some() || request.needs.min_compute_capability.is_some()
+    let GpuNeeds { min_vram, min_compute_capability, min_driver: _, vram, optional: _ } = &request.needs;
+    min_vram.is_some() || min_compute_capability.is_some() || vram.is_some()
 }
 
 fn of_gpus<'a>(world: &World<'a>, id: &ResourceId) -> impl Iterator<Item = &'a DeviceRequest> + use<'a> {
@@ -106,7 +108,7 @@ fn uses_cdi(world: &World<'_>, id: &ResourceId) -> bool {
     runtime != Some("nvidia")
 }
 
-/// NVIDIA's specifications where this engine reads them, the usable ones first.
+/// NVIDIA's specifications where this engine reads them.
 fn specs<'a>(world: &World<'a>) -> Vec<(&'a str, &'a CdiSpec)> {
     let dirs = world.observed.engine.settings.as_ref().and_then(|settings| settings.cdi_dirs.as_ref());
     let (Some(dirs), Some(tools)) = (dirs, &world.observed.machine.nvidia_tools) else { return Vec::new() };
